@@ -1,0 +1,47 @@
+"""The one form of every error message in keras_kd."""
+
+import math
+import numbers
+
+_RULES = {
+    "above 0": lambda value: value > 0,
+    "at least 0": lambda value: value >= 0,
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+}
+
+
+def message(what: str, *, expected: object, received: object, mend: str) -> str:
+    """Builds `<what must rule>. Expected: ... Received: ... <one way to mend it>.`.
+
+    Args:
+        what: The argument and its rule, e.g. `"alpha must be a number from 0 to 1"`.
+        expected: What would have been right.
+        received: What came instead.
+        mend: One thing to do about it, an imperative sentence without its full stop.
+    """
+    return f"{what}. Expected: {expected}. Received: {received}. {mend}."
+
+
+def check_number(name: str, value: object, rule: str) -> float:
+    """Returns `value` as a float if it is a finite number that follows the rule.
+
+    Args:
+        name: The argument's name.
+        value: What came.
+        rule: `"above 0"`, `"at least 0"` or `"from 0 to 1"`.
+
+    Raises:
+        TypeError: If `value` is not a number.
+        ValueError: If it is not finite or breaks the rule.
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and _RULES[rule](value):
+        return float(value)
+    raise (ValueError if is_number else TypeError)(
+        message(
+            f"{name} must be a finite number {rule}",
+            expected="a float",
+            received=repr(value),
+            mend=f"Pass e.g. {name}=1.0",
+        )
+    )

@@ -1,0 +1,334 @@
+"""Distiller: what happens to one batch when a student learns from a teacher."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd import _keras, batches, forms, hard_loss, peers
+from keras_kd._errors import check_number, message
+from keras_kd.columns import LossColumns
+from keras_kd.heads import LogitsModel
+from keras_kd.models import check_model, training_policy
+from keras_kd.teachers import ModelTeacher, NoTeacher
+from keras_kd.terms import Term
+
+
+@keras.saving.register_keras_serializable(package="keras_kd")
+class Distiller(keras.Model):
+    """Trains a student on a teacher's softened outputs, blended with the labels.
+
+    `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
+    the student's: `evaluate`, `predict`, `output_names`, what is saved and what is exported. The
+    teacher runs in inference mode, during training only, and is neither tracked nor saved.
+
+    **Plain form** (no `terms`): Hinton's blend, `alpha · hard loss + (1 - alpha) · soft targets`
+    per output: `SoftTargets` for softmax heads and linear heads of at least 2 units,
+    `MultiLabelSoftTargets` for sigmoid heads.
+
+    **Full form**: `terms=[...]`, each with a weight of its own, and `compile(hard_weight=1.0)`.
+
+    Args:
+        student: A built `keras.Model`. Its weights are trained; nothing else of it changes.
+        teacher: A trained `keras.Model` with outputs like the student's.
+        terms: Losses of `keras_kd.losses` or `keras_kd.Term`s. `None` takes the plain form.
+        student_head: What the student's outputs are, `"logits"`, `"softmax"` or `"sigmoid"`, or a
+            dict of these by output name. Found in models built from `keras.Input`; needed for
+            subclassed ones.
+        teacher_head: The same of the teacher.
+        name: Name of the model. Default `"distiller"`.
+
+    Attributes:
+        student: The student.
+        teacher: The teacher. Setting another one drops the compiled training step.
+        terms: List of `Term`s.
+        alpha: Plain form: scalar variable, the weight of the hard loss.
+        temperature: Plain form: scalar variable, the temperature of the soft targets.
+        hard_weight: Scalar variable, the weight of the hard loss; in the plain form it is `alpha`.
+
+    These variables and each `terms[i].weight` act on the next execution after `.assign(value)`,
+    without a new trace. The logs have `loss`, `hard_loss`, a column per term (unweighted) and the
+    metrics.
+
+    Raises:
+        TypeError: If teacher or student is not a `keras.Model`.
+        ValueError: If one is unbuilt, if their outputs differ in structure or classes, or if a
+            head that is needed is not known.
+
+    Example:
+    >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> distiller.compile("adam", loss=loss, metrics=["accuracy"], alpha=0.1, temperature=4.0)
+    >>> history = distiller.fit(x, y, epochs=2)
+    >>> distiller.student.save("student.keras")
+
+    Reference:
+        - [Hinton et al., Distilling the Knowledge in a Neural Network, 2015](
+            https://arxiv.org/abs/1503.02531)
+    """
+
+    def __init__(
+        self,
+        *,
+        student: keras.Model,
+        teacher: keras.Model,
+        terms: Sequence[keras.losses.Loss | Term] | None = None,
+        student_head: str | dict[str, str] | None = None,
+        teacher_head: str | dict[str, str] | None = None,
+        name: str = "distiller",
+    ):
+        check_model(student, "student")
+        # The policy brings Keras' loss scaling; the student's own layers do the casting.
+        super().__init__(name=name, dtype=training_policy(student), autocast=False)
+        self.student = student
+        self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
+        self._logits = LogitsModel(student, student_head, role="student")
+        self._plain = terms is None
+        heads = self._logits.heads
+        self.terms = forms.plain_terms(heads) if self._plain else forms.full_terms(terms, heads)
+        self._hard_weight = self.add_weight(
+            shape=(),
+            initializer="ones",
+            dtype="float32",
+            trainable=False,
+            name="alpha" if self._plain else "hard_weight",
+        )
+        self._columns = LossColumns(["hard_loss", *(term.name for term in self.terms)])
+        self.built = True
+        self.teacher = teacher
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        *,
+        alpha: float | None = None,
+        temperature: float | None = None,
+        hard_weight: float | None = None,
+        student_loss_fn: Any = None,
+        distillation_loss_fn: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the training.
+
+        Args:
+            optimizer: As in `keras.Model.compile`.
+            loss: The hard loss, between labels and the student's outputs; `None` trains on the
+                teacher alone.
+            loss_weights: Weights of the outputs within the hard loss.
+            metrics: As in `keras.Model.compile`, on the student's outputs.
+            alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
+                `1 - alpha`. Default 0.1.
+            temperature: Plain form: temperature of the soft targets, above 0. Default 4.0; 1.0
+                where the (first) output is a sigmoid.
+            hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
+            student_loss_fn: The name of `loss` in keras.io's example.
+            distillation_loss_fn: From keras.io's example: `keras.losses.KLDivergence()`, which
+                stands for the soft targets of the plain form.
+            **kwargs: The other arguments of `keras.Model.compile`.
+
+        Raises:
+            TypeError: If a weight or the temperature is not a number.
+            ValueError: If one is out of range or belongs to the other form, or if the loss's
+                `from_logits` contradicts the student's head.
+        """
+        loss = peers.hard_loss(loss, student_loss_fn)
+        hard_loss.check(loss, self._logits.heads, plain=self._plain)
+        if self._plain:
+            forms.check_unused("the plain form", "alpha", hard_weight=hard_weight)
+            temperature = peers.temperature(distillation_loss_fn, temperature)
+            if temperature is None:
+                temperature = self.terms[0].default_temperature
+            temperature = check_number("temperature", temperature, "above 0")
+            hard_weight = check_number("alpha", 0.1 if alpha is None else alpha, "from 0 to 1")
+            self.temperature.assign(temperature)
+        else:
+            forms.check_unused(
+                "a Distiller with terms",
+                "hard_weight and each Term's weight",
+                alpha=alpha,
+                temperature=temperature,
+                distillation_loss_fn=distillation_loss_fn,
+            )
+            hard_weight = 1.0 if hard_weight is None else hard_weight
+            hard_weight = check_number("hard_weight", hard_weight, "at least 0")
+        self._hard_weight.assign(hard_weight)
+        terms = [term.name for term in self.terms]
+        self._columns.shown = terms if loss is None else ["hard_loss", *terms]
+        super().compile(
+            optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
+        )
+
+    def train_step(self, *args: Any) -> Any:
+        """Adds the teacher's answers to the batch and lets Keras train on it."""
+        *state, data = args
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if not batches.carries_answers(x):
+            answers = dict(zip(self._logits.names, self._teacher(x)))
+            x = batches.with_answers(x, answers)
+        return super().train_step(*state, (x, y, sample_weight))
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns the student's outputs; in training, on a batch with answers, its logits too."""
+        x = batches.inputs(inputs)
+        if not (training and batches.carries_answers(inputs)):
+            return self.student(x, training=training)
+        return batches.with_signals(*self._logits(x, training=training))
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Returns hard loss + terms + regularizers; outside of training, without the terms."""
+        if not batches.carries_signals(y_pred):
+            if not _keras.has_loss(self) and not self.losses:
+                return ops.zeros(())
+            return super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        losses, weights = {}, {}
+        if _keras.has_loss(self):
+            output = batches.output(y_pred)
+            losses["hard_loss"] = _keras.compiled_loss(self, y, output, sample_weight)
+            weights["hard_loss"] = self._hard_weight
+        answers, signals = batches.answers(x), batches.signals(y_pred)
+        share = 1.0 - self._hard_weight if self._plain else 1.0
+        for term in self.terms:
+            name = term.output_name or self._logits.names[0]
+            weight = batches.weight_of(sample_weight, name, self._logits.names)
+            losses[term.name] = term(answers[name], signals[name], sample_weight=weight)
+            weights[term.name] = share * term.weight
+        self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
+        weighted = [weights[column] * loss for column, loss in losses.items()]
+        return sum(weighted + _keras.added_losses(self))
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
+        """Updates the metrics with the student's output."""
+        return super().compute_metrics(
+            batches.inputs(x), y, batches.output(y_pred), sample_weight=sample_weight
+        )
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the logs, without what was not computed."""
+        logs = super().get_metrics_result()
+        if not self._columns.shown and not _keras.has_loss(self):
+            del logs["loss"]
+        return logs
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student, as `keras.Model.evaluate`; no teacher runs."""
+        with self._only_the_student():
+            return super().evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student on one batch, as `keras.Model.test_on_batch`; no teacher runs."""
+        with self._only_the_student():
+            return super().test_on_batch(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _only_the_student(self) -> Iterator[None]:
+        if self.compiled and not (_keras.has_loss(self) or _keras.has_metrics(self)):
+            raise ValueError(
+                message(
+                    "evaluate must have something to compute",
+                    expected="a loss or metrics",
+                    received="a Distiller compiled with neither",
+                    mend="Pass e.g. metrics=['accuracy'] to compile",
+                )
+            )
+        shown, self._columns.shown = self._columns.shown, ()
+        try:
+            yield
+        finally:
+            self._columns.shown = shown
+
+    @property
+    def alpha(self) -> keras.Variable:
+        """Plain form: the weight of the hard loss."""
+        if not self._plain:
+            raise AttributeError("A Distiller with terms has no alpha. Use distiller.hard_weight.")
+        return self._hard_weight
+
+    @property
+    def temperature(self) -> keras.Variable:
+        """Plain form: the temperature of the soft targets."""
+        if not self._plain:
+            raise AttributeError(
+                "A Distiller with terms has no temperature. Use distiller.terms[i].temperature."
+            )
+        return self.terms[0].temperature
+
+    @property
+    def hard_weight(self) -> keras.Variable:
+        """The weight of the hard loss."""
+        return self._hard_weight
+
+    @property
+    def output_names(self) -> list[str]:
+        """The student's output names, to which Keras matches losses and metrics."""
+        return self.student.output_names
+
+    @property
+    def teacher(self) -> keras.Model | None:
+        """The teacher, or `None` after loading."""
+        return self._teacher.model
+
+    @teacher.setter
+    def teacher(self, teacher: keras.Model | NoTeacher) -> None:
+        if not isinstance(teacher, NoTeacher):
+            forms.check_other(teacher, self.student)
+            teacher = ModelTeacher(teacher, self._heads_given["teacher_head"])
+            forms.check_outputs(self.terms, teacher, self._logits, plain=self._plain)
+        self._teacher = teacher
+        self.train_function = None  # its trace holds the last teacher
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Keras would track the teacher before the property's setter sees it.
+        if name == "teacher":
+            _keras.set_untracked(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        # Keras saves every model that dir() leads to.
+        return [name for name in super().__dir__() if name != "teacher"]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns student, terms and heads; never the teacher."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "student": serialize(self.student),
+            "terms": None if self._plain else [serialize(term) for term in self.terms],
+            "name": self.name,
+            **{key: keras.tree.map_structure(str, v) for key, v in self._heads_given.items() if v},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Distiller":
+        """Rebuilds a Distiller without teacher; set `distiller.teacher` to train on."""
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            student, terms = keras.saving.deserialize_keras_object(
+                [config["student"], config["terms"]]
+            )
+        return cls(**{**config, "student": student, "terms": terms, "teacher": NoTeacher()})
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, with alpha, temperature and weights as they are now."""
+        config = super().get_compile_config()
+        if config and self._plain:
+            config.update(alpha=float(self.alpha), temperature=float(self.temperature))
+        elif config:
+            config.update(hard_weight=float(self.hard_weight))
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles from `get_compile_config()` and creates the optimizer's variables."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)

@@ -1,0 +1,179 @@
+"""The two ways to say what is distilled: the plain form's terms, and the full form's, checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_kd._errors import message
+from keras_kd.heads import Head, LogitsModel
+from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, SoftTargets
+from keras_kd.teachers import ModelTeacher
+from keras_kd.terms import Term
+
+_COLUMNS = ("loss", "hard_loss")
+
+
+def plain_terms(heads: dict[str, Head]) -> list[Term]:
+    """Returns one term per output, chosen by its head; all share the first one's temperature."""
+    terms: list[Term] = []
+    for name, head in heads.items():
+        output = name if len(heads) > 1 else None
+        temperature = terms[0].temperature if terms else None
+        loss = _loss_for(name, head)
+        terms.append(Term(loss, weight=1.0, output=output, temperature=temperature))
+    return terms
+
+
+def _loss_for(name: str, head: Head) -> keras.losses.Loss:
+    if head.kind == "sigmoid":
+        return MultiLabelSoftTargets()
+    if head.kind is not None and head.classes != 1:
+        return SoftTargets()
+    found = f"one unit ({head.kind})" if head.kind else "no known head"
+    raise ValueError(
+        message(
+            f"The plain form must know which soft targets suit the student's output {name!r}",
+            expected="a softmax, a sigmoid, or a linear layer of at least 2 units at the end",
+            received=found,
+            mend="Say what the student gives with student_head='logits', 'softmax' or 'sigmoid', "
+            "or say what to distil, e.g. terms=[keras.losses.MeanSquaredError()]",
+        )
+    )
+
+
+def full_terms(
+    terms: Sequence[keras.losses.Loss | Term] | Any, heads: dict[str, Head]
+) -> list[Term]:
+    """Returns the given losses and Terms as Terms with names of their own, checked."""
+    if not isinstance(terms, (list, tuple)) or not terms:
+        raise TypeError(
+            message(
+                "terms must be a list of losses or Terms",
+                expected="e.g. [keras_kd.losses.SoftTargets(temperature=4.0)]",
+                received=repr(terms),
+                mend="Put one term into a list, too; leave terms out for the plain form",
+            )
+        )
+    named: list[Term] = []
+    for term in terms:
+        if not isinstance(term, Term):
+            term = _with_free_name(term, [other.name for other in named])
+        _check_output(term, heads)
+        named.append(term)
+    _check_names([term.name for term in named])
+    return named
+
+
+def _with_free_name(loss: Any, taken: list[str]) -> Term:
+    term = Term(loss)
+    name, number = term.name, 1
+    while name in taken:
+        number += 1
+        name = f"{term.name}_{number}"
+    return term if name == term.name else Term(loss, name=name)
+
+
+def _check_output(term: Term, heads: dict[str, Head]) -> None:
+    missing = term.output_name is None and len(heads) > 1
+    if missing or term.output_name not in (None, *heads):
+        raise ValueError(
+            message(
+                f"Term {term.name!r} must name an output of the student",
+                expected=f"output= one of {list(heads)}",
+                received=f"output={term.output_name!r}",
+                mend=f"Pass Term(loss, output={next(iter(heads))!r})",
+            )
+        )
+
+
+def _check_names(names: list[str]) -> None:
+    if len(set(names)) < len(names) or set(names) & set(_COLUMNS):
+        raise ValueError(
+            message(
+                "Each term must have a name of its own, for its column in the logs",
+                expected=f"distinct names other than {_COLUMNS}",
+                received=names,
+                mend="Pass Term(loss, name=...)",
+            )
+        )
+
+
+def check_other(teacher: Any, student: keras.Model) -> None:
+    """Raises where the student is to be its own teacher."""
+    if teacher is student:
+        raise ValueError(
+            message(
+                "teacher must be another model than the student",
+                expected="a trained model",
+                received=f"the student {student.name!r} itself",
+                mend="Pass teacher=keras.models.clone_model(student) with its weights set",
+            )
+        )
+
+
+def check_outputs(
+    terms: list[Term], teacher: ModelTeacher, student: LogitsModel, *, plain: bool
+) -> None:
+    """Raises where the teacher's outputs cannot teach the student's.
+
+    Outputs of dicts belong together by key, those of lists by position.
+    """
+    names = list(student.heads)
+    same_keys = teacher.keyed == student.keyed and list(teacher.heads) == names
+    by_key = len(names) > 1 and (teacher.keyed or student.keyed)
+    if len(teacher.heads) != len(names) or (by_key and not same_keys):
+        raise _mismatch("the same outputs", names, list(teacher.heads))
+    for (name, s), t in zip(student.heads.items(), teacher.heads.values()):
+        if s.shape is not None and t.shape is not None and not _agree(s.shape, t.shape):
+            raise _mismatch(f"the same shape at {name!r}", s.shape, t.shape)
+        if plain and {s.kind, t.kind} == {"softmax", "sigmoid"}:
+            raise _mismatch(f"the same kind of head at {name!r}", s.kind, t.kind)
+    for term in terms:
+        if isinstance(term.loss, DistillationLoss):
+            position = names.index(term.output_name) if term.output_name else 0
+            for role, model in (("student", student), ("teacher", teacher)):
+                _check_head(term, role, list(model.heads.values())[position])
+
+
+def check_unused(form: str, instead: str, **given: Any) -> None:
+    """Raises if an argument of the other form was given."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                message(
+                    f"{name} must not be given to {form}",
+                    expected=f"{name}=None",
+                    received=f"{name}={value!r}",
+                    mend=f"Use {instead} instead",
+                )
+            )
+
+
+def _agree(a: tuple, b: tuple) -> bool:
+    return len(a) == len(b) and all(x == y or None in (x, y) for x, y in zip(a, b))
+
+
+def _mismatch(rule: str, student: Any, teacher: Any) -> ValueError:
+    return ValueError(
+        message(
+            f"teacher and student must have {rule}",
+            expected=f"{student}, as the student has",
+            received=f"{teacher} from the teacher",
+            mend="Change the last layer of one of them, or use another teacher",
+        )
+    )
+
+
+def _check_head(term: Term, role: str, head: Head) -> None:
+    if head.kind is None:
+        raise ValueError(
+            message(
+                f"{role}_head must be given, for the {role}'s graph does not show whether it ends "
+                f"in logits, which term {term.name!r} needs",
+                expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
+                received="None",
+                mend=f"Pass {role}_head=, or build the {role} from keras.Input with a Dense layer "
+                "at the end",
+            )
+        )

@@ -1,0 +1,106 @@
+"""The loss on the labels: does it agree with what the student's heads give?"""
+
+import functools
+from typing import Any
+
+import keras
+
+from keras_kd._errors import message
+from keras_kd.heads import Head
+
+_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
+_PROBABILITY = (
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "crossentropy",
+    "ce",
+    "kl_divergence",
+    "sparse_categorical_crossentropy",
+    *_BINARY,
+)
+
+
+def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
+    """Raises where a loss takes probabilities for logits or logits for probabilities.
+
+    Args:
+        loss: What `compile(loss=)` was given: one loss, or a list or dict by output.
+        heads: The student's heads by output name.
+        plain: Whether the Distiller chose its terms itself, from the heads.
+
+    Raises:
+        ValueError: If a head and its loss's `from_logits` contradict each other.
+    """
+    for name, single in _by_output(loss, list(heads)):
+        head = heads[name]
+        from_logits = _from_logits(single)
+        if from_logits is not None and head.kind is not None:
+            if from_logits != (head.kind == "logits"):
+                raise ValueError(_disagreement(name, head, single, from_logits))
+            if plain and head.kind == "logits" and _name(single) in _BINARY:
+                raise ValueError(_multi_label(name, single))
+
+
+def _by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
+    if isinstance(loss, dict) and set(loss) <= set(names):
+        return list(loss.items())
+    flat = keras.tree.flatten(loss)
+    if len(flat) == len(names):
+        return list(zip(names, flat))
+    return [(name, loss) for name in names] if len(flat) == 1 else []
+
+
+def _from_logits(loss: Any) -> bool | None:
+    """Returns what the loss expects, `None` for losses that take any output."""
+    if isinstance(loss, functools.partial):
+        return loss.keywords.get("from_logits", _from_logits(loss.func))
+    if _name(loss) not in _PROBABILITY:
+        return None
+    return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
+
+
+def _name(loss: Any) -> str | None:
+    """Returns a stock loss's name in snake case, whether given as string, function or object."""
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss) if loss.lower() not in ("ce", "crossentropy") else loss
+        if isinstance(loss, str):
+            return loss.lower()
+    if isinstance(loss, functools.partial):
+        return _name(loss.func)
+    if isinstance(loss, keras.losses.Loss):
+        stock = type(loss).__module__.split(".")[0] == "keras"
+        return _SNAKE_CASE.get(type(loss).__name__) if stock else None
+    return getattr(loss, "__name__", None)
+
+
+_SNAKE_CASE = {
+    "BinaryCrossentropy": "binary_crossentropy",
+    "BinaryFocalCrossentropy": "binary_focal_crossentropy",
+    "CategoricalCrossentropy": "categorical_crossentropy",
+    "CategoricalFocalCrossentropy": "categorical_focal_crossentropy",
+    "KLDivergence": "kl_divergence",
+    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
+}
+
+
+def _disagreement(name: str, head: Head, loss: Any, from_logits: bool) -> str:
+    want = head.kind == "logits"
+    class_name = type(loss).__name__ if isinstance(loss, keras.losses.Loss) else _name(loss)
+    return message(
+        f"loss must agree with the student's head at {name!r}, which gives "
+        f"{'logits' if want else head.kind + ' probabilities'}",
+        expected=f"a loss with from_logits={want}",
+        received=f"{class_name} with from_logits={from_logits}",
+        mend=f"Pass the loss as an object with from_logits={want}, or say what the student gives "
+        "with student_head=",
+    )
+
+
+def _multi_label(name: str, loss: Any) -> str:
+    return message(
+        f"The plain form must not guess between classes that exclude each other and labels that do "
+        f"not, as the loss says of {name!r}",
+        expected="a categorical loss for a linear head of several units",
+        received=_name(loss),
+        mend="Pass terms=[keras_kd.losses.MultiLabelSoftTargets()] to the Distiller",
+    )

@@ -1,0 +1,195 @@
+"""Term: which pair of signals, which loss, what weight."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd import peers
+from keras_kd._errors import check_number, message
+from keras_kd.losses import DistillationLoss
+from keras_kd.losses.base import full_precision
+
+_FOR_LABELS = {
+    "BinaryCrossentropy": "MultiLabelSoftTargets",
+    "BinaryFocalCrossentropy": "MultiLabelSoftTargets",
+    "CategoricalCrossentropy": "SoftTargets",
+    "CategoricalFocalCrossentropy": "SoftTargets",
+    "KLDivergence": "SoftTargets",
+    "SparseCategoricalCrossentropy": "SoftTargets",
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_kd")
+class Term(keras.layers.Layer):
+    """One distillation term: a loss between the teacher's and the student's logits of one output.
+
+    A Term is a layer: its weight and its temperature are scalar variables. They act on the next
+    step after `.assign(value)`, without a new trace, and are saved with the Distiller.
+
+    Args:
+        loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,
+            such as `keras.losses.MeanSquaredError()`. Its temperature, if it has one, is the
+            Term's first temperature; the object itself is not changed.
+        weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
+            for Keras' own losses.
+        output: Name of the output, needed only where the models have several.
+        name: Name of the Term and of its column in the logs. Default: the loss's name, behind the
+            output's where there are several.
+        temperature: A scalar variable to share with another Term, instead of one of its own.
+
+    Attributes:
+        weight: Scalar variable.
+        temperature: Scalar variable, or `None` for a loss without temperature.
+
+    Raises:
+        TypeError: If `loss` is no loss object, or `weight` no number.
+        ValueError: If `loss` compares probabilities with labels, or `weight` is negative.
+
+    Example:
+    >>> term = keras_kd.Term(keras_kd.losses.SoftTargets(temperature=2.0), weight=0.5)
+    >>> term.weight.assign(0.25)
+    """
+
+    def __init__(
+        self,
+        loss: keras.losses.Loss,
+        weight: float | None = None,
+        *,
+        output: str | None = None,
+        name: str | None = None,
+        temperature: keras.Variable | None = None,
+    ):
+        loss = _check_loss(loss)
+        label = f"{output}_{loss.name}" if output else loss.name
+        super().__init__(name=name or label, dtype="float32", autocast=False)
+        self.output_name = output
+        if weight is None:
+            weight = getattr(loss, "default_weight", 1.0)
+        self.weight = _scalar(self, "weight", check_number("weight", weight, "at least 0"))
+        self.loss = loss
+        self.temperature = temperature
+        self.default_temperature = getattr(loss, "temperature", None)
+        if self.default_temperature is not None:
+            if temperature is None:
+                self.temperature = _scalar(self, "temperature", self.default_temperature)
+            # A copy, so that the caller's loss keeps its own temperature.
+            self.loss = type(loss).from_config(loss.get_config())
+            self.loss.temperature = self.temperature
+        self._reduction = _Reduction(reduction=loss.reduction)
+        self.built = True
+
+    def call(self, answer: Any, signal: Any, sample_weight: Any = None) -> Any:
+        """Returns the reduced loss, without the Term's weight.
+
+        Args:
+            answer: The teacher's logits, `(batch, ..., classes)`.
+            signal: The student's logits, same shape.
+            sample_weight: Weights, `(batch,)`, or of the loss's own rank; `None` for equal ones.
+
+        Returns:
+            A float32 scalar.
+        """
+        self._check_shapes(answer.shape, signal.shape)
+        signal = full_precision(signal)
+        values = self.loss.call(ops.cast(answer, signal.dtype), signal)
+        if len(values.shape) == 0:
+            raise ValueError(
+                message(
+                    f"The loss of term {self.name!r} must return one value per example",
+                    expected="shape (batch,) or (batch, ...)",
+                    received="a scalar",
+                    mend="Leave the mean over the batch to Keras' reduction",
+                )
+            )
+        if sample_weight is not None:
+            sample_weight = self._at_rank(sample_weight, len(values.shape))
+        return self._reduction(values, values, sample_weight)
+
+    def _check_shapes(self, answer: tuple, signal: tuple) -> None:
+        agree = len(answer) == len(signal) and all(
+            a == s or a is None or s is None for a, s in zip(answer, signal)
+        )
+        if not agree:
+            raise ValueError(
+                message(
+                    f"Teacher and student must give logits of one shape to term {self.name!r}",
+                    expected=f"the student's shape {tuple(signal)}",
+                    received=f"the teacher's shape {tuple(answer)}",
+                    mend="Use a teacher with the student's classes",
+                )
+            )
+
+    def _at_rank(self, sample_weight: Any, rank: int) -> Any:
+        weight = ops.convert_to_tensor(sample_weight)
+        if len(weight.shape) > rank and weight.shape[-1] == 1:
+            weight = ops.squeeze(weight, axis=-1)
+        if len(weight.shape) > rank:
+            raise ValueError(
+                message(
+                    f"sample_weight must fit term {self.name!r}, which gives one value per example",
+                    expected=f"at most {rank} axes",
+                    received=f"shape {tuple(weight.shape)}",
+                    mend="Pass one weight per example",
+                )
+            )
+        while len(weight.shape) < rank:
+            weight = ops.expand_dims(weight, axis=-1)
+        return weight
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the Term."""
+        return {
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "weight": float(self.weight),
+            "output": self.output_name,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Term":
+        """Rebuilds a Term from `get_config()`."""
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**{**config, "loss": loss})
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras' own weighting, reduction and replica scaling, for values that are losses already."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred
+
+
+def _scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
+    return layer.add_weight(
+        shape=(),
+        initializer=keras.initializers.Constant(value),
+        dtype="float32",
+        trainable=False,
+        name=name,
+    )
+
+
+def _check_loss(loss: Any) -> keras.losses.Loss:
+    loss = peers.converted_loss(loss)
+    if not isinstance(loss, keras.losses.Loss):
+        raise TypeError(
+            message(
+                "The loss of a Term must be a loss object",
+                expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a "
+                "keras.losses.Loss",
+                received=repr(loss),
+                mend="Pass an object, not its name or its function",
+            )
+        )
+    better = _FOR_LABELS.get(type(loss).__name__)
+    if better and not isinstance(loss, DistillationLoss):
+        raise ValueError(
+            message(
+                "The loss of a Term on outputs must compare logits with logits",
+                expected=f"keras_kd.losses.{better}()",
+                received=f"keras.losses.{type(loss).__name__}, which compares probabilities",
+                mend=f"Replace it by keras_kd.losses.{better}()",
+            )
+        )
+    return loss

@@ -1,0 +1,264 @@
+"""Every wrong use that can be seen at construction or compilation is refused there, in one form."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, losses
+
+from keras_kd import Distiller, Term
+from keras_kd.losses import SoftTargets
+
+FORM = re.compile(r" must .*\. Expected: .+\. Received: .+\. [A-Z].+\.$", re.DOTALL)
+
+
+def refused(error, words):
+    """Expects `error` with these words and in the form of all messages."""
+    return pytest.raises(error, match=f"(?s){words}", check=lambda e: bool(FORM.search(str(e))))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.fixture
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, 4), "float32"))
+    return model
+
+
+@pytest.fixture
+def distiller(net):
+    return Distiller(student=net(), teacher=net())
+
+
+@pytest.fixture
+def with_terms(net):
+    return Distiller(student=net(), teacher=net(), terms=[SoftTargets()])
+
+
+# Models
+
+
+@pytest.mark.parametrize("wrong", [None, "resnet", lambda x: x, keras.layers.Dense(3)])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_not_a_model(net, role, wrong):
+    models = {"student": net(), "teacher": net(), role: wrong}
+    with refused(TypeError, f"{role} must be a Keras model"):
+        Distiller(**models)
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_an_unbuilt_model(net, role):
+    unbuilt = keras.Sequential([layers.Dense(3)])
+    with refused(ValueError, f"{role} must be built"):
+        Distiller(**{"student": net(), "teacher": net(), role: unbuilt})
+
+
+def test_a_student_that_is_its_own_teacher(net):
+    model = net()
+    with refused(ValueError, "teacher must be another model than the student"):
+        Distiller(student=model, teacher=model)
+
+
+def test_another_teacher_is_checked_too(distiller, net):
+    with refused(TypeError, "teacher must be a Keras model"):
+        distiller.teacher = "resnet"
+    with refused(ValueError, "teacher and student must have the same shape"):
+        distiller.teacher = net(units=5)
+
+
+def test_class_counts_that_differ(net):
+    with refused(ValueError, r"the same shape at 'output'.*\(None, 3\).*\(None, 100\)"):
+        Distiller(student=net(units=3), teacher=net(units=100))
+
+
+def test_class_counts_of_subclassed_models_are_seen_on_the_first_batch(net, subclassed, data):
+    student = net(units=5)
+    distiller = Distiller(student=student, teacher=subclassed, teacher_head="logits")
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match="logits of one shape to term 'soft_targets'"):
+        distiller.fit(*data, verbose=0)
+
+
+def test_output_structures_that_differ():
+    inputs = keras.Input((4,))
+    a, b, c = (layers.Dense(3, name=name)(inputs) for name in "abc")
+    one, two = keras.Model(inputs, a), keras.Model(inputs, [a, b])
+    keyed, other = keras.Model(inputs, {"a": a, "b": b}), keras.Model(inputs, {"a": a, "c": c})
+    for student, teacher in ((one, two), (two, one), (keyed, other), (two, keyed)):
+        with refused(ValueError, "teacher and student must have the same outputs"):
+            Distiller(student=student, teacher=teacher)
+
+
+def test_heads_that_differ_in_kind(net):
+    with refused(ValueError, "the same kind of head at 'output'"):
+        Distiller(student=net(activation="softmax"), teacher=net(activation="sigmoid"))
+
+
+# Heads
+
+
+@pytest.mark.parametrize("units", [1])
+def test_one_linear_unit_asks_for_terms(net, units):
+    with refused(ValueError, "which soft targets suit the student's output.*one unit.*terms="):
+        Distiller(student=net(units), teacher=net(units))
+    Distiller(student=net(1), teacher=net(1), terms=[losses.MeanSquaredError()])
+    Distiller(student=net(1, "sigmoid"), teacher=net(1, "sigmoid"))
+
+
+def test_an_unknown_head_asks_for_the_override_or_terms(net):
+    with refused(ValueError, "no known head.*student_head=.*terms="):
+        Distiller(student=net(activation="tanh"), teacher=net())
+
+
+def test_subclassed_models_need_the_override(net, subclassed):
+    with refused(ValueError, "no known head.*student_head="):
+        Distiller(student=subclassed, teacher=net())
+    with refused(ValueError, "teacher_head must be given"):
+        Distiller(student=net(), teacher=subclassed)
+    Distiller(student=net(), teacher=subclassed, teacher_head="logits")
+    Distiller(student=subclassed, teacher=net(), student_head="logits")
+
+
+def test_logit_terms_need_known_heads(net):
+    for role in ("student", "teacher"):
+        models = {"student": net(), "teacher": net(), role: net(activation="tanh")}
+        with refused(ValueError, f"{role}_head must be given"):
+            Distiller(**models, terms=[SoftTargets()])
+        Distiller(**models, terms=[losses.MeanSquaredError()])
+
+
+# Terms
+
+
+@pytest.mark.parametrize("terms", [SoftTargets(), [], {"a": SoftTargets()}, "kl"])
+def test_terms_must_be_a_list(net, terms):
+    with refused(TypeError, "terms must be a list of losses or Terms"):
+        Distiller(student=net(), teacher=net(), terms=terms)
+
+
+@pytest.mark.parametrize("loss", ["mse", losses.mean_squared_error, None, SoftTargets])
+def test_a_term_takes_a_loss_object(loss):
+    with refused(TypeError, "The loss of a Term must be a loss object"):
+        Term(loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "better"),
+    [
+        (losses.KLDivergence(), "SoftTargets"),
+        (losses.CategoricalCrossentropy(from_logits=True), "SoftTargets"),
+        (losses.SparseCategoricalCrossentropy(), "SoftTargets"),
+        (losses.BinaryCrossentropy(from_logits=True), "MultiLabelSoftTargets"),
+    ],
+)
+def test_stock_probability_losses_on_logits_name_the_right_class(loss, better):
+    with refused(ValueError, rf"compare logits with logits.*keras_kd.losses.{better}\(\)"):
+        Term(loss)
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf")])
+def test_weights_are_not_negative(weight):
+    with refused(ValueError, "weight must be a finite number at least 0"):
+        Term(SoftTargets(), weight=weight)
+
+
+@pytest.mark.parametrize("weight", ["1", True, [1.0]])
+def test_weights_are_numbers(weight):
+    with refused(TypeError, "weight must be a finite number"):
+        Term(SoftTargets(), weight=weight)
+
+
+def test_names_of_terms_are_distinct(net):
+    terms = [Term(SoftTargets(), name="same"), Term(SoftTargets(), name="same")]
+    with refused(ValueError, "Each term must have a name of its own"):
+        Distiller(student=net(), teacher=net(), terms=terms)
+    with refused(ValueError, "Each term must have a name of its own"):
+        Distiller(student=net(), teacher=net(), terms=[Term(SoftTargets(), name="hard_loss")])
+
+
+def test_terms_name_their_output():
+    inputs = keras.Input((4,))
+    student, teacher = (
+        keras.Model(inputs, [layers.Dense(3, name=f"{n}{i}")(inputs) for n in "ab"])
+        for i in range(2)
+    )
+    for output in (None, "c"):
+        with refused(ValueError, r"must name an output of the student.*\['a0', 'b0'\]"):
+            Distiller(student=student, teacher=teacher, terms=[Term(SoftTargets(), output=output)])
+    distiller = Distiller(
+        student=student, teacher=teacher, terms=[Term(SoftTargets(), output="b0")]
+    )
+    assert distiller.terms[0].name == "b0_soft_targets"
+
+
+def test_a_scalar_loss_is_refused(net, data):
+    class Scalar(losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.mean(y_true - y_pred)
+
+    distiller = Distiller(student=net(), teacher=net(), terms=[Scalar(name="mine")])
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match="term 'mine' must return one value per example"):
+        distiller.fit(*data, verbose=0)
+
+
+def test_weights_per_position_for_a_loss_per_example():
+    logits = np.zeros((5, 3), "float32")
+    with pytest.raises(ValueError, match=r"sample_weight must fit term 'soft_targets'.*\(5, 5\)"):
+        Term(SoftTargets())(logits, logits, sample_weight=np.ones((5, 5), "float32"))
+
+
+# compile
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
+def test_alpha_is_a_share(distiller, alpha):
+    with refused(ValueError, "alpha must be a finite number from 0 to 1"):
+        distiller.compile(alpha=alpha)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("inf")])
+def test_temperature_is_positive(distiller, temperature):
+    with refused(ValueError, "temperature must be a finite number above 0"):
+        distiller.compile(temperature=temperature)
+
+
+def test_hard_weight_is_not_negative(with_terms):
+    with refused(ValueError, "hard_weight must be a finite number at least 0"):
+        with_terms.compile(hard_weight=-1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": 0.5}, {"temperature": 2.0}, {"distillation_loss_fn": losses.KLDivergence()}]
+)
+def test_the_plain_forms_arguments_beside_terms(with_terms, wrong):
+    with refused(ValueError, f"{next(iter(wrong))} must not be given to a Distiller with terms"):
+        with_terms.compile(**wrong)
+
+
+def test_the_full_forms_argument_without_terms(distiller):
+    with refused(ValueError, "hard_weight must not be given to the plain form"):
+        distiller.compile(hard_weight=0.5)
+
+
+def test_what_the_other_form_has(with_terms):
+    with pytest.raises(AttributeError, match="has no alpha"):
+        _ = with_terms.alpha
+    with pytest.raises(AttributeError, match="has no temperature"):
+        _ = with_terms.temperature
+
+
+def test_a_refused_compile_leaves_the_last_one_standing(distiller):
+    distiller.compile(alpha=0.5, temperature=2.0)
+    with pytest.raises(ValueError, match="temperature"):
+        distiller.compile(alpha=0.7, temperature=-1.0)
+    assert (float(distiller.alpha), float(distiller.temperature)) == (0.5, 2.0)
