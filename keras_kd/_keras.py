@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras.src.losses.loss import unscale_loss_for_distribution
 
+from keras_kd._errors import message
+
 
 def graph(model: keras.Model) -> tuple[Any, Any] | None:
     """Returns the symbolic inputs and outputs that define `model`, in its own structure.
@@ -53,9 +55,22 @@ def has_loss(model: keras.Model) -> bool:
     return model._compile_loss is not None
 
 
-def has_metrics(model: keras.Model) -> bool:
-    """Whether `model` was compiled with metrics."""
-    return model._compile_metrics is not None
+def check_evaluable(model: keras.Model) -> None:
+    """Raises where `model` was compiled with neither loss nor metrics."""
+    if model.compiled and model._compile_loss is None and model._compile_metrics is None:
+        raise ValueError(
+            message(
+                "evaluate must have something to compute",
+                expected="a loss or metrics",
+                received="a model compiled with neither",
+                mend="Pass e.g. metrics=['accuracy'] to compile",
+            )
+        )
+
+
+def forget_compilation(model: keras.Model) -> None:
+    """Drops the last loss and metrics; `compile(loss=None)` alone would keep them."""
+    model._compile_loss = model._compile_metrics = None
 
 
 def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -> Any:

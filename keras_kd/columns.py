@@ -1,6 +1,7 @@
 """The columns that a Distiller adds to the training logs."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -33,6 +34,15 @@ class LossColumns(keras.metrics.Metric):
         """Starts all columns anew."""
         for mean in self.means:
             mean.reset_state()
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Shows no column for a while, e.g. where the student is evaluated."""
+        shown, self.shown = self.shown, ()
+        try:
+            yield
+        finally:
+            self.shown = shown
 
     def result(self) -> dict[str, Any]:
         """Returns the means by name."""

@@ -1,19 +1,17 @@
 """Distiller: what happens to one batch when a student learns from a teacher."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_kd import _keras, batches, forms, hard_loss, peers
-from keras_kd._errors import check_number, message
 from keras_kd.columns import LossColumns
 from keras_kd.heads import LogitsModel
 from keras_kd.models import check_model, training_policy
 from keras_kd.teachers import ModelTeacher, NoTeacher
-from keras_kd.terms import Term
+from keras_kd.terms import Term, live_scalar
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -88,13 +86,7 @@ class Distiller(keras.Model):
         self._plain = terms is None
         heads = self._logits.heads
         self.terms = forms.plain_terms(heads) if self._plain else forms.full_terms(terms, heads)
-        self._hard_weight = self.add_weight(
-            shape=(),
-            initializer="ones",
-            dtype="float32",
-            trainable=False,
-            name="alpha" if self._plain else "hard_weight",
-        )
+        self._hard_weight = live_scalar(self, "alpha" if self._plain else "hard_weight", 1.0)
         self._columns = LossColumns(["hard_loss", *(term.name for term in self.terms)])
         self.built = True
         self.teacher = teacher
@@ -138,27 +130,17 @@ class Distiller(keras.Model):
         """
         loss = peers.hard_loss(loss, student_loss_fn)
         hard_loss.check(loss, self._logits.heads, plain=self._plain)
+        given = {"alpha": alpha, "temperature": temperature, "hard_weight": hard_weight}
         if self._plain:
-            forms.check_unused("the plain form", "alpha", hard_weight=hard_weight)
-            temperature = peers.temperature(distillation_loss_fn, temperature)
-            if temperature is None:
-                temperature = self.terms[0].default_temperature
-            temperature = check_number("temperature", temperature, "above 0")
-            hard_weight = check_number("alpha", 0.1 if alpha is None else alpha, "from 0 to 1")
+            given["temperature"] = peers.temperature(distillation_loss_fn, temperature)
+            weight, temperature = forms.plain_settings(self.terms, **given)
             self.temperature.assign(temperature)
         else:
-            forms.check_unused(
-                "a Distiller with terms",
-                "hard_weight and each Term's weight",
-                alpha=alpha,
-                temperature=temperature,
-                distillation_loss_fn=distillation_loss_fn,
-            )
-            hard_weight = 1.0 if hard_weight is None else hard_weight
-            hard_weight = check_number("hard_weight", hard_weight, "at least 0")
-        self._hard_weight.assign(hard_weight)
+            weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
+        self._hard_weight.assign(weight)
         terms = [term.name for term in self.terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
+        _keras.forget_compilation(self)
         super().compile(
             optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
         )
@@ -223,30 +205,15 @@ class Distiller(keras.Model):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; no teacher runs."""
-        with self._only_the_student():
+        _keras.check_evaluable(self)
+        with self._columns.hidden():
             return super().evaluate(*args, **kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student on one batch, as `keras.Model.test_on_batch`; no teacher runs."""
-        with self._only_the_student():
+        _keras.check_evaluable(self)
+        with self._columns.hidden():
             return super().test_on_batch(*args, **kwargs)
-
-    @contextlib.contextmanager
-    def _only_the_student(self) -> Iterator[None]:
-        if self.compiled and not (_keras.has_loss(self) or _keras.has_metrics(self)):
-            raise ValueError(
-                message(
-                    "evaluate must have something to compute",
-                    expected="a loss or metrics",
-                    received="a Distiller compiled with neither",
-                    mend="Pass e.g. metrics=['accuracy'] to compile",
-                )
-            )
-        shown, self._columns.shown = self._columns.shown, ()
-        try:
-            yield
-        finally:
-            self._columns.shown = shown
 
     @property
     def alpha(self) -> keras.Variable:
@@ -259,9 +226,7 @@ class Distiller(keras.Model):
     def temperature(self) -> keras.Variable:
         """Plain form: the temperature of the soft targets."""
         if not self._plain:
-            raise AttributeError(
-                "A Distiller with terms has no temperature. Use distiller.terms[i].temperature."
-            )
+            raise AttributeError("A Distiller with terms has no temperature. Use that of a term.")
         return self.terms[0].temperature
 
     @property

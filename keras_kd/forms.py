@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import check_number, message
 from keras_kd.heads import Head, LogitsModel
 from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, SoftTargets
 from keras_kd.teachers import ModelTeacher
@@ -136,8 +136,25 @@ def check_outputs(
                 _check_head(term, role, list(model.heads.values())[position])
 
 
-def check_unused(form: str, instead: str, **given: Any) -> None:
-    """Raises if an argument of the other form was given."""
+def plain_settings(
+    terms: list[Term], *, alpha: Any, temperature: Any, hard_weight: Any
+) -> tuple[float, float]:
+    """Returns the hard loss's weight and the temperature that `compile` asks for, checked."""
+    _check_unused("the plain form", "alpha", hard_weight=hard_weight)
+    if temperature is None:
+        temperature = terms[0].default_temperature
+    alpha = check_number("alpha", 0.1 if alpha is None else alpha, "from 0 to 1")
+    return alpha, check_number("temperature", temperature, "above 0")
+
+
+def full_settings(*, hard_weight: Any, **of_the_plain_form: Any) -> float:
+    """Returns the hard loss's weight that `compile` asks for, checked."""
+    instead = "hard_weight and each Term's weight and temperature"
+    _check_unused("a Distiller with terms", instead, **of_the_plain_form)
+    return check_number("hard_weight", 1.0 if hard_weight is None else hard_weight, "at least 0")
+
+
+def _check_unused(form: str, instead: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ValueError(

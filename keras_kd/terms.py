@@ -66,13 +66,13 @@ class Term(keras.layers.Layer):
         self.output_name = output
         if weight is None:
             weight = getattr(loss, "default_weight", 1.0)
-        self.weight = _scalar(self, "weight", check_number("weight", weight, "at least 0"))
+        self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.loss = loss
         self.temperature = temperature
         self.default_temperature = getattr(loss, "temperature", None)
         if self.default_temperature is not None:
             if temperature is None:
-                self.temperature = _scalar(self, "temperature", self.default_temperature)
+                self.temperature = live_scalar(self, "temperature", self.default_temperature)
             # A copy, so that the caller's loss keeps its own temperature.
             self.loss = type(loss).from_config(loss.get_config())
             self.loss.temperature = self.temperature
@@ -160,7 +160,8 @@ class _Reduction(keras.losses.Loss):
         return y_pred
 
 
-def _scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
+def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
+    """Adds a float32 scalar that acts on the next step after `assign`, and is saved."""
     return layer.add_weight(
         shape=(),
         initializer=keras.initializers.Constant(value),

@@ -1,4 +1,4 @@
-"""Every test starts from the same random state and a clean Keras."""
+"""Every test starts from the same random state."""
 
 import os
 
@@ -11,7 +11,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    keras.utils.clear_session()
     keras.utils.set_random_seed(0)
 
 

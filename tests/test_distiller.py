@@ -167,6 +167,17 @@ def test_without_a_loss_the_teacher_alone_teaches_and_labels_may_be_missing(net,
         distiller.evaluate(x, verbose=0)
 
 
+def test_compiling_anew_forgets_the_last_loss_and_metrics(net, data):
+    x, y = data
+    distiller = Distiller(student=net(), teacher=net(width=32))
+    distiller.compile("sgd", loss=CROSS_ENTROPY, metrics=["accuracy"])
+    distiller.fit(x, y, verbose=0)
+    distiller.compile("sgd")
+    logs = distiller.fit(x, y, batch_size=24, verbose=0).history
+    assert set(logs) == {"loss", "soft_targets"}
+    assert logs["loss"][0] == pytest.approx(0.9 * logs["soft_targets"][0], rel=1e-6)
+
+
 def test_without_a_loss_the_metrics_are_still_evaluated(net, data):
     x, y = data
     distiller = Distiller(student=net(), teacher=net(width=32))

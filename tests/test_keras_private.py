@@ -51,16 +51,26 @@ def test_set_untracked(model):
 
 def test_losses_and_metrics_of_a_compiled_model(model):
     assert not _keras.has_loss(model)
-    assert not _keras.has_metrics(model)
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="evaluate must have something to compute"):
+        _keras.check_evaluable(model)
     model.compile("sgd", loss="mse", loss_weights={"y": 2.0}, metrics=["mae"])
     assert _keras.has_loss(model)
-    assert _keras.has_metrics(model)
+    _keras.check_evaluable(model)
     x, y = np.ones((2, 4), "float32"), np.zeros((2, 3), "float32")
     y_pred = model({"x": x})
     value = _keras.compiled_loss(model, {"y": y}, y_pred, None)
     np.testing.assert_allclose(value, 2 * np.mean(np.square(y_pred["y"])), rtol=1e-6)
     penalty = 0.5 * np.sum(np.square(model.layers[-1].kernel))
     np.testing.assert_allclose(_keras.added_losses(model), [penalty], rtol=1e-6)
+
+
+def test_forget_compilation(model):
+    model.compile("sgd", loss="mse", metrics=["mae"])
+    _keras.forget_compilation(model)
+    model.compile("sgd")
+    assert not _keras.has_loss(model)
+    assert [metric.name for metric in model.metrics] == ["loss"]
 
 
 def test_unscaled_without_replicas():

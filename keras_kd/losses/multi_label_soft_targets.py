@@ -34,8 +34,8 @@ class MultiLabelSoftTargets(DistillationLoss):
         y_true: The teacher's logits (before the sigmoid), `(batch, ..., classes)`, any float dtype.
         y_pred: The student's logits, same shape.
 
-    Returns:
-        From `call`, one value per example or position, `(batch, ...)`, float32 (float64 for float64
+    Call returns:
+        One value per example or position, `(batch, ...)`, float32 (float64 for float64
         inputs). Finite for logits up to 1e4 in magnitude.
 
     Raises:

@@ -37,8 +37,8 @@ class SoftTargets(DistillationLoss):
         y_true: The teacher's logits, `(batch, ..., classes)`, any float dtype.
         y_pred: The student's logits, same shape.
 
-    Returns:
-        From `call`, one value per example or position, `(batch, ...)`, float32 (float64 for float64
+    Call returns:
+        One value per example or position, `(batch, ...)`, float32 (float64 for float64
         inputs). Finite for logits up to 1e4 in magnitude.
 
     Raises:

@@ -1,0 +1,92 @@
+"""Nothing half-written is seen: work beside the target, then one rename into place."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_kd._errors import message
+
+_SAVED_MODEL_PARTS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
+
+
+def file_target(path: str | os.PathLike[str]) -> Path:
+    """Returns `path` as the absolute place of a file.
+
+    Raises:
+        TypeError: If `path` is not a path.
+        ValueError: If a folder is there already, or no folder to put it in.
+    """
+    target = _target(path)
+    if target.is_dir():
+        raise ValueError(_place_message("name a file", "a file's path", f"the folder {path}"))
+    return target
+
+
+def folder_target(path: str | os.PathLike[str]) -> Path:
+    """Returns `path` as the absolute place of a SavedModel.
+
+    Raises:
+        TypeError: If `path` is not a path.
+        ValueError: If something else than a SavedModel is there, or no folder to put it in.
+    """
+    target = _target(path)
+    expected = "a new path, an empty folder or a SavedModel to replace"
+    if target.exists() and not target.is_dir():
+        raise ValueError(_place_message("name a folder", expected, f"the file {path}"))
+    names = {entry.name for entry in target.iterdir()} if target.exists() else set()
+    foreign = sorted(names - _SAVED_MODEL_PARTS)
+    if foreign or (names and "saved_model.pb" not in names):
+        received = f"{path} with {', '.join((foreign or sorted(names))[:3])}"
+        raise ValueError(_place_message("not hold other files", expected, received))
+    return target
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(_place_message("be a path", "a str or pathlib.Path", repr(path)))
+    target = Path(path).absolute()
+    if not target.parent.is_dir():
+        received = f"{path}, whose folder does not exist"
+        raise ValueError(_place_message("lie in a folder", "an existing folder", received))
+    return target
+
+
+def _place_message(rule: str, expected: str, received: str) -> str:
+    mend = "Choose another path or create its folder first"
+    return message(f"path must {rule}", expected=expected, received=received, mend=mend)
+
+
+@contextlib.contextmanager
+def workspace(target: Path) -> Iterator[Path]:
+    """Opens a temporary folder beside `target`, on its file system, and always removes it.
+
+    Raises:
+        ValueError: If the folder of `target` cannot be written.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix=".keras_kd-", dir=target.parent)
+    except OSError as error:
+        received = f"{target.parent} ({error.strerror})"
+        raise ValueError(
+            _place_message("lie in a folder that can be written", "such a folder", received)
+        ) from error
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_folder(new: Path, target: Path) -> None:
+    """Moves the finished folder `new` to `target`; what was there goes, or on failure stays."""
+    old = new.with_name("replaced")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        if old.exists():
+            os.replace(old, target)
+        raise

@@ -1,0 +1,106 @@
+"""From a student to a checked SavedModel."""
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_kd.export import archive, placing
+from keras_kd.export import verify as checks
+from keras_kd.export.report import Report, measure, sizes
+from keras_kd.export.signature import Arrays, Signature, in_batches
+from keras_kd.export.student import in_float32, student_of
+from keras_kd.export.tensors import TensorInfo
+
+_TOLERANCE = 1e-5
+
+
+def saved_model(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    verify: Any = None,
+    tolerance: float | None = None,
+) -> Report:
+    """Exports a student as a TensorFlow SavedModel, runs it, and compares it with the Keras model.
+
+    The endpoint `"serve"` takes any number of samples and needs no Keras: inputs are named as in
+    Keras, outputs by the keys of a dict output or by the output layers, a single output is
+    `"output_0"`. Half-precision students are exported from an exact float32 copy.
+
+    Args:
+        model: A built Functional or Sequential model, or a `keras_kd.Distiller`, whose student is
+            exported.
+        path: The folder to write. A SavedModel that is there is replaced once the new one has
+            passed the checks.
+        verify: Samples to compare on: an array, or for several inputs a list or a dict by input
+            name. Defaults to seeded random inputs.
+        tolerance: Relative RMS error allowed. Defaults to 1e-5.
+
+    Returns:
+        A `Report`: sizes, inputs and outputs, agreement with Keras, latency of single samples.
+
+    Raises:
+        ValueError: If an argument is wrong; nothing was written then.
+        TypeError: If `model`, `path` or an array is of the wrong kind.
+        VerificationError: If the SavedModel is wrong or disagrees; it was removed.
+
+    Example:
+    ```python
+    report = keras_kd.export.saved_model(student, "exported/student")
+    layer = keras.layers.TFSMLayer("exported/student", call_endpoint="serve")
+    ```
+    """
+    target = placing.folder_target(path)
+    tolerance = checks.check_tolerance(tolerance, _TOLERANCE)
+    original = student_of(model)
+    signature = Signature.of(original, None)
+    compared = checks.samples(signature, verify, None)
+    with placing.workspace(target) as folder:
+        signature = replace(signature, student=in_float32(original))
+        new = folder / "saved_model"
+        archive.write(signature, new)
+        endpoint = _Endpoint(new)
+        comparison = checks.check(endpoint.predict, signature, original, compared, tolerance)
+        one = {name: array[:1] for name, array in compared.items()}
+        report = Report(
+            path=os.fspath(path),
+            format="saved_model",
+            quantization=None,
+            operators={},
+            inputs=signature.inputs,
+            outputs=endpoint.outputs,
+            tolerance=tolerance,
+            **sizes(new),
+            **asdict(comparison),
+            **asdict(measure(lambda: endpoint.call(one), None)),
+        )
+        placing.publish_folder(new, target)
+    return report
+
+
+class _Endpoint:
+    """The endpoint of a SavedModel, reloaded as a stranger to Keras would."""
+
+    def __init__(self, folder: Path):
+        import tensorflow as tf
+
+        # The loaded object owns the variables that its function needs.
+        self._loaded = tf.saved_model.load(str(folder))
+        self._function = self._loaded.signatures[archive.ENDPOINT]
+        self.outputs = tuple(
+            TensorInfo(name, tuple(spec.shape), spec.dtype.name)
+            for name, spec in sorted(self._function.structured_outputs.items())
+        )
+
+    def call(self, batch: Arrays) -> Arrays:
+        """Runs one batch."""
+        import tensorflow as tf
+
+        tensors = {name: tf.constant(array) for name, array in batch.items()}
+        return {name: value.numpy() for name, value in self._function(**tensors).items()}
+
+    def predict(self, arrays: Arrays) -> Arrays:
+        """Runs all samples."""
+        return in_batches(self.call, arrays, None)

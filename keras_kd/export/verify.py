@@ -1,0 +1,227 @@
+"""An exported file is run and compared with the Keras model before it is handed over."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd.export.signature import Arrays, Signature
+
+GENERATED_SAMPLES = 96
+# A wrong copy differs wholly; half precision itself differs by a few thousandths.
+HALF_PRECISION_TOLERANCE = 0.05
+
+
+class VerificationError(ValueError):
+    """An exported file is wrong: it was not handed over, and the message says by how much."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far a file's answers are from the Keras model's.
+
+    Args:
+        relative_error: `||file - keras|| / ||keras||` over all samples, of the worst output.
+        argmax_agreement: Share of positions with the same argmax, of the worst output whose last
+            axis is longer than 1; `None` without such an output.
+        samples: Number of samples compared.
+    """
+
+    relative_error: float
+    argmax_agreement: float | None
+    samples: int
+
+
+def samples(signature: Signature, verify: Any, calibration: Arrays | None) -> Arrays:
+    """Returns what to compare on: `verify`, else the calibration samples, else random inputs.
+
+    Raises:
+        ValueError: If `verify` does not fit the model's inputs, or is needed.
+        TypeError: If it is not numeric.
+    """
+    if verify is not None:
+        return signature.arrays(verify, "verify")
+    return signature.generated(GENERATED_SAMPLES) if calibration is None else calibration
+
+
+def check(
+    run: Callable[[Arrays], Arrays],
+    signature: Signature,
+    original: keras.Model,
+    arrays: Arrays,
+    tolerance: float,
+) -> Comparison:
+    """Runs an export and the Keras model on `arrays` and refuses an export that disagrees.
+
+    Args:
+        run: Takes all samples by input name, returns the export's answers by output name.
+        signature: Holds the exported model: `original`, or its float32 copy.
+        original: The caller's model.
+        arrays: The samples.
+        tolerance: Relative RMS error allowed.
+
+    Raises:
+        ValueError: If the Keras model itself gives no finite answers.
+        VerificationError: If the export is wrong.
+    """
+    comparison = compare(_reference(signature, original, arrays), run(arrays))
+    _require_close(comparison, tolerance, "The exported file")
+    return comparison
+
+
+def compare(expected: Arrays, actual: Arrays) -> Comparison:
+    """Compares a file's answers with the Keras model's, by output name.
+
+    Args:
+        expected: The Keras model's answers, one row for each sample.
+        actual: The file's.
+
+    Raises:
+        VerificationError: If names, shapes or finiteness differ.
+
+    Example:
+    >>> compare({"output_0": np.ones((4, 2))}, {"output_0": np.ones((4, 2))}).relative_error
+    0.0
+    """
+    _require_like(expected, actual)
+    pairs = [(np.float64(expected[name]), np.float64(actual[name])) for name in expected]
+    agreements = [
+        float(np.mean(want.argmax(-1) == got.argmax(-1)))
+        for want, got in pairs
+        if want.ndim > 1 and want.shape[-1] > 1
+    ]
+    return Comparison(
+        relative_error=max(_relative_error(want, got) for want, got in pairs),
+        argmax_agreement=min(agreements, default=None),
+        samples=len(pairs[0][0]),
+    )
+
+
+def _require_like(expected: Arrays, actual: Arrays) -> None:
+    shapes = [{name: array.shape for name, array in x.items()} for x in (expected, actual)]
+    if shapes[0] != shapes[1]:
+        raise VerificationError(
+            message(
+                "The file's outputs must have the Keras model's names and shapes",
+                expected=shapes[0],
+                received=shapes[1],
+                mend="Report the model: its export is wrong",
+            )
+        )
+    for name, array in actual.items():
+        if not np.isfinite(array).all():
+            raise VerificationError(
+                message(
+                    f"The file's output {name!r} must be finite",
+                    expected="finite numbers",
+                    received=f"{np.size(array) - np.isfinite(array).sum()} NaN or infinite values",
+                    mend="Export in float32 to see whether the quantization is the cause",
+                )
+            )
+
+
+def _relative_error(want: np.ndarray, got: np.ndarray) -> float:
+    distance, size = np.linalg.norm(got - want), np.linalg.norm(want)
+    if size == 0:
+        return 0.0 if distance == 0 else math.inf
+    return float(distance / size)
+
+
+def _require_close(comparison: Comparison, tolerance: float, what: str) -> None:
+    if comparison.relative_error <= tolerance:
+        return
+    agreement = comparison.argmax_agreement
+    argmax = "" if agreement is None else f", argmax agreement {agreement:.1%}"
+    raise VerificationError(
+        message(
+            f"{what} must agree with the Keras model; no file was left",
+            expected=f"a relative RMS error of at most {tolerance:g}",
+            received=f"{comparison.relative_error:.3g}{argmax}, {comparison.samples} samples",
+            mend=(
+                "Calibrate on 100 or more samples like those in use, choose a wider quantization, "
+                "or, if the argmax agreement serves you, pass a higher tolerance"
+            ),
+        )
+    )
+
+
+def require_plain_operators(operators: dict[str, int]) -> None:
+    """Refuses operators that plain LiteRT cannot run.
+
+    Raises:
+        VerificationError: If there are custom operators; TensorFlow's own begin with `Flex`.
+    """
+    custom = [name for name in operators if name.startswith("CUSTOM ")]
+    if custom:
+        raise VerificationError(
+            message(
+                "The file must hold built-in operators only",
+                expected="operators of plain LiteRT",
+                received=", ".join(custom),
+                mend="Replace the layers that need them",
+            )
+        )
+
+
+def require_weights(student: keras.Model, size: int, weight_bytes: int) -> None:
+    """Refuses a file that is too small to hold the student's weights.
+
+    Only matrices and kernels count, as vectors may be folded into them, and a tenth of them
+    suffices, as constants may be cut (a table of positions) or shared.
+
+    Raises:
+        VerificationError: If `size` is less than that.
+    """
+    kernels = sum(math.prod(w.shape) for w in student.weights if len(w.shape) > 1)
+    if size >= 0.1 * kernels * weight_bytes:
+        return
+    raise VerificationError(
+        message(
+            "The file must hold the model's weights",
+            expected=f"about {kernels * weight_bytes} bytes",
+            received=f"{size} bytes",
+            mend="Report the model: its export is wrong",
+        )
+    )
+
+
+def _reference(signature: Signature, original: keras.Model, arrays: Arrays) -> Arrays:
+    expected = signature.predict(arrays)
+    if not all(np.isfinite(array).all() for array in expected.values()):
+        raise ValueError(
+            message(
+                "The Keras model must give finite outputs on the samples compared",
+                expected="finite numbers",
+                received="NaN or infinite values",
+                mend="Train the model without NaN, or pass verify=samples that it can answer",
+            )
+        )
+    if signature.student is not original:
+        own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
+        _require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
+    return expected
+
+
+def check_tolerance(tolerance: Any, default: float) -> float:
+    """Returns the tolerance in force.
+
+    Raises:
+        ValueError: If it is given and not a positive number.
+    """
+    if tolerance is None:
+        return default
+    number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if number and 0 < tolerance < math.inf:
+        return float(tolerance)
+    raise ValueError(
+        message(
+            "tolerance must be a positive relative error",
+            expected=f"a number above 0, or None for {default:g}",
+            received=repr(tolerance),
+            mend="Leave it out or pass such a number",
+        )
+    )

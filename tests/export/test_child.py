@@ -1,0 +1,60 @@
+import os
+import sys
+from types import SimpleNamespace
+
+import keras
+import pytest
+
+from keras_kd import export
+from keras_kd.export import child
+
+JOB = child.Job("float32", None, 1, ["x"])
+
+
+def ended(monkeypatch, code, stderr, seen=None):
+    def run(command, **options):
+        if seen is not None:
+            seen.update(options, command=command)
+        return SimpleNamespace(returncode=code, stderr=stderr)
+
+    monkeypatch.setattr(child.subprocess, "run", run)
+
+
+def test_the_child_is_this_python_and_this_keras_kd_without_a_gpu(monkeypatch, tmp_path):
+    seen = {}
+    ended(monkeypatch, 0, "", seen)
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert child.run(tmp_path, JOB, None) == tmp_path / "model.tflite"
+    assert seen["command"] == [sys.executable, "-m", "keras_kd.export._convert", str(tmp_path)]
+    assert seen["env"]["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert seen["env"]["KERAS_BACKEND"] == "tensorflow"
+    package, mine = seen["env"]["PYTHONPATH"].split(os.pathsep)
+    assert os.path.samefile(os.path.join(package, "keras_kd", "export", "child.py"), child.__file__)
+    assert mine == "/mine"
+
+
+def test_a_crash_names_the_signal(monkeypatch, tmp_path):
+    ended(monkeypatch, -11, "Fatal Python error")
+    with pytest.raises(
+        RuntimeError, match=r"died of SIGSEGV(.|\n)*Fatal Python error(.|\n)*unroll"
+    ):
+        child.run(tmp_path, JOB, None)
+
+
+def test_only_the_end_of_a_long_error_is_shown(monkeypatch, tmp_path):
+    ended(monkeypatch, 1, "x" * 10_000 + "the reason")
+    with pytest.raises(RuntimeError, match=r"exit status 1(.|\n)*the reason") as error:
+        child.run(tmp_path, JOB, None)
+    assert len(str(error.value)) < 2500
+
+
+def test_an_unsupported_operator_is_named_and_the_old_file_survives(tmp_path):
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.ops.erfinv(keras.layers.Dense(2, activation="tanh")(x)))
+    path = tmp_path / "student.tflite"
+    path.write_bytes(b"the last good one")
+    with pytest.raises(RuntimeError, match=r"built-in operators(.|\n)*Erfinv"):
+        export.tflite(model, path)
+    assert path.read_bytes() == b"the last good one"
+    assert os.listdir(tmp_path) == ["student.tflite"]

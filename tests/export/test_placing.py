@@ -1,0 +1,111 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from keras_kd.export import placing
+
+
+def tree(folder):
+    return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*"))
+
+
+def saved_model(folder, text):
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_text(text)
+    (folder / "variables").mkdir()
+    return folder
+
+
+def test_relative_paths_are_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert placing.file_target("a.tflite") == tmp_path / "a.tflite"
+    assert placing.folder_target(Path("a")) == tmp_path / "a"
+
+
+def test_a_file_may_be_replaced_but_not_a_folder(tmp_path):
+    (tmp_path / "a").write_text("old")
+    assert placing.file_target(tmp_path / "a") == tmp_path / "a"
+    with pytest.raises(ValueError, match="path must name a file"):
+        placing.file_target(tmp_path)
+
+
+def test_a_saved_model_or_an_empty_folder_may_be_replaced(tmp_path):
+    assert placing.folder_target(tmp_path) == tmp_path
+    old = saved_model(tmp_path / "old", "pb")
+    assert placing.folder_target(old) == old
+
+
+@pytest.mark.parametrize("extra", ["notes.txt", "assets"])
+def test_other_folders_and_files_are_refused(tmp_path, extra):
+    (tmp_path / extra).write_text("mine")
+    with pytest.raises(ValueError, match=f"path must not hold other files.*{extra}"):
+        placing.folder_target(tmp_path)
+    with pytest.raises(ValueError, match="path must name a folder"):
+        placing.folder_target(tmp_path / extra)
+
+
+def test_a_saved_model_beside_other_files_is_refused(tmp_path):
+    old = saved_model(tmp_path / "old", "pb")
+    (old / "labels.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"must not hold other files.*labels\.txt"):
+        placing.folder_target(old)
+
+
+@pytest.mark.parametrize("target", [placing.file_target, placing.folder_target])
+def test_the_folder_must_exist(tmp_path, target):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "missing" / "a", tmp_path / "file" / "a"):
+        with pytest.raises(ValueError, match=r"path must lie in a folder.*does not exist"):
+            target(path)
+    with pytest.raises(TypeError, match="path must be a path"):
+        target(3)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(placing.tempfile, "mkdtemp", refuse)
+    with (
+        pytest.raises(ValueError, match=r"folder that can be written.*Permission denied"),
+        placing.workspace(tmp_path / "a"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_workspace_is_removed_whatever_happens(tmp_path, error):
+    def fail():
+        with placing.workspace(tmp_path / "a") as folder:
+            (folder / "half").write_text("written")
+            assert folder.parent == tmp_path
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert tree(tmp_path) == []
+
+
+def test_publish_replaces_the_old_folder(tmp_path):
+    old = saved_model(tmp_path / "model", "old")
+    with placing.workspace(old) as folder:
+        placing.publish_folder(saved_model(folder / "new", "new"), old)
+    assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
+    assert (old / "saved_model.pb").read_text() == "new"
+
+
+def test_the_old_folder_comes_back_when_the_move_fails(tmp_path, monkeypatch):
+    old = saved_model(tmp_path / "model", "old")
+    replace = os.replace
+
+    def fail_on_the_new_one(source, target):
+        if Path(source).name == "new":
+            raise OSError("no space")
+        replace(source, target)
+
+    monkeypatch.setattr(placing.os, "replace", fail_on_the_new_one)
+    with pytest.raises(OSError, match="no space"), placing.workspace(old) as folder:
+        placing.publish_folder(saved_model(folder / "new", "new"), old)
+    assert (old / "saved_model.pb").read_text() == "old"
+    assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]

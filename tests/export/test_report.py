@@ -1,0 +1,72 @@
+import dataclasses
+import gzip
+import json
+
+import pytest
+
+from keras_kd.export import Report, TensorInfo
+from keras_kd.export.report import measure, sizes
+
+
+def test_sizes_of_a_file_and_a_folder(tmp_path):
+    contents = [b"a" * 1000, bytes(range(256))]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "one").write_bytes(contents[0])
+    (tmp_path / "sub" / "two").write_bytes(contents[1])
+    zipped = [len(gzip.compress(content)) for content in contents]
+    assert sizes(tmp_path / "one") == {"bytes": 1000, "gzip_bytes": zipped[0]}
+    assert sizes(tmp_path) == {"bytes": 1256, "gzip_bytes": sum(zipped)}
+
+
+def test_measure_warms_up_and_takes_percentiles(monkeypatch):
+    clock = iter(x / 1000 for i in range(100) for x in (i * 1000, i * 1000 + i + 1))
+    monkeypatch.setattr("keras_kd.export.report.time.perf_counter", lambda: next(clock))
+    calls = []
+    latency = measure(lambda: calls.append(1), 2)
+    assert len(calls) == 5 + 45  # 1 + 2 + ... + 45 ms are the first to exceed a second
+    assert latency.latency_ms == pytest.approx(23.0)
+    assert latency.latency_p95_ms == pytest.approx(1 + 44 * 0.95)
+    assert latency.threads == 2
+    assert latency.machine.endswith("(not a phone)")
+
+
+def test_a_report_reads_as_a_table():
+    report = Report(
+        path="student.tflite",
+        format="tflite",
+        quantization="int8",
+        bytes=93700,
+        gzip_bytes=71249,
+        operators={"CONV_2D": 4, "SOFTMAX": 1},
+        inputs=(TensorInfo("image", (1, 28, 28, 1), "uint8", 1 / 255, 0),),
+        outputs=(TensorInfo("output_0", (1, 10), "float32"),),
+        relative_error=0.0312,
+        argmax_agreement=0.992,
+        samples=100,
+        tolerance=0.15,
+        latency_ms=0.2149,
+        latency_p95_ms=0.35,
+        threads=2,
+        machine="A CPU (not a phone)",
+    )
+    assert str(report).splitlines() == [
+        "file      student.tflite",
+        "format    tflite int8",
+        "size      93.7 kB, gzip 71.2 kB",
+        "input     image (1, 28, 28, 1) uint8, scale 0.00392157, zero point 0",
+        "output    output_0 (1, 10) float32",
+        "operators CONV_2D 4, SOFTMAX 1",
+        "error     0.031 relative RMS (allowed 0.15)",
+        "argmax    99.2% agree with Keras",
+        "samples   100",
+        "latency   0.215 ms, p95 0.35 ms",
+        "threads   2",
+        "machine   A CPU (not a phone)",
+    ]
+    assert json.loads(json.dumps(dataclasses.asdict(report)))["inputs"][0]["name"] == "image"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.bytes = 1
+    folder = dataclasses.replace(report, quantization=None, operators={}, threads=None)
+    assert "operators" not in str(folder)
+    assert "threads" not in str(folder)
+    assert str(folder).splitlines()[1] == "format    tflite"

@@ -1,0 +1,118 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_kd
+from keras_kd.export.student import in_float32, student_of
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.head = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.head(x)
+
+
+class Stubborn(keras.layers.Layer):
+    def call(self, x):
+        return x
+
+    def get_config(self):
+        raise NotImplementedError("no configuration")
+
+
+def half_precision(policy):
+    """A student with nested models, a wrapper and operations, built under `policy`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        layers = keras.layers
+        x = keras.Input((6, 5), name="x")
+        inner = keras.Sequential(
+            [keras.Input((6, 5)), layers.Dense(4), layers.LayerNormalization()]
+        )
+        y = keras.Input((6, 4))
+        functional = keras.Model(y, layers.Activation("gelu")(layers.Dense(4)(y)))
+        hidden = layers.TimeDistributed(layers.Dense(3))(functional(inner(x)))
+        hidden = layers.BatchNormalization()(keras.ops.relu(hidden) + 1.0)
+        pooled = layers.GlobalAveragePooling1D()(hidden)
+        return keras.Model(x, layers.Dense(2, dtype="float32")(pooled))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_a_model_is_its_own_student(cnn):
+    assert student_of(cnn) is cnn
+    assert in_float32(cnn) is cnn
+
+
+def test_a_distiller_gives_its_student(cnn):
+    distiller = keras_kd.Distiller(student=cnn, teacher=keras.models.clone_model(cnn))
+    assert student_of(distiller) is cnn
+
+
+@pytest.mark.parametrize("model", [None, "model.keras", keras.layers.Dense(2)])
+def test_not_a_model(model):
+    with pytest.raises(TypeError, match="model must be a Keras model"):
+        student_of(model)
+
+
+def test_an_unbuilt_sequential():
+    with pytest.raises(ValueError, match=r"symbolic inputs.*keras.Input"):
+        student_of(keras.Sequential([keras.layers.Dense(2)]))
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_subclassed_model_is_to_be_wrapped(built):
+    model = Subclassed()
+    if built:
+        model(np.zeros((1, 3), "float32"))
+    with pytest.raises(ValueError, match=r"keras.Model\(inputs, student\(inputs\)\)"):
+        student_of(model)
+    inputs = keras.Input((3,))
+    wrapped = keras.Model(inputs, model(inputs))
+    assert student_of(wrapped) is wrapped
+
+
+def test_text_inputs():
+    text = keras.Input((), dtype="string")
+    model = keras.Model(text, keras.layers.StringLookup(vocabulary=["a"])(text))
+    with pytest.raises(ValueError, match=r"dense tensors of numbers.*string"):
+        student_of(model)
+
+
+def test_another_backend(monkeypatch, cnn):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"on TensorFlow.*'jax'"):
+        student_of(cnn)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_half_precision_is_copied_to_float32(policy):
+    model = half_precision(policy)
+    weights = [np.array(w) for w in model.get_weights()]
+    before = keras.config.dtype_policy()
+    copy = in_float32(model)
+    assert keras.config.dtype_policy() is before
+    assert {layer.compute_dtype for layer in copy._flatten_layers()} == {"float32"}
+    for got, want in zip(copy.get_weights(), weights):
+        np.testing.assert_array_equal(got, want.astype("float32"))
+    assert model.layers[1].compute_dtype == policy.removeprefix("mixed_")
+
+
+def test_no_cast_is_left_in_the_copy():
+    import tensorflow as tf
+
+    copy = in_float32(half_precision("mixed_float16"))
+    function = tf.function(lambda x: copy(x, training=False), autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec((1, 6, 5))).graph
+    assert [o.name for o in graph.get_operations() if o.type == "Cast"] == []
+
+
+def test_half_precision_that_cannot_be_rebuilt():
+    x = keras.Input((3,))
+    model = keras.Model(x, Stubborn(dtype="mixed_float16")(keras.layers.Dense(2)(x)))
+    with pytest.raises(ValueError, match=r"rebuild in float32.*no configuration.*policy 'float32'"):
+        in_float32(model)

@@ -1,0 +1,233 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+import keras_kd
+from keras_kd import export
+from keras_kd.export import VerificationError, child, verify
+
+from .conftest import tflite_module
+from .test_student import half_precision
+
+
+def serve(path):
+    interpreter = Interpreter(model_path=str(path))
+    assert list(interpreter.get_signature_list()) == ["serve"]
+    return interpreter, interpreter.get_signature_runner("serve")
+
+
+def test_float32(cnn, images, float_file):
+    path, report = float_file
+    _interpreter, run = serve(path)
+    want = cnn.predict(images[:1], verbose=0)
+    np.testing.assert_allclose(run(image=images[:1])["output_0"], want, rtol=1e-4, atol=1e-5)
+    assert [(t.name, t.shape, t.dtype, t.scale) for t in report.inputs + report.outputs] == [
+        ("image", (1, 12, 12, 1), "float32", None),
+        ("output_0", (1, 10), "float32", None),
+    ]
+    assert report.relative_error < 1e-5
+    assert (report.argmax_agreement, report.samples, report.tolerance) == (1.0, 150, 1e-4)
+    assert (report.path, report.format, report.quantization) == (str(path), "tflite", "float32")
+    assert report.bytes == path.stat().st_size > 4 * (200 * 32 + 32 * 10)
+    assert report.gzip_bytes < report.bytes
+    assert report.threads == os.cpu_count()
+    assert os.listdir(path.parent) == ["student.tflite"]
+
+
+def test_int8(cnn, images, int8_file, float_file):
+    path, report = int8_file
+    _interpreter, run = serve(path)
+    detail = run.get_input_details()["image"]
+    assert detail["dtype"] is np.int8
+    image, output = report.inputs[0], report.outputs[0]
+    assert (image.dtype, output.dtype) == ("int8", "int8")
+    assert detail["quantization"] == pytest.approx((image.scale, image.zero_point))
+    assert image.scale == pytest.approx(1 / 255, rel=1e-2)
+    assert "DEQUANTIZE" not in report.operators
+    assert report.bytes < 0.5 * float_file[1].bytes
+    want = cnn.predict(images[:100], verbose=0)
+    got = export.predict(path, images[:100])
+    error = np.linalg.norm(got - want) / np.linalg.norm(want)
+    assert report.relative_error == pytest.approx(error, rel=1e-4)
+    assert report.argmax_agreement == np.mean(got.argmax(-1) == want.argmax(-1))
+    assert (report.samples, report.tolerance) == (100, 0.15)
+
+
+@pytest.mark.parametrize("io_dtype", ["uint8", "float32"])
+def test_int8_inside_and_another_dtype_outside(in_process, cnn, images, tmp_path, io_dtype):
+    path = tmp_path / "a.tflite"
+    report = export.tflite(cnn, path, "int8", images, batch_size=4, io_dtype=io_dtype)
+    tensors = report.inputs + report.outputs
+    assert {t.dtype for t in tensors} == {io_dtype}
+    assert {t.shape[0] for t in tensors} == {4}
+    assert {t.scale is None for t in tensors} == {io_dtype == "float32"}
+    assert report.samples == 150  # not a multiple of 4
+    want = cnn.predict(images, verbose=0)
+    assert np.linalg.norm(export.predict(path, images) - want) < 0.05 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_any_batch_size(in_process, cnn, images, tmp_path, quantization):
+    path = tmp_path / "a.tflite"
+    report = export.tflite(cnn, path, quantization, images, batch_size=None)
+    assert [t.shape for t in report.inputs + report.outputs] == [(None, 12, 12, 1), (None, 10)]
+    _interpreter, run = serve(path)
+    want = cnn.predict(images, verbose=0)
+    image = report.inputs[0]
+    for count in (1, 5, 150):
+        got = run(image=image.stored(images[:count]))["output_0"]
+        got = report.outputs[0].real(got)
+        assert np.linalg.norm(got - want[:count]) < 0.05 * np.linalg.norm(want[:count])
+
+
+def test_int8_of_several_inputs_and_outputs(in_process, two_by_two, pairs, tmp_path):
+    path = tmp_path / "a.tflite"
+    by_name = {"narrow": pairs[1].astype("float64"), "wide": pairs[0]}
+    report = export.tflite(two_by_two, path, "int8", calibration=by_name)
+    assert [(t.name, t.shape, t.dtype) for t in report.inputs + report.outputs] == [
+        ("wide", (1, 8), "int8"),
+        ("narrow", (1, 3), "int8"),
+        ("big", (1, 5), "int8"),
+        ("small", (1, 2), "int8"),
+    ]
+    outputs = export.predict(path, by_name)
+    for got, want in zip((outputs["small"], outputs["big"]), two_by_two.predict(pairs, verbose=0)):
+        assert np.linalg.norm(got - want) < 0.05 * np.linalg.norm(want)
+
+
+def test_int8_leaves_whole_number_inputs_as_they_are(in_process, tmp_path):
+    random = np.random.default_rng(5)
+    tokens = keras.Input((6,), dtype="int32", name="tokens")
+    image = keras.Input((9,), dtype="uint8", name="image")
+    words = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(300, 8)(tokens))
+    joined = keras.layers.Concatenate()([words, keras.layers.Rescaling(1 / 255)(image)])
+    model = keras.Model([tokens, image], keras.layers.Dense(4)(joined))
+    data = [random.integers(0, 300, (120, 6)), random.integers(0, 256, (120, 9))]
+    path = tmp_path / "a.tflite"
+    report = export.tflite(model, path, "int8", data)
+    assert [(t.name, t.dtype, t.scale) for t in report.inputs] == [
+        ("tokens", "int32", None),
+        ("image", "uint8", None),
+    ]
+    assert report.outputs[0].dtype == "int8"
+    got = export.predict(path, {"tokens": data[0], "image": data[1]})
+    want = model.predict(data, verbose=0)
+    assert np.linalg.norm(got - want) < 0.05 * np.linalg.norm(want)
+
+
+def test_images_as_bytes_calibrate_a_float_input(in_process, images, tmp_path):
+    x = keras.Input((12, 12, 1), name="image")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
+    model = keras.Model(x, keras.layers.Dense(3)(flat))
+    report = export.tflite(
+        model, tmp_path / "a", "int8", (images * 255).astype("uint8"), io_dtype="uint8"
+    )
+    assert report.inputs[0].scale == pytest.approx(1.0, rel=0.02)
+    assert report.inputs[0].zero_point == 0
+
+
+def test_a_distiller_exports_its_student(in_process, cnn, float_file, tmp_path):
+    distiller = keras_kd.Distiller(student=cnn, teacher=keras.models.clone_model(cnn))
+    report = export.tflite(distiller, tmp_path / "a.tflite")
+    assert (tmp_path / "a.tflite").stat().st_size == pytest.approx(float_file[1].bytes, abs=200)
+    assert report.samples == verify.GENERATED_SAMPLES
+
+
+def test_half_precision_is_exported_in_float32(in_process, tmp_path):
+    report = export.tflite(half_precision("mixed_float16"), tmp_path / "a.tflite")
+    assert "CAST" not in report.operators
+    assert report.relative_error < 1e-5
+
+
+def test_silent_and_the_model_stays_as_it_was(in_process, cnn, tmp_path, capsys):
+    weights, config = cnn.get_weights(), cnn.to_json()
+    export.tflite(cnn, tmp_path / "a.tflite")
+    assert capsys.readouterr() == ("", "")
+    assert cnn.to_json() == config
+    for before, after in zip(weights, cnn.get_weights()):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.fixture
+def old_file(tmp_path):
+    path = tmp_path / "student.tflite"
+    path.write_bytes(b"the last good one")
+    yield path
+    assert path.read_bytes() == b"the last good one"
+    assert os.listdir(tmp_path) == ["student.tflite"]
+
+
+def test_a_file_that_disagrees_is_not_handed_over(in_process, cnn, images, old_file):
+    with pytest.raises(VerificationError, match=r"at most 1e-09\. Received: .*150 samples"):
+        export.tflite(cnn, old_file, "int8", images, tolerance=1e-9)
+
+
+def test_flex_operators_are_refused(in_process, cnn, old_file, monkeypatch):
+    monkeypatch.setattr(tflite_module, "operators", lambda content: {"CUSTOM FlexErfinv": 1})
+    with pytest.raises(VerificationError, match="built-in operators only"):
+        export.tflite(cnn, old_file)
+
+
+def test_a_failing_child_leaves_nothing(cnn, old_file, monkeypatch):
+    def half_written(folder, job, calibration):
+        (folder / "model.tflite").write_bytes(b"half")
+        raise RuntimeError("crashed")
+
+    monkeypatch.setattr(child, "run", half_written)
+    with pytest.raises(RuntimeError, match="crashed"):
+        export.tflite(cnn, old_file)
+
+
+def test_few_calibration_samples_are_warned_of(in_process, cnn, images, tmp_path):
+    with pytest.warns(UserWarning, match="99 calibration samples .*100 or more") as caught:
+        export.tflite(cnn, tmp_path / "a.tflite", "int8", images[:99])
+    assert [w.filename for w in caught] == [__file__]
+    export.tflite(cnn, tmp_path / "b.tflite", "float32", images[:2])
+
+
+IMAGES = np.zeros((100, 12, 12, 1), "float32")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"model": "student.keras"}, TypeError, "model must be a Keras model"),
+        ({"model": keras.Sequential()}, ValueError, "model must have symbolic inputs"),
+        ({"quantization": "int4"}, ValueError, "quantization must be a known mode"),
+        ({"path": None}, TypeError, "path must be a path"),
+        ({"path": "."}, ValueError, "path must name a file"),
+        ({"path": "missing/a.tflite"}, ValueError, "path must lie in a folder"),
+        ({"calibration": None}, ValueError, "calibration must be given"),
+        ({"calibration": IMAGES[..., 0]}, ValueError, "calibration for the input 'image' must"),
+        ({"calibration": [IMAGES, IMAGES]}, ValueError, "calibration must give one array"),
+        ({"calibration": IMAGES.astype(str)}, TypeError, "calibration .*must be a numeric"),
+        ({"calibration": IMAGES * np.nan}, ValueError, "calibration .*must hold finite"),
+        ({"calibration": IMAGES[:0]}, ValueError, "calibration must hold at least one"),
+        ({"batch_size": 0}, ValueError, "batch_size must be a positive"),
+        ({"batch_size": 1.0}, ValueError, "batch_size must be a positive"),
+        ({"batch_size": True}, ValueError, "batch_size must be a positive"),
+        ({"io_dtype": "int16"}, ValueError, "io_dtype must suit"),
+        ({"quantization": "float32", "io_dtype": "float32"}, ValueError, "io_dtype must suit"),
+        ({"verify": IMAGES[:, :5]}, ValueError, "verify for the input 'image' must"),
+        ({"tolerance": -1}, ValueError, "tolerance must be"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_any_work(
+    cnn, tmp_path, monkeypatch, change, error, match
+):
+    monkeypatch.setattr(child, "run", lambda *_: pytest.fail("the work began"))
+    monkeypatch.chdir(tmp_path)
+    arguments = {"model": cnn, "path": "a.tflite", "quantization": "int8", "calibration": IMAGES}
+    with pytest.raises(error, match=match):
+        export.tflite(**{**arguments, **change})
+    assert os.listdir(tmp_path) == []
+
+
+def test_inputs_of_any_size_are_refused(tmp_path):
+    x = keras.Input((None, 3))
+    model = keras.Model(x, keras.layers.Dense(2)(x))
+    with pytest.raises(ValueError, match=r"inputs must have fixed sizes.*\(1, None, 3\)"):
+        export.tflite(model, tmp_path / "a.tflite")

@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_kd.export import VerificationError, verify
+from keras_kd.export.signature import Signature
+
+
+@pytest.fixture
+def answers():
+    random = np.random.default_rng(3)
+    return {"classes": random.normal(size=(40, 5)), "size": random.normal(size=(40, 1)) * 100}
+
+
+def test_the_worst_output_counts(answers):
+    noise = np.random.default_rng(4).normal(size=(40, 5))
+    actual = {"size": answers["size"], "classes": answers["classes"] + 0.1 * noise}
+    result = verify.compare(answers, actual)
+    want = np.sqrt(np.sum((0.1 * noise) ** 2) / np.sum(answers["classes"] ** 2))
+    assert result.relative_error == pytest.approx(want, rel=1e-12)
+    same = [a.argmax() == b.argmax() for a, b in zip(answers["classes"], actual["classes"])]
+    assert result.argmax_agreement == sum(same) / 40
+    assert result.samples == 40
+
+
+def test_without_classes_there_is_no_argmax(answers):
+    expected = {"size": answers["size"]}
+    assert verify.compare(expected, expected) == verify.Comparison(0.0, None, 40)
+
+
+def test_zeros_are_compared_too():
+    zeros = {"x": np.zeros((3, 1))}
+    assert verify.compare(zeros, zeros).relative_error == 0
+    assert verify.compare(zeros, {"x": np.ones((3, 1))}).relative_error == np.inf
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_file_that_is_not_finite_is_refused(answers, bad):
+    actual = {name: array.copy() for name, array in answers.items()}
+    actual["size"][3] = bad
+    with pytest.raises(VerificationError, match=r"'size' must be finite.*1 NaN or infinite"):
+        verify.compare(answers, actual)
+
+
+def test_names_and_shapes_must_match(answers):
+    with pytest.raises(VerificationError, match="names and shapes"):
+        verify.compare(answers, {"classes": answers["classes"]})
+    with pytest.raises(VerificationError, match="names and shapes"):
+        verify.compare({"x": np.zeros((2, 1))}, {"x": np.zeros((2,))})
+
+
+def check(model, run, tolerance, original=None):
+    signature = Signature.of(model, 1)
+    arrays = signature.generated(20)
+    return verify.check(run, signature, original or model, arrays, tolerance)
+
+
+def test_the_tolerance_is_the_largest_error_allowed(cnn):
+    def scaled(arrays):
+        return {"output_0": 1.01 * Signature.of(cnn, 1).predict(arrays)["output_0"]}
+
+    assert check(cnn, scaled, 0.0101).relative_error == pytest.approx(0.01, rel=1e-4)
+    with pytest.raises(VerificationError, match=r"at most 0\.0099\. Received: 0\.01, argmax .*100"):
+        check(cnn, scaled, 0.0099)
+
+
+def test_a_keras_model_that_is_not_finite(cnn):
+    broken = keras.models.clone_model(cnn)
+    broken.set_weights([w * np.nan for w in cnn.get_weights()])
+    with pytest.raises(ValueError, match="The Keras model must give finite outputs"):
+        check(broken, lambda arrays: {}, 1)
+
+
+def test_a_float32_copy_must_be_like_the_original(cnn):
+    other = keras.models.clone_model(cnn)
+    run = Signature.of(other, 1).predict
+    with pytest.raises(VerificationError, match="The float32 copy must agree"):
+        check(other, run, 1e-4, original=cnn)
+
+
+def test_custom_operators_are_refused():
+    verify.require_plain_operators({"CONV_2D": 1})
+    with pytest.raises(VerificationError, match=r"built-in operators only.*CUSTOM FlexErfinv"):
+        verify.require_plain_operators({"CONV_2D": 1, "CUSTOM FlexErfinv": 1})
+
+
+def test_a_file_without_its_weights_is_refused(cnn):
+    kernels = 3 * 3 * 8 + 200 * 32 + 32 * 10
+    verify.require_weights(cnn, kernels * 4 // 10 + 1, weight_bytes=4)
+    with pytest.raises(VerificationError, match=f"weights.*{kernels * 4} bytes.*2000 bytes"):
+        verify.require_weights(cnn, 2000, weight_bytes=4)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, "0.1", True, np.nan, np.inf])
+def test_tolerance_is_a_positive_number(tolerance):
+    with pytest.raises(ValueError, match="tolerance must be a positive relative error"):
+        verify.check_tolerance(tolerance, 0.1)
+    assert verify.check_tolerance(None, 0.1) == 0.1
+    assert verify.check_tolerance(1, 0.1) == 1.0
