@@ -1,5 +1,7 @@
 """Every private name of Keras that keras_kd touches; `tests/test_keras_private.py` guards each."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -38,10 +40,12 @@ def origin(tensor: keras.KerasTensor) -> tuple[Any, Any, int]:
     return operation, operation._inbound_nodes[node_index], tensor_index
 
 
-def shallow_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns a second layer object on the same weights (`copy.copy` would serialize the layer)."""
-    twin = object.__new__(type(layer))
-    twin.__dict__.update(layer.__dict__, _inbound_nodes=[], _outbound_nodes=[])
+def shallow_copy(original: Any) -> Any:
+    """Returns a second layer, on the same weights, or loss (`copy.copy` would serialize it)."""
+    twin = object.__new__(type(original))
+    twin.__dict__.update(original.__dict__)
+    if isinstance(original, keras.layers.Layer):
+        twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[])
     return twin
 
 
@@ -68,9 +72,19 @@ def check_evaluable(model: keras.Model) -> None:
         )
 
 
-def forget_compilation(model: keras.Model) -> None:
-    """Drops the last loss and metrics; `compile(loss=None)` alone would keep them."""
+@contextlib.contextmanager
+def compiling_anew(model: keras.Model) -> Iterator[None]:
+    """Drops the last loss and metrics, which `compile(loss=None)` alone would keep.
+
+    They come back if the compilation fails.
+    """
+    last = model._compile_loss, model._compile_metrics
     model._compile_loss = model._compile_metrics = None
+    try:
+        yield
+    except BaseException:
+        model._compile_loss, model._compile_metrics = last
+        raise
 
 
 def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -> Any:

@@ -9,6 +9,7 @@ from keras import ops
 from keras_kd import _keras, batches, forms, hard_loss, peers
 from keras_kd.columns import LossColumns
 from keras_kd.heads import LogitsModel
+from keras_kd.losses.base import total_precision
 from keras_kd.models import check_model, training_policy
 from keras_kd.teachers import ModelTeacher, NoTeacher
 from keras_kd.terms import Term, live_scalar
@@ -88,7 +89,7 @@ class Distiller(keras.Model):
         self.terms = forms.plain_terms(heads) if self._plain else forms.full_terms(terms, heads)
         self._hard_weight = live_scalar(self, "alpha" if self._plain else "hard_weight", 1.0)
         self._columns = LossColumns(["hard_loss", *(term.name for term in self.terms)])
-        self.built = True
+        self.built = self.supports_masking = True
         self.teacher = teacher
 
     def compile(
@@ -134,24 +135,27 @@ class Distiller(keras.Model):
         if self._plain:
             given["temperature"] = peers.temperature(distillation_loss_fn, temperature)
             weight, temperature = forms.plain_settings(self.terms, **given)
-            self.temperature.assign(temperature)
         else:
             weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
+        with _keras.compiling_anew(self):
+            super().compile(
+                optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
+            )
         self._hard_weight.assign(weight)
+        if self._plain:
+            self.temperature.assign(temperature)
         terms = [term.name for term in self.terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
-        _keras.forget_compilation(self)
-        super().compile(
-            optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
-        )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Returns none: the student's outputs carry their own masks."""
 
     def train_step(self, *args: Any) -> Any:
         """Adds the teacher's answers to the batch and lets Keras train on it."""
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if not batches.carries_answers(x):
-            answers = dict(zip(self._logits.names, self._teacher(x)))
-            x = batches.with_answers(x, answers)
+            x = batches.with_answers(x, self._teacher(x, self._logits.names))
         return super().train_step(*state, (x, y, sample_weight))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -176,6 +180,7 @@ class Distiller(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training=training)
         losses, weights = {}, {}
         if _keras.has_loss(self):
+            forms.check_labels(y)
             output = batches.output(y_pred)
             losses["hard_loss"] = _keras.compiled_loss(self, y, output, sample_weight)
             weights["hard_loss"] = self._hard_weight
@@ -187,8 +192,11 @@ class Distiller(keras.Model):
             losses[term.name] = term(answers[name], signals[name], sample_weight=weight)
             weights[term.name] = share * term.weight
         self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
-        weighted = [weights[column] * loss for column, loss in losses.items()]
-        return sum(weighted + _keras.added_losses(self))
+        weighted = [
+            total_precision(weights[column]) * total_precision(loss)
+            for column, loss in losses.items()
+        ]
+        return sum(weighted + [total_precision(loss) for loss in _keras.added_losses(self)])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the metrics with the student's output."""
@@ -249,7 +257,7 @@ class Distiller(keras.Model):
         if not isinstance(teacher, NoTeacher):
             forms.check_other(teacher, self.student)
             teacher = ModelTeacher(teacher, self._heads_given["teacher_head"])
-            forms.check_outputs(self.terms, teacher, self._logits, plain=self._plain)
+            forms.check_outputs(self.terms, teacher, self._logits)
         self._teacher = teacher
         self.train_function = None  # its trace holds the last teacher
 
@@ -257,6 +265,8 @@ class Distiller(keras.Model):
         # Keras would track the teacher before the property's setter sees it.
         if name == "teacher":
             _keras.set_untracked(self, name, value)
+        elif name == "student" and "student" in vars(self):
+            raise AttributeError("A Distiller keeps its student. Build a new Distiller instead.")
         else:
             super().__setattr__(name, value)
 

@@ -9,7 +9,7 @@ from keras_kd._errors import check_number, message
 from keras_kd.heads import Head, LogitsModel
 from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, SoftTargets
 from keras_kd.teachers import ModelTeacher
-from keras_kd.terms import Term
+from keras_kd.terms import Term, same_shape
 
 _COLUMNS = ("loss", "hard_loss")
 
@@ -112,28 +112,57 @@ def check_other(teacher: Any, student: keras.Model) -> None:
         )
 
 
-def check_outputs(
-    terms: list[Term], teacher: ModelTeacher, student: LogitsModel, *, plain: bool
-) -> None:
+def check_outputs(terms: list[Term], teacher: ModelTeacher, student: LogitsModel) -> None:
     """Raises where the teacher's outputs cannot teach the student's.
 
     Outputs of dicts belong together by key, those of lists by position.
     """
     names = list(student.heads)
-    same_keys = teacher.keyed == student.keyed and list(teacher.heads) == names
     by_key = len(names) > 1 and (teacher.keyed or student.keyed)
+    same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)
     if len(teacher.heads) != len(names) or (by_key and not same_keys):
         raise _mismatch("the same outputs", names, list(teacher.heads))
-    for (name, s), t in zip(student.heads.items(), teacher.heads.values()):
-        if s.shape is not None and t.shape is not None and not _agree(s.shape, t.shape):
+    taught_by = dict(zip(names, names if by_key else teacher.heads))
+    for name, s in student.heads.items():
+        t = teacher.heads[taught_by[name]]
+        if s.shape is not None and t.shape is not None and not same_shape(s.shape, t.shape):
             raise _mismatch(f"the same shape at {name!r}", s.shape, t.shape)
-        if plain and {s.kind, t.kind} == {"softmax", "sigmoid"}:
-            raise _mismatch(f"the same kind of head at {name!r}", s.kind, t.kind)
     for term in terms:
-        if isinstance(term.loss, DistillationLoss):
-            position = names.index(term.output_name) if term.output_name else 0
-            for role, model in (("student", student), ("teacher", teacher)):
-                _check_head(term, role, list(model.heads.values())[position])
+        name = term.output_name or names[0]
+        heads = {"student": student.heads[name], "teacher": teacher.heads[taught_by[name]]}
+        inverted = student.inverted[name] or teacher.inverted[taught_by[name]]
+        _check_signals(term, name, heads, inverted)
+
+
+def _check_signals(term: Term, output: str, heads: dict[str, Head], inverted: bool) -> None:
+    """Raises where the two signals of a term are not of one kind."""
+    kinds = {head.kind for head in heads.values()}
+    needs_logits = isinstance(term.loss, DistillationLoss)
+    for role, head in heads.items():
+        if head.kind is None and (needs_logits or kinds & {"softmax", "sigmoid"}):
+            raise _unknown_head(term, role)
+    if needs_logits and kinds == {"softmax", "sigmoid"}:
+        student, teacher = (head.kind for head in heads.values())
+        raise _mismatch(f"the same kind of head at {output!r}", student, teacher)
+    if isinstance(term.loss, SoftTargets) and heads["student"].classes == 1:
+        raise ValueError(
+            message(
+                f"SoftTargets in term {term.name!r} must have classes to compare",
+                expected="at least 2 units",
+                received="1 unit",
+                mend="Use MultiLabelSoftTargets, or keras.losses.MeanSquaredError for a regression",
+            )
+        )
+    if inverted and not needs_logits and "softmax" in kinds:
+        raise ValueError(
+            message(
+                f"The loss of term {term.name!r} must not depend on the logits' mean, which a "
+                "softmax that the graph does not show has lost",
+                expected="keras_kd.losses.SoftTargets, or models that return logits",
+                received=type(term.loss).__name__,
+                mend="Let both models return logits",
+            )
+        )
 
 
 def plain_settings(
@@ -167,10 +196,6 @@ def _check_unused(form: str, instead: str, **given: Any) -> None:
             )
 
 
-def _agree(a: tuple, b: tuple) -> bool:
-    return len(a) == len(b) and all(x == y or None in (x, y) for x, y in zip(a, b))
-
-
 def _mismatch(rule: str, student: Any, teacher: Any) -> ValueError:
     return ValueError(
         message(
@@ -182,15 +207,27 @@ def _mismatch(rule: str, student: Any, teacher: Any) -> ValueError:
     )
 
 
-def _check_head(term: Term, role: str, head: Head) -> None:
-    if head.kind is None:
+def _unknown_head(term: Term, role: str) -> ValueError:
+    return ValueError(
+        message(
+            f"{role}_head must be given, for the {role}'s graph does not show whether it ends in "
+            f"logits, which term {term.name!r} needs to know",
+            expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
+            received="None",
+            mend=f"Pass {role}_head=, or build the {role} from keras.Input with a Dense layer at "
+            "the end",
+        )
+    )
+
+
+def check_labels(y: Any) -> None:
+    """Raises where a hard loss has no labels to compare with."""
+    if y is None:
         raise ValueError(
             message(
-                f"{role}_head must be given, for the {role}'s graph does not show whether it ends "
-                f"in logits, which term {term.name!r} needs",
-                expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
+                "y must hold labels for the loss",
+                expected="labels, for the Distiller was compiled with a loss",
                 received="None",
-                mend=f"Pass {role}_head=, or build the {role} from keras.Input with a Dense layer "
-                "at the end",
+                mend="Pass y, or compile with loss=None to train on the teacher alone",
             )
         )

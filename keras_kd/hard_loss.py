@@ -5,19 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_kd import stock_losses
 from keras_kd._errors import message
 from keras_kd.heads import Head
-
-_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
-_PROBABILITY = (
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "crossentropy",
-    "ce",
-    "kl_divergence",
-    "sparse_categorical_crossentropy",
-    *_BINARY,
-)
 
 
 def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
@@ -37,7 +27,7 @@ def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
         if from_logits is not None and head.kind is not None:
             if from_logits != (head.kind == "logits"):
                 raise ValueError(_disagreement(name, head, single, from_logits))
-            if plain and head.kind == "logits" and _name(single) in _BINARY:
+            if plain and head.kind == "logits" and stock_losses.is_binary(single):
                 raise ValueError(_multi_label(name, single))
 
 
@@ -54,43 +44,20 @@ def _from_logits(loss: Any) -> bool | None:
     """Returns what the loss expects, `None` for losses that take any output."""
     if isinstance(loss, functools.partial):
         return loss.keywords.get("from_logits", _from_logits(loss.func))
-    if _name(loss) not in _PROBABILITY:
+    if stock_losses.name_of(loss) is None:
         return None
     return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
 
 
-def _name(loss: Any) -> str | None:
-    """Returns a stock loss's name in snake case, whether given as string, function or object."""
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss) if loss.lower() not in ("ce", "crossentropy") else loss
-        if isinstance(loss, str):
-            return loss.lower()
-    if isinstance(loss, functools.partial):
-        return _name(loss.func)
-    if isinstance(loss, keras.losses.Loss):
-        stock = type(loss).__module__.split(".")[0] == "keras"
-        return _SNAKE_CASE.get(type(loss).__name__) if stock else None
-    return getattr(loss, "__name__", None)
-
-
-_SNAKE_CASE = {
-    "BinaryCrossentropy": "binary_crossentropy",
-    "BinaryFocalCrossentropy": "binary_focal_crossentropy",
-    "CategoricalCrossentropy": "categorical_crossentropy",
-    "CategoricalFocalCrossentropy": "categorical_focal_crossentropy",
-    "KLDivergence": "kl_divergence",
-    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
-}
-
-
 def _disagreement(name: str, head: Head, loss: Any, from_logits: bool) -> str:
     want = head.kind == "logits"
-    class_name = type(loss).__name__ if isinstance(loss, keras.losses.Loss) else _name(loss)
+    is_object = isinstance(loss, keras.losses.Loss)
+    received = type(loss).__name__ if is_object else stock_losses.name_of(loss)
     return message(
         f"loss must agree with the student's head at {name!r}, which gives "
         f"{'logits' if want else head.kind + ' probabilities'}",
         expected=f"a loss with from_logits={want}",
-        received=f"{class_name} with from_logits={from_logits}",
+        received=f"{received} with from_logits={from_logits}",
         mend=f"Pass the loss as an object with from_logits={want}, or say what the student gives "
         "with student_head=",
     )
@@ -101,6 +68,6 @@ def _multi_label(name: str, loss: Any) -> str:
         f"The plain form must not guess between classes that exclude each other and labels that do "
         f"not, as the loss says of {name!r}",
         expected="a categorical loss for a linear head of several units",
-        received=_name(loss),
+        received=stock_losses.name_of(loss),
         mend="Pass terms=[keras_kd.losses.MultiLabelSoftTargets()] to the Distiller",
     )

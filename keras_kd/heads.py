@@ -1,39 +1,17 @@
 """Does a model end in logits, softmax or sigmoid? Give me its logits."""
 
 import warnings
-from collections.abc import Callable
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_kd import _keras
+from keras_kd import _keras, ends
 from keras_kd._errors import message
 
 KINDS = ("logits", "softmax", "sigmoid")
-
-_ACTIVATIONS = {  # by function name, so that tf.nn's and jax.nn's count too
-    "linear": "logits",
-    "log_softmax": "logits",
-    "log_softmax_v2": "logits",
-    "softmax": "softmax",
-    "softmax_v2": "softmax",
-    "sigmoid": "sigmoid",
-}
-_OPERATIONS = {"LogSoftmax": "logits", "Softmax": "softmax", "Sigmoid": "sigmoid"}
-_AFFINE = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
 
 
 @dataclass(frozen=True)
@@ -74,6 +52,7 @@ class LogitsModel:
             layers' names for a list.
         keyed: Whether the model returns a dict, so that its outputs are known by name.
         heads: Dict of `Head` by output name, in the order of the outputs.
+        inverted: Whether each output's logits come from its probabilities' logarithm, by name.
     """
 
     def __init__(self, model: keras.Model, head: str | dict | None, role: str):
@@ -84,33 +63,26 @@ class LogitsModel:
         self.keyed = isinstance(self._structure, dict)
         override = _check_override(head, self.names, role)
         flat = keras.tree.flatten(self._structure) if graph else [None]
-        traces = [_trace(tensor) if graph else _Trace(None) for tensor in flat]
+        traces = [ends.trace(tensor) if graph else ends.UNKNOWN for tensor in flat]
         self.heads = {
             name: Head(override.get(name, trace.kind), tensor.shape if graph else None)
             for name, tensor, trace in zip(self.names, flat, traces)
         }
-        self._inverted = [
-            head.kind in ("softmax", "sigmoid") and trace.kind != head.kind
-            for head, trace in zip(self.heads.values(), traces)
-        ]
-        if role == "student" and any(self._inverted):
-            _warn_of_inversion(self.heads, self._inverted)
+        self.inverted = {
+            name: head.kind in ("softmax", "sigmoid") and trace.kind != head.kind
+            for (name, head), trace in zip(self.heads.items(), traces)
+        }
+        if role == "student" and any(self.inverted.values()):
+            _warn_of_inversion([name for name, yes in self.inverted.items() if yes])
         self._tapped = self._cut(graph, traces) if graph else None
 
-    def _cut(self, graph: Any, traces: list["_Trace"]) -> keras.Model | None:
+    def _cut(self, graph: Any, traces: list[ends.Trace]) -> keras.Model | None:
         """Rebuilds the end of the graph so that it gives outputs and logits; `None` if no need."""
-        cuts = [
-            trace.cut if head.kind == trace.kind else None
-            for head, trace in zip(self.heads.values(), traces)
-        ]
-        if not any(cuts):
+        agree = [head.kind == trace.kind for head, trace in zip(self.heads.values(), traces)]
+        if not any(trace.cut and yes for trace, yes in zip(traces, agree)):
             return None
-        pairs = [
-            cut() if cut else (tensor, tensor)
-            for cut, tensor in zip(cuts, keras.tree.flatten(graph[1]))
-        ]
-        outputs, logits = zip(*pairs)
-        return keras.Model(graph[0], [*outputs, *logits], name=f"{self.model.name}_with_logits")
+        used = [trace if yes else ends.UNKNOWN for trace, yes in zip(traces, agree)]
+        return ends.with_logits(self.model.name, *graph, used)
 
     def __call__(self, x: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Returns the model's output in its own structure, and a dict of logits by output name."""
@@ -131,143 +103,10 @@ class LogitsModel:
                     "names are known",
                 )
             )
-        kinds = [head.kind for head in self.heads.values()]
-        logits = [
-            _invert(kind, z) if inverted else z
-            for kind, inverted, z in zip(kinds, self._inverted, logits)
-        ]
-        return output, dict(zip(self.names, logits))
-
-
-@dataclass(frozen=True)
-class _Trace:
-    """What the graph shows of one output.
-
-    `cut()` returns the symbolic output and the logits before it; `None` where output and logits are
-    the same tensor.
-    """
-
-    kind: str | None
-    cut: Callable[[], tuple[Any, Any]] | None = None
-
-
-def _trace(tensor: Any) -> _Trace:
-    operation, node, index = _keras.origin(tensor)
-    if isinstance(operation, keras.Model):
-        return _trace_model(operation, node, index)
-    if not isinstance(operation, keras.layers.Layer):
-        return _trace_function(operation, node, tensor)
-    if not _keras.is_stock(operation):
-        return _Trace(None)
-    if isinstance(operation, keras.layers.Softmax):
-        return _trace_function(operation, node, tensor)
-    if isinstance(operation, keras.layers.Activation):
-        kind = _activation_kind(operation.activation)
-        if kind == "logits":  # often only a cast to float32: what comes before it decides
-            return _trace_through(operation, node)
-        return _Trace(kind, lambda: (tensor, node.input_tensors[0]))
-    if isinstance(operation, keras.layers.Identity):
-        return _trace_through(operation, node)
-    return _trace_affine(operation, node)
-
-
-def _trace_function(operation: Any, node: Any, tensor: Any) -> _Trace:
-    """A softmax, sigmoid or log-softmax of its own, as a layer or as a function of keras.ops."""
-    kind = _OPERATIONS.get(type(operation).__name__)
-    last = getattr(operation, "axis", -1) in (-1, len(tensor.shape) - 1)
-    if kind is None or not last:
-        return _Trace(None)
-    if kind == "logits":
-        return _Trace(kind)
-    return _Trace(kind, lambda: (tensor, node.input_tensors[0]))
-
-
-def _trace_through(operation: Any, node: Any) -> _Trace:
-    before = _trace(node.input_tensors[0])
-    if before.kind is None and isinstance(operation, keras.layers.Activation):
-        return _Trace("logits")  # the author wrote a linear end
-    if before.cut is None:
-        return before
-
-    def cut() -> tuple[Any, Any]:
-        output, logits = before.cut()
-        return operation(output), logits
-
-    return _Trace(before.kind, cut)
-
-
-def _trace_affine(layer: Any, node: Any) -> _Trace:
-    """A Dense or convolution with its activation inside, also one that runs at every time step."""
-    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
-    if not isinstance(inner, _AFFINE) or not _keras.is_stock(inner):
-        return _Trace(None)
-    kind = _activation_kind(inner.activation)
-    if kind not in ("softmax", "sigmoid"):
-        return _Trace(kind)
-
-    def cut() -> tuple[Any, Any]:
-        return _WithLogits(layer)(node.input_tensors[0])
-
-    return _Trace(kind, cut)
-
-
-def _trace_model(model: keras.Model, node: Any, index: int) -> _Trace:
-    graph = _keras.graph(model)
-    if graph is None:
-        return _Trace(None)
-    inner = _trace(keras.tree.flatten(graph[1])[index])
-    if inner.cut is None:
-        return inner
-
-    def cut() -> tuple[Any, Any]:
-        tapped = keras.Model(graph[0], list(inner.cut()), name=model.name)
-        return tuple(tapped(*node.arguments.args, **node.arguments.kwargs))
-
-    return _Trace(inner.kind, cut)
-
-
-def _activation_kind(activation: Any) -> str | None:
-    if isinstance(activation, keras.layers.Softmax):
-        return "softmax" if activation.axis == -1 else None
-    return _ACTIVATIONS.get(getattr(activation, "__name__", None))
-
-
-class _WithLogits(keras.layers.Layer):
-    """A layer's output and its value before the activation; the weights stay the layer's own."""
-
-    def __init__(self, layer: keras.layers.Layer):
-        super().__init__(name=layer.name, dtype=layer.dtype_policy)
-        self.affine, self.activation = _without_activation(layer)
-        self.supports_masking = layer.supports_masking
-        self.built = True
-
-    def call(self, inputs: Any) -> tuple[Any, Any]:
-        logits = self.affine(inputs)
-        return self.activation(logits), logits
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> tuple[Any, Any]:
-        return previous_mask, previous_mask
-
-
-def _without_activation(layer: Any) -> tuple[keras.layers.Layer, Callable]:
-    if layer.activity_regularizer is not None:
-        raise ValueError(
-            message(
-                f"The last layer {layer.name!r} must have no activity regularizer, for its "
-                "activation is taken apart",
-                expected="activity_regularizer=None",
-                received=layer.activity_regularizer,
-                mend="Let the layer give logits and add keras.layers.Softmax or "
-                "keras.layers.Activation with the regularizer after it",
-            )
-        )
-    twin = _keras.shallow_copy(layer)
-    if isinstance(layer, keras.layers.TimeDistributed):
-        twin.__dict__["layer"], activation = _without_activation(layer.layer)
-    else:
-        activation = layer.activation
-        twin.__dict__["activation"] = keras.activations.linear
-    return twin, activation
+        return output, {
+            name: _invert(self.heads[name].kind, z) if self.inverted[name] else z
+            for name, z in zip(self.names, logits)
+        }
 
 
 def _invert(kind: str, probabilities: Any) -> Any:
@@ -279,14 +118,29 @@ def _invert(kind: str, probabilities: Any) -> Any:
 
 
 def _output_names(model: keras.Model, structure: Any) -> list[str]:
+    if isinstance(structure, (dict, list, tuple)):
+        values = structure.values() if isinstance(structure, dict) else structure
+        _check_flat(model, values)
     if isinstance(structure, dict):
-        # Keras flattens dicts by sorted key.
-        return sorted(structure)
+        # Keras flattens dicts by sorted key, ordered ones in their order.
+        return list(structure) if isinstance(structure, OrderedDict) else sorted(structure)
     count = len(keras.tree.flatten(structure)) if structure is not None else 1
     if count == 1:
         return ["output"]
     names = list(model.output_names)
     return names if len(set(names)) == count else [f"output_{i}" for i in range(count)]
+
+
+def _check_flat(model: keras.Model, values: Any) -> None:
+    if any(keras.tree.is_nested(value) for value in values):
+        raise ValueError(
+            message(
+                f"The outputs of {model.name!r} must be a tensor, or a list or dict of tensors",
+                expected="no lists or dicts within each other",
+                received=keras.tree.map_structure(lambda tensor: tensor.name, list(values)),
+                mend="Return them flat, in one dict",
+            )
+        )
 
 
 def _check_override(head: Any, names: list[str], role: str) -> dict[str, str]:
@@ -304,8 +158,7 @@ def _check_override(head: Any, names: list[str], role: str) -> dict[str, str]:
     )
 
 
-def _warn_of_inversion(heads: dict[str, Head], inverted: list[bool]) -> None:
-    names = [name for name, yes in zip(heads, inverted) if yes]
+def _warn_of_inversion(names: list[str]) -> None:
     warnings.warn(
         f"The student's logits behind {names} are taken from the logarithm of its probabilities, "
         "since its graph does not show the layer before the activation. Where the student is "

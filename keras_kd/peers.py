@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_kd import stock_losses
 from keras_kd._errors import message
 from keras_kd.losses import SoftTargets
 
@@ -28,7 +29,7 @@ def temperature(distillation_loss_fn: Any, given: float | None) -> float | None:
     keras.io's `KLDivergence()` on softened probabilities and `LogitsDistillation` are the soft
     targets of the plain form, so all they leave to say is the temperature.
     """
-    if distillation_loss_fn is None or is_kl_divergence(distillation_loss_fn):
+    if distillation_loss_fn is None or _is_kl_divergence(distillation_loss_fn):
         return given
     converted = converted_loss(distillation_loss_fn)
     if isinstance(converted, SoftTargets) and not converted.standardize:
@@ -53,7 +54,7 @@ def converted_loss(loss: Any) -> Any:
     if peer is None or not isinstance(loss, peer.DistillationLoss):
         return loss
     inner = getattr(loss, "loss", None)
-    if isinstance(loss, peer.LogitsDistillation) and is_kl_divergence(inner):
+    if isinstance(loss, peer.LogitsDistillation) and _is_kl_divergence(inner):
         return SoftTargets(temperature=loss.temperature)
     raise ValueError(
         message(
@@ -65,8 +66,5 @@ def converted_loss(loss: Any) -> Any:
     )
 
 
-def is_kl_divergence(loss: Any) -> bool:
-    """Whether `loss` is Keras' KL divergence, as object, function or name."""
-    if isinstance(loss, str):
-        return loss.lower() in ("kl_divergence", "kldivergence", "kld")
-    return isinstance(loss, keras.losses.KLDivergence) or loss is keras.losses.kl_divergence
+def _is_kl_divergence(loss: Any) -> bool:
+    return stock_losses.name_of(loss) == "kl_divergence"

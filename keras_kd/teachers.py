@@ -37,10 +37,17 @@ class ModelTeacher:
         """Whether the model returns a dict, so that its outputs are known by name."""
         return self._logits.keyed
 
-    def __call__(self, x: Any) -> list[Any]:
-        """Returns the logits of each output, in order."""
+    @property
+    def inverted(self) -> dict[str, bool]:
+        """Whether each output's logits come from its probabilities' logarithm, by name."""
+        return self._logits.inverted
+
+    def __call__(self, x: Any, names: list[str]) -> dict[str, Any]:
+        """Returns the logits by the student's output names: by key for dicts, else in order."""
         _, logits = self._logits(x, training=False)
-        return list(logits.values())
+        if self.keyed and len(names) > 1:
+            return {name: logits[name] for name in names}
+        return dict(zip(names, logits.values()))
 
 
 class NoTeacher:
@@ -48,7 +55,7 @@ class NoTeacher:
 
     model = None
 
-    def __call__(self, x: Any) -> list[Any]:
+    def __call__(self, x: Any, names: list[str]) -> dict[str, Any]:
         """Raises, for there is nobody to ask."""
         raise ValueError(
             message(

@@ -5,19 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd import peers
+from keras_kd import _keras, peers, stock_losses
 from keras_kd._errors import check_number, message
-from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import full_precision
-
-_FOR_LABELS = {
-    "BinaryCrossentropy": "MultiLabelSoftTargets",
-    "BinaryFocalCrossentropy": "MultiLabelSoftTargets",
-    "CategoricalCrossentropy": "SoftTargets",
-    "CategoricalFocalCrossentropy": "SoftTargets",
-    "KLDivergence": "SoftTargets",
-    "SparseCategoricalCrossentropy": "SoftTargets",
-}
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -74,10 +64,10 @@ class Term(keras.layers.Layer):
             if temperature is None:
                 self.temperature = live_scalar(self, "temperature", self.default_temperature)
             # A copy, so that the caller's loss keeps its own temperature.
-            self.loss = type(loss).from_config(loss.get_config())
+            self.loss = _keras.shallow_copy(loss)
             self.loss.temperature = self.temperature
         self._reduction = _Reduction(reduction=loss.reduction)
-        self.built = True
+        self.built = self.supports_masking = True
 
     def call(self, answer: Any, signal: Any, sample_weight: Any = None) -> Any:
         """Returns the reduced loss, without the Term's weight.
@@ -106,11 +96,11 @@ class Term(keras.layers.Layer):
             sample_weight = self._at_rank(sample_weight, len(values.shape))
         return self._reduction(values, values, sample_weight)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Returns none: a loss is a scalar."""
+
     def _check_shapes(self, answer: tuple, signal: tuple) -> None:
-        agree = len(answer) == len(signal) and all(
-            a == s or a is None or s is None for a, s in zip(answer, signal)
-        )
-        if not agree:
+        if not same_shape(answer, signal):
             raise ValueError(
                 message(
                     f"Teacher and student must give logits of one shape to term {self.name!r}",
@@ -156,8 +146,17 @@ class Term(keras.layers.Layer):
 class _Reduction(keras.losses.Loss):
     """Keras' own weighting, reduction and replica scaling, for values that are losses already."""
 
+    def __init__(self, reduction: str):
+        half = keras.config.floatx() in ("float16", "bfloat16")
+        super().__init__(reduction=reduction, dtype="float32" if half else None)
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
+
+
+def same_shape(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> bool:
+    """Whether two shapes agree wherever both are known."""
+    return len(a) == len(b) and all(x == y or None in (x, y) for x, y in zip(a, b))
 
 
 def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
@@ -183,8 +182,17 @@ def _check_loss(loss: Any) -> keras.losses.Loss:
                 mend="Pass an object, not its name or its function",
             )
         )
-    better = _FOR_LABELS.get(type(loss).__name__)
-    if better and not isinstance(loss, DistillationLoss):
+    if loss.reduction in (None, "none"):
+        raise ValueError(
+            message(
+                "The loss of a Term must be reduced to a scalar",
+                expected="reduction='sum_over_batch_size'",
+                received=f"reduction={loss.reduction!r}",
+                mend="Leave the reduction out",
+            )
+        )
+    better = stock_losses.better_on_logits(loss)
+    if better:
         raise ValueError(
             message(
                 "The loss of a Term on outputs must compare logits with logits",

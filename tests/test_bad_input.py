@@ -106,10 +106,11 @@ def test_heads_that_differ_in_kind(net):
 # Heads
 
 
-@pytest.mark.parametrize("units", [1])
-def test_one_linear_unit_asks_for_terms(net, units):
+def test_one_linear_unit_asks_for_terms(net):
     with refused(ValueError, "which soft targets suit the student's output.*one unit.*terms="):
-        Distiller(student=net(units), teacher=net(units))
+        Distiller(student=net(1), teacher=net(1))
+    with refused(ValueError, "SoftTargets in term 'soft_targets' must have classes to compare"):
+        Distiller(student=net(1), teacher=net(1), terms=[SoftTargets()])
     Distiller(student=net(1), teacher=net(1), terms=[losses.MeanSquaredError()])
     Distiller(student=net(1, "sigmoid"), teacher=net(1, "sigmoid"))
 
@@ -136,6 +137,22 @@ def test_logit_terms_need_known_heads(net):
         Distiller(**models, terms=[losses.MeanSquaredError()])
 
 
+def test_probabilities_are_not_compared_with_logits(net, subclassed):
+    with refused(ValueError, "student_head must be given"):
+        Distiller(
+            student=subclassed,
+            teacher=net(activation="softmax"),
+            terms=[losses.MeanSquaredError()],
+        )
+    with refused(ValueError, "must not depend on the logits' mean"):
+        Distiller(
+            student=net(),
+            teacher=subclassed,
+            teacher_head="softmax",
+            terms=[losses.MeanSquaredError()],
+        )
+
+
 # Terms
 
 
@@ -157,12 +174,18 @@ def test_a_term_takes_a_loss_object(loss):
         (losses.KLDivergence(), "SoftTargets"),
         (losses.CategoricalCrossentropy(from_logits=True), "SoftTargets"),
         (losses.SparseCategoricalCrossentropy(), "SoftTargets"),
+        (losses.CategoricalGeneralizedCrossEntropy(), "SoftTargets"),
         (losses.BinaryCrossentropy(from_logits=True), "MultiLabelSoftTargets"),
     ],
 )
 def test_stock_probability_losses_on_logits_name_the_right_class(loss, better):
     with refused(ValueError, rf"compare logits with logits.*keras_kd.losses.{better}\(\)"):
         Term(loss)
+
+
+def test_a_term_is_reduced():
+    with refused(ValueError, "must be reduced to a scalar"):
+        Term(SoftTargets(reduction=None))
 
 
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf")])
@@ -217,7 +240,26 @@ def test_weights_per_position_for_a_loss_per_example():
         Term(SoftTargets())(logits, logits, sample_weight=np.ones((5, 5), "float32"))
 
 
+def test_the_student_stays(distiller, net):
+    with pytest.raises(AttributeError, match="A Distiller keeps its student"):
+        distiller.student = net()
+
+
+def test_nested_outputs():
+    inputs = keras.Input((4,))
+    outputs = {"a": [layers.Dense(3)(inputs), layers.Dense(3)(inputs)]}
+    model = keras.Model(inputs, outputs)
+    with refused(ValueError, "must be a tensor, or a list or dict of tensors"):
+        Distiller(student=model, teacher=keras.models.clone_model(model))
+
+
 # compile
+
+
+def test_a_loss_needs_labels(distiller, data):
+    distiller.compile(loss=losses.SparseCategoricalCrossentropy(from_logits=True))
+    with refused(ValueError, "y must hold labels for the loss"):
+        distiller.fit(data[0], verbose=0)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])

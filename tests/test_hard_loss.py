@@ -49,6 +49,13 @@ def test_sigmoids_too(net):
         distiller.compile(loss=losses.BinaryCrossentropy(from_logits=True))
 
 
+def test_functions_of_the_users_own_are_not_judged_by_their_name(net):
+    def crossentropy(y, z):
+        return losses.sparse_categorical_crossentropy(y, z, from_logits=True)
+
+    Distiller(student=net(), teacher=net()).compile(loss=crossentropy)
+
+
 @pytest.mark.parametrize("loss", ["mse", losses.CategoricalHinge(), lambda y, z: z[:, 0], None])
 def test_other_losses_take_any_head(net, loss):
     for activation in (None, "softmax"):

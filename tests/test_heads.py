@@ -11,9 +11,13 @@ from keras_kd.heads import LogitsModel
 X = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
 
 
-def functional(end, shape=(6,)):
+def softmax(z):
+    return ops.softmax(z, axis=0)
+
+
+def functional(end, shape=(6,), activation=None):
     inputs = keras.Input(shape)
-    return keras.Model(inputs, end(layers.Dense(5)(inputs)))
+    return keras.Model(inputs, end(layers.Dense(5, activation=activation)(inputs)))
 
 
 def separate(end):
@@ -73,6 +77,20 @@ ENDS = {
     "softmax, identity": (then(layers.Identity()), "softmax"),
     "nested": (nested, "softmax"),
     "twice nested": (twice_nested, "softmax"),
+    "dense relu, linear activation": (
+        lambda: functional(layers.Activation("linear"), activation="relu"),
+        None,
+    ),
+    "softmax, custom layer, linear activation": (
+        then(lambda z: layers.Activation("linear")(layers.Lambda(lambda v: v)(z))),
+        None,
+    ),
+    "softmax, reshape, cast": (
+        then(lambda z: layers.Activation("linear", dtype="float32")(layers.Reshape((5,))(z))),
+        "softmax",
+    ),
+    "linear, reshape": (separate(layers.Reshape((5,))), "logits"),
+    "a softmax of the user's own": (separate(layers.Activation(softmax)), None),
     "lambda": (separate(lambda z: layers.Lambda(lambda v: v)(z)), None),
 }
 
@@ -89,9 +107,8 @@ def test_recognises_the_end(end):
 def test_logits_give_the_output_back(end):
     build, kind = ENDS[end]
     model = build()
-    x = X if len(model.input_shape) == 2 else np.stack([X[:3]])
-    output, logits = LogitsModel(model, None, role="student")(x)
-    np.testing.assert_array_equal(output, model(x))
+    output, logits = LogitsModel(model, None, role="student")(X)
+    np.testing.assert_array_equal(output, model(X))
     activation = {"logits": lambda z: z, "softmax": ops.softmax, "sigmoid": ops.sigmoid}[kind]
     np.testing.assert_allclose(activation(logits["output"]), output, rtol=1e-6)
 
@@ -139,13 +156,13 @@ def test_sequential_and_several_outputs():
     np.testing.assert_allclose(ops.sigmoid(logits["b"]), output[1], rtol=1e-6)
 
 
-def test_the_model_is_not_changed():
-    model = nested()
+@pytest.mark.parametrize("end", ["nested", "dense softmax", "softmax, reshape, cast"])
+def test_the_model_is_not_changed(end):
+    model = ENDS[end][0]()
     config, nodes = model.get_config(), [len(layer._inbound_nodes) for layer in model.layers]
     LogitsModel(model, None, role="student")(X)
     assert model.get_config() == config
     assert [len(layer._inbound_nodes) for layer in model.layers] == nodes
-    assert model.layers[-1].layers[-1].activation is keras.activations.softmax
 
 
 def test_batch_norm_moves_once_and_the_weights_are_shared():
@@ -154,6 +171,52 @@ def test_batch_norm_moves_once_and_the_weights_are_shared():
     model = keras.Model(inputs, layers.Dense(5, activation="softmax")(hidden))
     LogitsModel(model, None, role="student")(X, training=True)
     np.testing.assert_allclose(model.layers[1].moving_mean, 0.5 * X.mean(0), atol=1e-6)
+
+
+def two_softmaxes():
+    inputs = keras.Input((6,))
+    hidden = layers.BatchNormalization(momentum=0.5)(inputs)
+    p, q = (layers.Dense(n, activation="softmax", name=f"p{n}")(hidden) for n in (2, 3))
+    return keras.Model(inputs, [p, q], name="inner")
+
+
+def test_outputs_share_what_is_rebuilt():
+    inputs = keras.Input((6,))
+    p = layers.Dense(3, activation="softmax", name="p")(inputs)
+    used_twice = keras.Model(inputs, {"p": p, "q": layers.Dense(2)(p)})
+    other = keras.Input((6,))
+    shared = layers.Dense(3, activation="softmax", name="shared")
+    called_twice = keras.Model([inputs, other], [shared(inputs), shared(other)])
+    same_twice = keras.Model(inputs, [p, p])
+    for model, x in ((used_twice, X), (called_twice, [X, -X]), (same_twice, X)):
+        output, logits = LogitsModel(model, None, role="student")(x)
+        keras.tree.map_structure(np.testing.assert_array_equal, output, model(x))
+        first = next(iter(logits.values()))
+        np.testing.assert_allclose(ops.softmax(first), keras.tree.flatten(output)[0], rtol=1e-6)
+
+
+def test_a_nested_model_of_two_softmaxes_runs_once():
+    inner = two_softmaxes()
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, inner(inputs))
+    output, logits = LogitsModel(model, None, role="student")(X, training=True)
+    for z, p in zip(logits.values(), output):
+        np.testing.assert_allclose(ops.softmax(z), p, rtol=1e-6)
+    np.testing.assert_allclose(inner.layers[1].moving_mean, 0.5 * X.mean(0), atol=1e-6)
+
+
+def test_a_nested_model_that_would_run_twice_is_refused():
+    inputs = keras.Input((6,))
+    p, q = two_softmaxes()(inputs)
+    model = keras.Model(inputs, [p, layers.Dense(2)(q)])
+    with pytest.raises(ValueError, match="nested model 'inner' must not end in a softmax"):
+        LogitsModel(model, None, role="student")
+
+
+def test_channels_first_convolutions_have_no_known_head():
+    inputs = keras.Input((3, 4, 4))
+    output = layers.Conv2D(5, 1, data_format="channels_first")(inputs)
+    assert LogitsModel(keras.Model(inputs, output), None, "student").heads["output"].kind is None
 
 
 class Subclassed(keras.Model):

@@ -65,12 +65,15 @@ def test_losses_and_metrics_of_a_compiled_model(model):
     np.testing.assert_allclose(_keras.added_losses(model), [penalty], rtol=1e-6)
 
 
-def test_forget_compilation(model):
+def test_compiling_anew_forgets_unless_it_fails(model):
     model.compile("sgd", loss="mse", metrics=["mae"])
-    _keras.forget_compilation(model)
-    model.compile("sgd")
+    with pytest.raises(ValueError, match="nope"), _keras.compiling_anew(model):
+        model.compile("nope")
+    assert _keras.has_loss(model)
+    with _keras.compiling_anew(model):
+        model.compile("sgd")
     assert not _keras.has_loss(model)
-    assert [metric.name for metric in model.metrics] == ["loss"]
+    assert model._compile_metrics is None
 
 
 def test_unscaled_without_replicas():

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from keras_kd._errors import message
 from keras_kd.export.signature import SINGLE_OUTPUT, Signature
 
 ENDPOINT = "serve"
+# Standard output belongs to the process: exports in several threads redirect it in turn.
+_STDOUT = threading.Lock()
 
 
 def write(signature: Signature, folder: Path) -> None:
@@ -58,10 +61,11 @@ def _endpoint(signature: Signature) -> Any:
 def _silence() -> Iterator[None]:
     """Mutes what Keras 3.8 prints in spite of `verbose`, and TensorFlow's "Assets written to"."""
     logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+    with _STDOUT:
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        finally:
+            logger.setLevel(level)

@@ -47,7 +47,7 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
 def _target(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(_place_message("be a path", "a str or pathlib.Path", repr(path)))
-    target = Path(path).absolute()
+    target = Path(path).resolve()  # what a link leads to is replaced, not the link
     if not target.parent.is_dir():
         received = f"{path}, whose folder does not exist"
         raise ValueError(_place_message("lie in a folder", "an existing folder", received))
@@ -87,6 +87,6 @@ def publish_folder(new: Path, target: Path) -> None:
     try:
         os.replace(new, target)
     except BaseException:
-        if old.exists():
+        if old.exists() and not target.exists():
             os.replace(old, target)
         raise

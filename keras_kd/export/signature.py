@@ -1,5 +1,6 @@
 """What the endpoint `serve` of a student takes and gives, by name."""
 
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Signature:
             TensorInfo(_argument_name(x.name), (batch_size, *x.shape[1:]), x.dtype)
             for x in student.inputs
         )
+        _check_names([tensor.name for tensor in inputs], [x.name for x in student.inputs])
         return cls(student, inputs, batch_size)
 
     def structured(self, flat: list[Any]) -> Any:
@@ -129,6 +131,18 @@ def _require_rows(name: str, rows: np.ndarray, count: int) -> None:
                 expected=f"shape ({count}, ...)",
                 received=f"shape {rows.shape}",
                 mend="Export a model without this output",
+            )
+        )
+
+
+def _check_names(names: list[str], original: list[str]) -> None:
+    if len(set(names)) < len(names) or any(map(keyword.iskeyword, names)) or "self" in names:
+        raise ValueError(
+            message(
+                "The model's inputs must have names that tell them apart in a file",
+                expected="distinct names of letters, digits and _, other than Python's own words",
+                received=original,
+                mend="Name them in keras.Input(..., name=...)",
             )
         )
 

@@ -31,6 +31,11 @@ def full_precision(x: Any) -> Any:
     return ops.cast(x, "float32")
 
 
+def total_precision(loss: Any) -> Any:
+    """Casts a scalar loss for the sum: to float64 where that is Keras' floatx, else to float32."""
+    return ops.cast(loss, "float64" if keras.config.floatx() == "float64" else "float32")
+
+
 def standardize(logits: Any) -> Any:
     """Returns `(z - mean) / (std + 1e-7)` over the last axis, with the unbiased std (ddof=1).
 
