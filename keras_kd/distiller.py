@@ -9,7 +9,7 @@ from keras import ops
 from keras_kd import _keras, batches, forms, hard_loss, peers
 from keras_kd.columns import LossColumns
 from keras_kd.heads import LogitsModel
-from keras_kd.losses.base import total_precision
+from keras_kd.losses.base import weighted_loss
 from keras_kd.models import check_model, training_policy
 from keras_kd.teachers import ModelTeacher, NoTeacher
 from keras_kd.terms import Term, live_scalar
@@ -47,9 +47,8 @@ class Distiller(keras.Model):
         temperature: Plain form: scalar variable, the temperature of the soft targets.
         hard_weight: Scalar variable, the weight of the hard loss; in the plain form it is `alpha`.
 
-    These variables and each `terms[i].weight` act on the next execution after `.assign(value)`,
-    without a new trace. The logs have `loss`, `hard_loss`, a column per term (unweighted) and the
-    metrics.
+    These variables and each `terms[i].weight` act on the next execution after `.assign(value)`.
+    The logs have `loss`, `hard_loss`, a column per term (unweighted) and the metrics.
 
     Raises:
         TypeError: If teacher or student is not a `keras.Model`.
@@ -110,24 +109,20 @@ class Distiller(keras.Model):
 
         Args:
             optimizer: As in `keras.Model.compile`.
-            loss: The hard loss, between labels and the student's outputs; `None` trains on the
-                teacher alone.
+            loss: The hard loss, on labels; `None` trains on the terms alone, weighted as they are.
             loss_weights: Weights of the outputs within the hard loss.
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
                 `1 - alpha`. Default 0.1.
-            temperature: Plain form: temperature of the soft targets, above 0. Default 4.0; 1.0
-                where the (first) output is a sigmoid.
+            temperature: Plain form: that of the soft targets. Default 4.0; 1.0 for sigmoids.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
             student_loss_fn: The name of `loss` in keras.io's example.
-            distillation_loss_fn: From keras.io's example: `keras.losses.KLDivergence()`, which
-                stands for the soft targets of the plain form.
+            distillation_loss_fn: keras.io's `KLDivergence()`, which means the soft targets.
             **kwargs: The other arguments of `keras.Model.compile`.
 
         Raises:
             TypeError: If a weight or the temperature is not a number.
-            ValueError: If one is out of range or belongs to the other form, or if the loss's
-                `from_logits` contradicts the student's head.
+            ValueError: If one is out of range or of the other form, or if `loss` contradicts a head.
         """
         loss = peers.hard_loss(loss, student_loss_fn)
         hard_loss.check(loss, self._logits.heads, plain=self._plain)
@@ -137,18 +132,17 @@ class Distiller(keras.Model):
             weight, temperature = forms.plain_settings(self.terms, **given)
         else:
             weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
+        kwargs.update(loss_weights=loss_weights, metrics=metrics)
         with _keras.compiling_anew(self):
-            super().compile(
-                optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
-            )
+            super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self._hard_weight.assign(weight)
         if self._plain:
             self.temperature.assign(temperature)
         terms = [term.name for term in self.terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """Returns none: the student's outputs carry their own masks."""
+    def compute_mask(self, *args: Any) -> None:
+        """Returns none: the student's outputs carry their own."""
 
     def train_step(self, *args: Any) -> Any:
         """Adds the teacher's answers to the batch and lets Keras train on it."""
@@ -192,11 +186,8 @@ class Distiller(keras.Model):
             losses[term.name] = term(answers[name], signals[name], sample_weight=weight)
             weights[term.name] = share * term.weight
         self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
-        weighted = [
-            total_precision(weights[column]) * total_precision(loss)
-            for column, loss in losses.items()
-        ]
-        return sum(weighted + [total_precision(loss) for loss in _keras.added_losses(self)])
+        weighted = [weighted_loss(weights[column], loss) for column, loss in losses.items()]
+        return sum(weighted + [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the metrics with the student's output."""

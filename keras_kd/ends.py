@@ -34,7 +34,7 @@ _AFFINE = (
 )
 
 
-Cuts = dict[int, list[Any]]
+Cuts = dict[int, Any]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _trace_affine(layer: Any, node: Any) -> Trace:
         return Trace(kind)
 
     def cut(cuts: Cuts) -> list[Any]:
-        name = f"{layer.name}_{len(cuts)}"
+        name = f"{layer.name}_with_logits_{len(cuts)}"
         return list(_WithLogits(layer, name)(node.input_tensors[0]))
 
     return Trace(kind, _remembered(node, cut))
@@ -165,8 +165,9 @@ def _trace_model(model: keras.Model, node: Any, index: int) -> Trace:
         return traces[index]
 
     def rebuild(cuts: Cuts) -> list[Any]:
-        tapped = with_logits(model.name, *graph, traces)
-        return tapped(*node.arguments.args, **node.arguments.kwargs)
+        if id(model) not in cuts:  # it may be called at several nodes
+            cuts[id(model)] = with_logits(model.name, *graph, traces)
+        return cuts[id(model)](*node.arguments.args, **node.arguments.kwargs)
 
     def cut(cuts: Cuts) -> list[Any]:
         both = _remembered(node, rebuild)(cuts)

@@ -205,6 +205,16 @@ def test_a_nested_model_of_two_softmaxes_runs_once():
     np.testing.assert_allclose(inner.layers[1].moving_mean, 0.5 * X.mean(0), atol=1e-6)
 
 
+def test_a_nested_model_that_is_called_twice():
+    inner = keras.Sequential([keras.Input((6,)), layers.Dense(3, activation="softmax")])
+    a, b = keras.Input((6,)), keras.Input((6,))
+    model = keras.Model([a, b], [inner(a), inner(b)])
+    output, logits = LogitsModel(model, None, role="student")([X, -X])
+    for z, p, x in zip(logits.values(), output, (X, -X)):
+        np.testing.assert_allclose(ops.softmax(z), inner(x), rtol=1e-6)
+        np.testing.assert_array_equal(p, inner(x))
+
+
 def test_a_nested_model_that_would_run_twice_is_refused():
     inputs = keras.Input((6,))
     p, q = two_softmaxes()(inputs)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import check_number, message
 from keras_kd.export.signature import Arrays, Signature
 
 GENERATED_SAMPLES = 96
@@ -210,18 +210,7 @@ def check_tolerance(tolerance: Any, default: float) -> float:
     """Returns the tolerance in force.
 
     Raises:
-        ValueError: If it is given and not a positive number.
+        TypeError: If it is given and not a number.
+        ValueError: If it is not positive and finite.
     """
-    if tolerance is None:
-        return default
-    number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-    if number and 0 < tolerance < math.inf:
-        return float(tolerance)
-    raise ValueError(
-        message(
-            "tolerance must be a positive relative error",
-            expected=f"a number above 0, or None for {default:g}",
-            received=repr(tolerance),
-            mend="Leave it out or pass such a number",
-        )
-    )
+    return default if tolerance is None else check_number("tolerance", tolerance, "above 0")

@@ -31,9 +31,10 @@ def full_precision(x: Any) -> Any:
     return ops.cast(x, "float32")
 
 
-def total_precision(loss: Any) -> Any:
-    """Casts a scalar loss for the sum: to float64 where that is Keras' floatx, else to float32."""
-    return ops.cast(loss, "float64" if keras.config.floatx() == "float64" else "float32")
+def weighted_loss(weight: Any, loss: Any) -> Any:
+    """Returns `weight * loss`, float64 where that is Keras' floatx, else float32, for a sum."""
+    dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+    return ops.cast(weight, dtype) * ops.cast(loss, dtype)
 
 
 def standardize(logits: Any) -> Any:
