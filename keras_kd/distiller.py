@@ -122,7 +122,7 @@ class Distiller(keras.Model):
 
         Raises:
             TypeError: If a weight or the temperature is not a number.
-            ValueError: If one is out of range or of the other form, or if `loss` contradicts a head.
+            ValueError: If one is out of range or of the other form, or `loss` contradicts a head.
         """
         loss = peers.hard_loss(loss, student_loss_fn)
         hard_loss.check(loss, self._logits.heads, plain=self._plain)

@@ -174,13 +174,20 @@ def test_a_term_takes_a_loss_object(loss):
         (losses.KLDivergence(), "SoftTargets"),
         (losses.CategoricalCrossentropy(from_logits=True), "SoftTargets"),
         (losses.SparseCategoricalCrossentropy(), "SoftTargets"),
-        (losses.CategoricalGeneralizedCrossEntropy(), "SoftTargets"),
         (losses.BinaryCrossentropy(from_logits=True), "MultiLabelSoftTargets"),
     ],
 )
 def test_stock_probability_losses_on_logits_name_the_right_class(loss, better):
     with refused(ValueError, rf"compare logits with logits.*keras_kd.losses.{better}\(\)"):
         Term(loss)
+
+
+@pytest.mark.skipif(
+    not hasattr(losses, "CategoricalGeneralizedCrossEntropy"), reason="this Keras does not have it"
+)
+def test_the_newest_stock_probability_loss_too():
+    with refused(ValueError, "compare logits with logits"):
+        Term(losses.CategoricalGeneralizedCrossEntropy())
 
 
 def test_a_term_is_reduced():
