@@ -3,10 +3,10 @@
 import math
 import numbers
 
-_RULES = {
-    "above 0": lambda value: value > 0,
-    "at least 0": lambda value: value >= 0,
-    "from 0 to 1": lambda value: 0 <= value <= 1,
+_RULES = {  # what must hold, and an example
+    "above 0": (lambda value: value > 0, 4.0),
+    "at least 0": (lambda value: value >= 0, 1.0),
+    "from 0 to 1": (lambda value: 0 <= value <= 1, 0.1),
 }
 
 
@@ -35,13 +35,14 @@ def check_number(name: str, value: object, rule: str) -> float:
         ValueError: If it is not finite or breaks the rule.
     """
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and _RULES[rule](value):
+    holds, example = _RULES[rule]
+    if is_number and math.isfinite(value) and holds(value):
         return float(value)
     raise (ValueError if is_number else TypeError)(
         message(
             f"{name} must be a finite number {rule}",
-            expected="a float",
+            expected=f"a float {rule}",
             received=repr(value),
-            mend=f"Pass e.g. {name}=1.0",
+            mend=f"Pass e.g. {name}={example}",
         )
     )

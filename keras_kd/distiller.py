@@ -40,7 +40,6 @@ class Distiller(keras.Model):
         name: Name of the model. Default `"distiller"`.
 
     Attributes:
-        student: The student.
         teacher: The teacher. Setting another one drops the compiled training step.
         terms: List of `Term`s.
         alpha: Plain form: scalar variable, the weight of the hard loss.
@@ -126,6 +125,7 @@ class Distiller(keras.Model):
         """
         loss = peers.hard_loss(loss, student_loss_fn)
         hard_loss.check(loss, self._logits.heads, plain=self._plain)
+        forms.check_metrics(self.terms, [metrics, kwargs.get("weighted_metrics")])
         given = {"alpha": alpha, "temperature": temperature, "hard_weight": hard_weight}
         if self._plain:
             given["temperature"] = peers.temperature(distillation_loss_fn, temperature)

@@ -8,8 +8,9 @@ import keras
 from keras_kd._errors import check_number, message
 from keras_kd.heads import Head, LogitsModel
 from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, SoftTargets
+from keras_kd.losses.base import same_shape
 from keras_kd.teachers import ModelTeacher
-from keras_kd.terms import Term, same_shape
+from keras_kd.terms import Term
 
 _COLUMNS = ("loss", "hard_loss")
 
@@ -31,13 +32,15 @@ def _loss_for(name: str, head: Head) -> keras.losses.Loss:
     if head.kind is not None and head.classes != 1:
         return SoftTargets()
     found = f"one unit ({head.kind})" if head.kind else "no known head"
+    mend = "Say what to distil, e.g. terms=[keras.losses.MeanSquaredError()]"
+    if head.kind is None:
+        mend += ", or what the student gives with student_head='logits', 'softmax' or 'sigmoid'"
     raise ValueError(
         message(
             f"The plain form must know which soft targets suit the student's output {name!r}",
             expected="a softmax, a sigmoid, or a linear layer of at least 2 units at the end",
             received=found,
-            mend="Say what the student gives with student_head='logits', 'softmax' or 'sigmoid', "
-            "or say what to distil, e.g. terms=[keras.losses.MeanSquaredError()]",
+            mend=mend,
         )
     )
 
@@ -94,6 +97,21 @@ def _check_names(names: list[str]) -> None:
                 "Each term must have a name of its own, for its column in the logs",
                 expected=f"distinct names other than {_COLUMNS}",
                 received=names,
+                mend="Pass Term(loss, name=...)",
+            )
+        )
+
+
+def check_metrics(terms: list[Term], metrics: Any) -> None:
+    """Raises where a metric would share its column in the logs with a term."""
+    names = {getattr(metric, "name", metric) for metric in keras.tree.flatten(metrics)}
+    taken = [term.name for term in terms if term.name in names]
+    if taken:
+        raise ValueError(
+            message(
+                "Metrics and terms must have names of their own, for their columns in the logs",
+                expected=f"metrics with other names than {[term.name for term in terms]}",
+                received=taken,
                 mend="Pass Term(loss, name=...)",
             )
         )

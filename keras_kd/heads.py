@@ -72,6 +72,7 @@ class LogitsModel:
             name: head.kind in ("softmax", "sigmoid") and trace.kind != head.kind
             for (name, head), trace in zip(self.heads.items(), traces)
         }
+        _warn_of_contradictions(role, override, dict(zip(self.names, traces)))
         if role == "student" and any(self.inverted.values()):
             _warn_of_inversion([name for name, yes in self.inverted.items() if yes])
         self._tapped = self._cut(graph, traces) if graph else None
@@ -166,3 +167,14 @@ def _warn_of_inversion(names: list[str]) -> None:
         "logits, or build it from keras.Input.",
         stacklevel=4,
     )
+
+
+def _warn_of_contradictions(role: str, override: dict[str, str], traces: dict[str, Any]) -> None:
+    for name, kind in override.items():
+        found = traces[name].kind
+        if found not in (None, kind):
+            warnings.warn(
+                f"{role}_head says that the output {name!r} is {kind}, the {role}'s graph shows "
+                f"{found}. What {role}_head says is done; leave it out if the graph is right.",
+                stacklevel=4,
+            )

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_kd import _keras, peers, stock_losses
 from keras_kd._errors import check_number, message
-from keras_kd.losses.base import full_precision
+from keras_kd.losses.base import full_precision, same_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -58,8 +58,8 @@ class Term(keras.layers.Layer):
             weight = getattr(loss, "default_weight", 1.0)
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.loss = loss
-        self.temperature = temperature
         self.default_temperature = getattr(loss, "temperature", None)
+        self.temperature = _check_shared(temperature, loss)
         if self.default_temperature is not None:
             if temperature is None:
                 self.temperature = live_scalar(self, "temperature", self.default_temperature)
@@ -127,6 +127,13 @@ class Term(keras.layers.Layer):
             weight = ops.expand_dims(weight, axis=-1)
         return weight
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), keras.Variable) and not isinstance(
+            value, keras.Variable
+        ):
+            raise AttributeError(f"A Term's {name} is a variable. Use term.{name}.assign(value).")
+        super().__setattr__(name, value)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the Term."""
         return {
@@ -154,11 +161,6 @@ class _Reduction(keras.losses.Loss):
         return y_pred
 
 
-def same_shape(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> bool:
-    """Whether two shapes agree wherever both are known."""
-    return len(a) == len(b) and all(x == y or None in (x, y) for x, y in zip(a, b))
-
-
 def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
     """Adds a float32 scalar that acts on the next step after `assign`, and is saved."""
     return layer.add_weight(
@@ -168,6 +170,20 @@ def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Var
         trainable=False,
         name=name,
     )
+
+
+def _check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | None:
+    usable = isinstance(temperature, keras.Variable) and hasattr(loss, "temperature")
+    if temperature is not None and not usable:
+        raise TypeError(
+            message(
+                "temperature must be another Term's, for a loss that has a temperature",
+                expected="the variable of a Term, e.g. term.temperature",
+                received=f"{temperature!r} for {type(loss).__name__}",
+                mend="Give a number to the loss instead, e.g. SoftTargets(temperature=2.0)",
+            )
+        )
+    return temperature
 
 
 def _check_loss(loss: Any) -> keras.losses.Loss:

@@ -8,7 +8,7 @@ import pytest
 from keras import layers, losses
 
 from keras_kd import Distiller, Term
-from keras_kd.losses import SoftTargets
+from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
 
 FORM = re.compile(r" must .*\. Expected: .+\. Received: .+\. [A-Z].+\.$", re.DOTALL)
 
@@ -116,7 +116,7 @@ def test_one_linear_unit_asks_for_terms(net):
 
 
 def test_an_unknown_head_asks_for_the_override_or_terms(net):
-    with refused(ValueError, "no known head.*student_head=.*terms="):
+    with refused(ValueError, "no known head.*terms=.*student_head="):
         Distiller(student=net(activation="tanh"), teacher=net())
 
 
@@ -188,6 +188,33 @@ def test_stock_probability_losses_on_logits_name_the_right_class(loss, better):
 def test_the_newest_stock_probability_loss_too():
     with refused(ValueError, "compare logits with logits"):
         Term(losses.CategoricalGeneralizedCrossEntropy())
+
+
+def test_a_terms_scalars_are_assigned_not_replaced():
+    term = Term(SoftTargets())
+    for name in ("weight", "temperature"):
+        with pytest.raises(AttributeError, match=rf"Use term.{name}.assign\(value\)"):
+            setattr(term, name, 2.0)
+
+
+@pytest.mark.parametrize("loss", [SoftTargets(), losses.MeanSquaredError()])
+def test_a_shared_temperature_is_another_terms(loss):
+    with refused(TypeError, "temperature must be another Term's"):
+        Term(loss, temperature=3.0)
+
+
+@pytest.mark.parametrize("loss", [SoftTargets(), MultiLabelSoftTargets()])
+@pytest.mark.parametrize("teacher", [[[1.0]], [2.0], [[[1.0, 2.0, 3.0]]]])
+def test_logits_are_never_broadcast(loss, teacher):
+    with refused(ValueError, "y_true and y_pred must be the teacher's and the student's logits"):
+        loss(teacher, [[1.0, 2.0, 3.0]])
+
+
+def test_metrics_and_terms_have_names_of_their_own(net):
+    terms = [SoftTargets(name="accuracy")]
+    distiller = Distiller(student=net(), teacher=net(), terms=terms)
+    with refused(ValueError, "Metrics and terms must have names of their own"):
+        distiller.compile(metrics=["accuracy"])
 
 
 def test_a_term_is_reduced():

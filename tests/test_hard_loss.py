@@ -91,7 +91,9 @@ def test_each_output_is_checked():
 
 
 def test_the_head_that_was_given_counts(net):
-    distiller = Distiller(student=net(activation="softmax"), teacher=net(), student_head="logits")
+    student = net(activation="softmax")
+    with pytest.warns(UserWarning, match="student_head says"):
+        distiller = Distiller(student=student, teacher=net(), student_head="logits")
     distiller.compile(loss=LOGITS[0])
     with pytest.raises(ValueError, match="which gives logits"):
         distiller.compile(loss=PROBABILITIES[0])

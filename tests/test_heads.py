@@ -273,7 +273,8 @@ def test_inverted_probabilities_are_finite_at_0_and_1():
 
 
 def test_an_overridden_head_wins_over_the_graph():
-    given = LogitsModel(dense("softmax")(), "logits", role="student")
+    with pytest.warns(UserWarning, match="student_head says that the output 'output' is logits"):
+        given = LogitsModel(dense("softmax")(), "logits", role="student")
     output, logits = given(X)
     assert given.heads["output"].kind == "logits"
     np.testing.assert_array_equal(logits["output"], output)

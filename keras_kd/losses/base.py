@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._errors import message
+
 
 class DistillationLoss(keras.losses.Loss):
     """A loss between a teacher's signal and a student's.
@@ -29,6 +31,30 @@ def full_precision(x: Any) -> Any:
     if keras.backend.standardize_dtype(x.dtype) in ("float32", "float64"):
         return x
     return ops.cast(x, "float32")
+
+
+def same_shape(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> bool:
+    """Whether two shapes agree wherever both are known."""
+    return len(a) == len(b) and all(x == y or None in (x, y) for x, y in zip(a, b))
+
+
+def logits_pair(teacher: Any, student: Any) -> tuple[Any, Any]:
+    """Returns both networks' logits in full precision, of one shape.
+
+    Raises:
+        ValueError: If the shapes differ: logits are never broadcast.
+    """
+    teacher, student = full_precision(teacher), full_precision(student)
+    if not same_shape(teacher.shape, student.shape):
+        raise ValueError(
+            message(
+                "y_true and y_pred must be the teacher's and the student's logits, of one shape",
+                expected=f"y_true of shape {tuple(student.shape)}, as y_pred has",
+                received=f"shape {tuple(teacher.shape)}",
+                mend="Pass logits of the same classes; labels belong into the hard loss",
+            )
+        )
+    return teacher, student
 
 
 def weighted_loss(weight: Any, loss: Any) -> Any:

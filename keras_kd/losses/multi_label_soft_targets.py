@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_number
-from keras_kd.losses.base import DistillationLoss, full_precision
+from keras_kd.losses.base import DistillationLoss, logits_pair
 
 
 def multi_label_soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
@@ -63,7 +63,7 @@ class MultiLabelSoftTargets(DistillationLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
-        teacher, student = full_precision(y_true), full_precision(y_pred)
+        teacher, student = logits_pair(y_true, y_pred)
         temperature = ops.cast(self.temperature, student.dtype)
         return multi_label_soft_targets(teacher, student, temperature)
 

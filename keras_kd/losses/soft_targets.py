@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_number
-from keras_kd.losses.base import DistillationLoss, full_precision, standardize
+from keras_kd.losses.base import DistillationLoss, logits_pair, standardize
 
 
 def soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
@@ -72,7 +72,7 @@ class SoftTargets(DistillationLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
-        teacher, student = full_precision(y_true), full_precision(y_pred)
+        teacher, student = logits_pair(y_true, y_pred)
         if self.standardize:
             if student.shape[-1] == 2:
                 warnings.warn(
