@@ -109,3 +109,11 @@ def test_the_old_folder_comes_back_when_the_move_fails(tmp_path, monkeypatch):
         placing.publish_folder(saved_model(folder / "new", "new"), old)
     assert (old / "saved_model.pb").read_text() == "old"
     assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
+
+
+def test_what_a_link_leads_to_is_replaced_not_the_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "student.tflite").symlink_to(tmp_path / "real" / "student.tflite")
+    assert placing.folder_target(tmp_path / "link") == tmp_path / "real"
+    assert placing.file_target(tmp_path / "student.tflite").parent == tmp_path / "real"

@@ -104,3 +104,11 @@ def test_any_batch_is_not_filled_up():
 def test_outputs_have_one_row_for_each_sample():
     with pytest.raises(ValueError, match=r"output 'y' must have one row .*Received: shape \(\)"):
         in_batches(lambda batch: {"y": batch["x"].sum()}, {"x": np.zeros((3, 2))}, None)
+
+
+@pytest.mark.parametrize("names", [("a-b", "a_b"), ("self", "x"), ("class", "x")])
+def test_inputs_that_a_file_cannot_tell_apart_are_refused(names):
+    inputs = [keras.Input((2,), name=name) for name in names]
+    model = keras.Model(inputs, keras.layers.Add()(inputs))
+    with pytest.raises(ValueError, match="names that tell them apart"):
+        Signature.of(model, 1)
