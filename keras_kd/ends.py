@@ -100,9 +100,11 @@ def trace(tensor: Any) -> Trace:
     if isinstance(operation, keras.layers.Softmax):
         return _trace_function(operation, node, tensor)
     if isinstance(operation, keras.layers.Activation):
-        kind = _activation_kind(operation.activation)
-        if kind == "logits":  # often only a cast to float32: what comes before it decides
+        if operation.activation is keras.activations.linear:  # often only a cast to float32
             return _trace_through(operation, node, tensor)
+        kind = _activation_kind(operation.activation)
+        if kind not in ("softmax", "sigmoid"):
+            return Trace(kind)
         return Trace(kind, lambda cuts: [tensor, node.input_tensors[0]])
     if isinstance(operation, _SAME_VALUES):
         return _trace_through(operation, node, tensor)

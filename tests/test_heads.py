@@ -69,6 +69,8 @@ ENDS = {
     "activation softmax": (separate(lambda z: layers.Activation("softmax")(z)), "softmax"),
     "activation sigmoid": (separate(lambda z: layers.Activation("sigmoid")(z)), "sigmoid"),
     "activation linear": (separate(lambda z: layers.Activation("linear")(z)), "logits"),
+    "activation log softmax": (separate(lambda z: layers.Activation("log_softmax")(z)), "logits"),
+    "softmax, activation log softmax": (then(layers.Activation("log_softmax")), "logits"),
     "ops.softmax": (separate(ops.softmax), "softmax"),
     "ops.sigmoid": (separate(ops.sigmoid), "sigmoid"),
     "ops.log_softmax": (separate(ops.log_softmax), "logits"),
@@ -278,6 +280,14 @@ def test_an_overridden_head_wins_over_the_graph():
     output, logits = given(X)
     assert given.heads["output"].kind == "logits"
     np.testing.assert_array_equal(logits["output"], output)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_an_unknown_end_signals_the_output_itself(activation):
+    model = functional(layers.Activation(activation))
+    output, signals = LogitsModel(model, None, role="student")(X)
+    np.testing.assert_array_equal(signals["output"], output)
+    np.testing.assert_array_equal(output, model(X))
 
 
 def test_a_functional_subclass_with_its_own_call_is_not_read_from_its_graph():
