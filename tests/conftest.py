@@ -1,4 +1,4 @@
-"""Every test starts from the same random state."""
+"""Every test starts from the same random state, and runs on the backend that Keras was given."""
 
 import os
 
@@ -7,17 +7,64 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-# Two devices to share a batch between, before TensorFlow makes one.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+BACKEND = keras.backend.backend()
+# Files for phones are made by TensorFlow.
+collect_ignore = [] if BACKEND == "tensorflow" else ["export", "examples", "test_report.py"]
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    # Two devices to share a batch between, before TensorFlow makes one.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+else:
+    import jax
+
+
+def pytest_collection_modifyitems(items):
+    """Skips what needs a package that is not there."""
+    if BACKEND != "tensorflow":
+        reason = pytest.mark.skip(reason="needs Keras on TensorFlow")
+        for item in items:
+            if item.get_closest_marker("tensorflow"):
+                item.add_marker(reason)
 
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def value_and_gradient():
+    """Returns `f(function, x)`: the value of a scalar function at `x`, and its gradient there."""
+
+    def with_tensorflow(function, x):
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return value.numpy(), tape.gradient(value, x).numpy()
+
+    def with_jax(function, x):
+        return tuple(map(np.asarray, jax.value_and_grad(function)(jax.numpy.asarray(x))))
+
+    return with_tensorflow if BACKEND == "tensorflow" else with_jax
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """Returns `f(function)`: the function compiled by XLA (and on TensorFlow, `jit=False`: not)."""
+
+    def with_tensorflow(function, jit=True):
+        return tf.function(function, jit_compile=jit)
+
+    def with_jax(function, jit=True):
+        return jax.jit(function) if jit else function
+
+    return with_tensorflow if BACKEND == "tensorflow" else with_jax
 
 
 @pytest.fixture
