@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras import ops
+from keras.src import backend
 from keras.src.losses.loss import unscale_loss_for_distribution
+from keras.src.trainers import compile_utils
 
 from keras_kd._errors import message
+
+
+# Several metrics in one, into which Keras' callbacks look.
+MetricsList = compile_utils.MetricsList
 
 
 def graph(model: keras.Model) -> tuple[Any, Any] | None:
@@ -23,6 +30,11 @@ def graph(model: keras.Model) -> tuple[Any, Any] | None:
     if not hasattr(model, "_outputs_struct"):
         return None
     return model._inputs_struct, model._outputs_struct
+
+
+def all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Returns `model` and all layers in it, those within other layers, too."""
+    return model._flatten_layers()
 
 
 def is_stock(layer: keras.layers.Layer) -> bool:
@@ -95,6 +107,91 @@ def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -
 def added_losses(model: keras.Model) -> list[Any]:
     """Returns the regularizers' and `add_loss` terms, scaled for the replicas as Keras does."""
     return [model._aggregate_additional_loss(loss) for loss in model.losses]
+
+
+def update_metrics(
+    model: keras.Model, y: Any, output: Any, counted: Any, sample_weight: Any
+) -> None:
+    """Updates the compiled metrics, with weights also for those that Keras gives none.
+
+    Args:
+        model: A compiled model.
+        y: The labels.
+        output: The model's output.
+        counted: The weights of `metrics`, in the output's structure.
+        sample_weight: The weights of `weighted_metrics`, in the output's structure.
+    """
+    metrics = model._compile_metrics
+    if metrics is None:
+        return
+    if not metrics.built:
+        metrics.build(y, output)
+    y, output = metrics._flatten_y(y), metrics._flatten_y(output)
+    for group, weights in (
+        (metrics._flat_metrics, counted),
+        (metrics._flat_weighted_metrics, sample_weight),
+    ):
+        for metric, y_true, y_pred, weight in zip(group, y, output, metrics._flatten_y(weights)):
+            if metric:
+                metric.update_state(y_true, y_pred, weight)
+
+
+def to_be_minimized(metric: keras.metrics.Metric) -> keras.metrics.Metric:
+    """Returns `metric`, of which callbacks now know that lower is better."""
+    metric._direction = "down"
+    return metric
+
+
+@contextlib.contextmanager
+def without_metrics(model: keras.Model) -> Iterator[None]:
+    """Leaves the compiled metrics out of `get_metrics_result` for a while."""
+    metrics, model._compile_metrics = model._compile_metrics, None
+    try:
+        yield
+    finally:
+        model._compile_metrics = metrics
+
+
+def masked(tensor: Any, mask: Any) -> Any:
+    """Returns a copy of `tensor` with the Keras mask `mask`."""
+    copy = ops.copy(tensor)
+    backend.set_keras_mask(copy, mask)
+    return copy
+
+
+def keras_mask(tensor: Any) -> Any:
+    """Returns the mask that Keras' layers have passed on to `tensor`, or `None`."""
+    return backend.get_keras_mask(tensor)
+
+
+def on_any_replica(fault: Any) -> Any:
+    """Returns whether a boolean scalar is true on one of TensorFlow's replicas, the same on all."""
+    if keras.backend.backend() != "tensorflow":
+        return fault
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()  # none while Keras traces shapes only
+    if context is None or context.num_replicas_in_sync == 1:
+        return fault
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, ops.cast(fault, "float32")) > 0
+
+
+def up_to_date(model: keras.Model) -> None:
+    """Brings the variables of `model` up to date, which JAX keeps to itself during an epoch.
+
+    What is assigned to them after it acts on the next execution.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
+def hand_back(model: keras.Model, state: tuple[list, list, list, list]) -> None:
+    """Has JAX's `fit` put a training state back into the variables that it was taken from."""
+    if any(value.is_deleted() for value in keras.tree.flatten(state)):
+        return  # the step has begun to use it up
+    names = ("trainable", "non_trainable", "optimizer", "metrics")
+    model._jax_state = {f"{name}_variables": values for name, values in zip(names, state)}
+    model._jax_state_synced = False
 
 
 def unscaled(loss: Any) -> Any:

@@ -1,10 +1,17 @@
 """A batch that carries the teacher's answers, and the student's reply to it.
 
 Keras hands `x`, `y` and `sample_weight` from step to step, and nothing else, so the answers ride in
-`x` under a reserved key, and the student's logits in `y_pred`.
+`x` under a reserved key, and the student's logits in `y_pred`. What Keras takes in the structure of
+a model's outputs, a tensor, a list or a dict, is here looked up by the outputs' names.
 """
 
+from collections.abc import Sequence
 from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd._errors import message
 
 _INPUT, _ANSWERS = "keras_kd.input", "keras_kd.answers"
 _OUTPUT, _SIGNALS = "keras_kd.output", "keras_kd.signals"
@@ -30,6 +37,13 @@ def answers(x: Any) -> dict[str, Any]:
     return x[_ANSWERS]
 
 
+def not_finite(answers: dict[str, Any]) -> Any:
+    """Returns whether a number in the answers is NaN or infinite, `None` without answers."""
+    if not answers:
+        return None
+    return ~ops.all(ops.stack([ops.all(ops.isfinite(answer)) for answer in answers.values()]))
+
+
 def with_signals(output: Any, signals: dict[str, Any]) -> dict[str, Any]:
     """Returns the student's output together with its logits by output name."""
     return {_OUTPUT: output, _SIGNALS: signals}
@@ -50,10 +64,57 @@ def signals(y_pred: Any) -> dict[str, Any]:
     return y_pred[_SIGNALS]
 
 
-def weight_of(sample_weight: Any, name: str, names: list[str]) -> Any:
-    """Returns the sample weights of the output `name`, given per output or for all."""
-    if isinstance(sample_weight, dict):
-        return sample_weight.get(name)
-    if isinstance(sample_weight, (list, tuple)):
-        return sample_weight[names.index(name)]
-    return sample_weight
+def by_name(values: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Returns the values of the outputs by name; a single tensor belongs to all of them."""
+    if not isinstance(values, (dict, list, tuple)):
+        return dict.fromkeys(names, values)
+    if len(names) == len(values) == 1:
+        return dict(zip(names, keras.tree.flatten(values)))
+    if isinstance(values, dict):
+        return {name: values[name] for name in names if name in values}
+    return dict(zip(names, values)) if len(values) == len(names) else {}
+
+
+def replaced(values: Any, names: Sequence[str], new: dict[str, Any]) -> Any:
+    """Returns the structure `values` with the values of some outputs replaced, by name."""
+    if not isinstance(values, (dict, list, tuple)):
+        return new.get(names[0], values)
+    if isinstance(values, dict):
+        keys = list(values) if len(names) == len(values) == 1 else names
+        copy = values.copy()
+        copy.update({key: new[name] for key, name in zip(keys, names) if name in new})
+        return copy
+    return type(values)(new.get(name, value) for name, value in zip(names, values))
+
+
+def weights_like(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
+    """Returns sample weights given by output in the output's structure, `None` for those without.
+
+    One tensor for all outputs stays as it is.
+
+    Raises:
+        ValueError: If they name an output that is not there.
+    """
+    if not isinstance(sample_weight, (dict, list, tuple)):
+        return sample_weight
+    given = by_name(sample_weight, names)
+    if len(given) != len(sample_weight):
+        raise ValueError(
+            message(
+                "sample_weight must be given for all outputs at once, or by output",
+                expected=f"a tensor, or a dict with keys among {list(names)}",
+                received=keras.tree.map_structure(lambda w: tuple(w.shape), sample_weight),
+                mend="Give each output its weights, by the output's name",
+            )
+        )
+    return replaced(output, names, {name: given.get(name) for name in names})
+
+
+def at_rank(weights: Any, rank: int) -> Any:
+    """Returns weights or a mask with trailing axes of size 1 added, or dropped, to fit a rank."""
+    weights = ops.convert_to_tensor(weights)
+    while len(weights.shape) > rank and weights.shape[-1] == 1:
+        weights = ops.squeeze(weights, axis=-1)
+    while len(weights.shape) < rank:
+        weights = ops.expand_dims(weights, axis=-1)
+    return weights

@@ -1,22 +1,23 @@
 """Distiller: what happens to one batch when a student learns from a teacher."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_kd import _keras, batches, forms, hard_loss, peers
-from keras_kd.columns import LossColumns
+from keras_kd import _keras, batches, describe, forms, hard_loss, jax_step, labels, matching, peers
+from keras_kd.entry_points import EntryPoints
 from keras_kd.heads import LogitsModel
 from keras_kd.losses.base import weighted_loss
 from keras_kd.models import check_model, training_policy
-from keras_kd.teachers import ModelTeacher, NoTeacher
+from keras_kd.teachers import KerasModel, NoTeacher
 from keras_kd.terms import Term, live_scalar
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class Distiller(keras.Model):
+class Distiller(EntryPoints):
     """Trains a student on a teacher's softened outputs, blended with the labels.
 
     `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
@@ -31,7 +32,8 @@ class Distiller(keras.Model):
 
     Args:
         student: A built `keras.Model`. Its weights are trained; nothing else of it changes.
-        teacher: A trained `keras.Model` with outputs like the student's.
+        teacher: A trained `keras.Model` with outputs like the student's, or one of
+            `keras_kd.teachers`.
         terms: Losses of `keras_kd.losses` or `keras_kd.Term`s. `None` takes the plain form.
         student_head: What the student's outputs are, `"logits"`, `"softmax"` or `"sigmoid"`, or a
             dict of these by output name. Found in models built from `keras.Input`; needed for
@@ -70,23 +72,29 @@ class Distiller(keras.Model):
         self,
         *,
         student: keras.Model,
-        teacher: keras.Model,
+        teacher: keras.Model | KerasModel,
         terms: Sequence[keras.losses.Loss | Term] | None = None,
         student_head: str | dict[str, str] | None = None,
         teacher_head: str | dict[str, str] | None = None,
         name: str = "distiller",
     ):
         check_model(student, "student")
-        # The policy brings Keras' loss scaling; the student's own layers do the casting.
-        super().__init__(name=name, dtype=training_policy(student), autocast=False)
+        logits = LogitsModel(student, student_head, role="student")
+        plain = terms is None
+        terms = forms.plain_terms(logits.heads) if plain else forms.full_terms(terms, logits.heads)
+        super().__init__(
+            ["hard_loss", *(term.name for term in terms)],
+            name=name,
+            # The policy brings Keras' loss scaling; the student's own layers do the casting.
+            dtype=training_policy(student),
+            autocast=False,
+        )
         self.student = student
+        self._logits, self._plain, self._terms = logits, plain, terms
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
-        self._logits = LogitsModel(student, student_head, role="student")
-        self._plain = terms is None
-        heads = self._logits.heads
-        self.terms = forms.plain_terms(heads) if self._plain else forms.full_terms(terms, heads)
-        self._hard_weight = live_scalar(self, "alpha" if self._plain else "hard_weight", 1.0)
-        self._columns = LossColumns(["hard_loss", *(term.name for term in self.terms)])
+        self._hard_weight = live_scalar(self, "alpha" if plain else "hard_weight", 1.0)
+        self._label_rules: dict[str, labels.Rule] = {}
+        self._unlabelled = False
         self.built = self.supports_masking = True
         self.teacher = teacher
 
@@ -125,11 +133,11 @@ class Distiller(keras.Model):
         """
         loss = peers.hard_loss(loss, student_loss_fn)
         hard_loss.check(loss, self._logits.heads, plain=self._plain)
-        forms.check_metrics(self.terms, [metrics, kwargs.get("weighted_metrics")])
+        forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
         given = {"alpha": alpha, "temperature": temperature, "hard_weight": hard_weight}
         if self._plain:
             given["temperature"] = peers.temperature(distillation_loss_fn, temperature)
-            weight, temperature = forms.plain_settings(self.terms, **given)
+            weight, temperature = forms.plain_settings(self._terms, **given)
         else:
             weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
         kwargs.update(loss_weights=loss_weights, metrics=metrics)
@@ -138,19 +146,43 @@ class Distiller(keras.Model):
         self._hard_weight.assign(weight)
         if self._plain:
             self.temperature.assign(temperature)
-        terms = [term.name for term in self.terms]
+        self._label_rules = labels.rules(loss, self._logits.heads, self._terms)
+        terms = [term.name for term in self._terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
 
     def compute_mask(self, *args: Any) -> None:
         """Returns none: the student's outputs carry their own."""
 
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes Keras' training function, which reports the first step's faults."""
+        last, _ = self.train_function, super().make_train_function(force)
+        if self.train_function is not last:
+            step = self.train_function
+            if keras.backend.backend() == "jax":
+                step = jax_step.fed(step, self, self._teachers_own_variables)
+            self.train_function = self._watch.checking_the_first_step(
+                step, lambda: self.metrics_variables
+            )
+
     def train_step(self, *args: Any) -> Any:
         """Adds the teacher's answers to the batch and lets Keras train on it."""
         *state, data = args
+        data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if not batches.carries_answers(x):
-            x = batches.with_answers(x, self._teacher(x, self._logits.names))
+            x = batches.with_answers(x, self._ask(x, weights, *state))
         return super().train_step(*state, (x, y, sample_weight))
+
+    def _ask(self, x: Any, weights: list[Any], state: Any = ((), ())) -> dict[str, Any]:
+        """Returns the teacher's logits; on JAX by the weights that the step was given."""
+        values = zip(self._teachers_own_variables(), weights)
+        shared = zip(
+            self.trainable_variables + self.non_trainable_variables, [*state[0], *state[1]]
+        )
+        return self._teacher(x, self._logits.names, [*values, *shared])
+
+    def _teachers_own_variables(self) -> list[keras.Variable]:
+        return jax_step.not_shared(self._teacher.variables, self.variables)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs; in training, on a batch with answers, its logits too."""
@@ -168,58 +200,66 @@ class Distiller(keras.Model):
         training: bool = True,
     ) -> Any:
         """Returns hard loss + terms + regularizers; outside of training, without the terms."""
-        if not batches.carries_signals(y_pred):
-            if not _keras.has_loss(self) and not self.losses:
-                return ops.zeros(())
-            return super().compute_loss(x, y, y_pred, sample_weight, training=training)
-        losses, weights = {}, {}
+        names, output = self._logits.names, batches.output(y_pred)
+        answers = batches.answers(x) if batches.carries_signals(y_pred) else {}
+        batch = labels.sort_out(y, output, names, self._label_rules)
+        sample_weight = batches.weights_like(output, names, sample_weight)
+        self._watch.update_state(labels=batch.wrong, answers=batches.not_finite(answers))
         if _keras.has_loss(self):
             forms.check_labels(y)
-            output = batches.output(y_pred)
-            losses["hard_loss"] = _keras.compiled_loss(self, y, output, sample_weight)
+        if not answers:
+            if not _keras.has_loss(self) and not self.losses:
+                return ops.zeros(())
+            return super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
+        losses, weights = {}, {}
+        if _keras.has_loss(self):
+            losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, sample_weight)
             weights["hard_loss"] = self._hard_weight
-        answers, signals = batches.answers(x), batches.signals(y_pred)
+        signals = batches.signals(y_pred)
         share = 1.0 - self._hard_weight if self._plain else 1.0
-        for term in self.terms:
-            name = term.output_name or self._logits.names[0]
-            weight = batches.weight_of(sample_weight, name, self._logits.names)
-            losses[term.name] = term(answers[name], signals[name], sample_weight=weight)
+        by_name = batches.by_name(sample_weight, names)
+        for term in self._terms:
+            name = term.output_name or names[0]
+            losses[term.name] = term(answers[name], signals[name], sample_weight=by_name[name])
             weights[term.name] = share * term.weight
         self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
         weighted = [weighted_loss(weights[column], loss) for column, loss in losses.items()]
         return sum(weighted + [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
-        """Updates the metrics with the student's output."""
-        return super().compute_metrics(
-            batches.inputs(x), y, batches.output(y_pred), sample_weight=sample_weight
-        )
+        """Updates the metrics with the student's output, where there are labels."""
+        names, output = self._logits.names, batches.output(y_pred)
+        training = batches.carries_signals(y_pred)
+        if training:
+            self._unlabelled = y is None
+        if y is not None:
+            batch = labels.sort_out(y, output, names, self._label_rules)
+            sample_weight = batches.weights_like(output, names, sample_weight)
+            weights = batch.metric_weights(names, sample_weight)
+            _keras.update_metrics(self, batch.y, batch.output, *weights)
+        with contextlib.nullcontext() if training else self._columns.hidden():
+            return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs, without what was not computed."""
-        logs = super().get_metrics_result()
+        unlabelled = self._columns.shown and self._unlabelled
+        with _keras.without_metrics(self) if unlabelled else contextlib.nullcontext():
+            logs = super().get_metrics_result()
         if not self._columns.shown and not _keras.has_loss(self):
             del logs["loss"]
         return logs
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates the student, as `keras.Model.evaluate`; no teacher runs."""
-        _keras.check_evaluable(self)
-        with self._columns.hidden():
-            return super().evaluate(*args, **kwargs)
-
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates the student on one batch, as `keras.Model.test_on_batch`; no teacher runs."""
-        _keras.check_evaluable(self)
-        with self._columns.hidden():
-            return super().test_on_batch(*args, **kwargs)
+    @property
+    def is_plain(self) -> bool:
+        """Whether the Distiller chose its terms itself, so that `alpha` blends them."""
+        return self._plain
 
     @property
     def alpha(self) -> keras.Variable:
         """Plain form: the weight of the hard loss."""
         if not self._plain:
             raise AttributeError("A Distiller with terms has no alpha. Use distiller.hard_weight.")
-        return self._hard_weight
+        return self.hard_weight
 
     @property
     def temperature(self) -> keras.Variable:
@@ -231,7 +271,14 @@ class Distiller(keras.Model):
     @property
     def hard_weight(self) -> keras.Variable:
         """The weight of the hard loss."""
+        _keras.up_to_date(self)
         return self._hard_weight
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms, in order."""
+        _keras.up_to_date(self)
+        return self._terms
 
     @property
     def output_names(self) -> list[str]:
@@ -239,18 +286,30 @@ class Distiller(keras.Model):
         return self.student.output_names
 
     @property
-    def teacher(self) -> keras.Model | None:
-        """The teacher, or `None` after loading."""
-        return self._teacher.model
+    def teacher(self) -> keras.Model | KerasModel | None:
+        """The teacher as it was given, or `None` after loading."""
+        return self._teacher_given
 
     @teacher.setter
-    def teacher(self, teacher: keras.Model | NoTeacher) -> None:
-        if not isinstance(teacher, NoTeacher):
-            forms.check_other(teacher, self.student)
-            teacher = ModelTeacher(teacher, self._heads_given["teacher_head"])
-            forms.check_outputs(self.terms, teacher, self._logits)
-        self._teacher = teacher
+    def teacher(self, teacher: keras.Model | KerasModel | NoTeacher) -> None:
+        asked = matching.asked_teacher(teacher, self._heads_given["teacher_head"])
+        matching.check_teacher(asked, self._terms, self._logits)
+        self._teacher = asked
+        given = None if isinstance(teacher, NoTeacher) else teacher
+        _keras.set_untracked(self, "_teacher_given", given)
         self.train_function = None  # its trace holds the last teacher
+
+    def summary(self, *args: Any, **kwargs: Any) -> None:
+        """Prints what teaches, what is minimised, trained and exported, then the student's summary.
+
+        Args:
+            *args: As in `keras.Model.summary`.
+            **kwargs: As in `keras.Model.summary`.
+        """
+        describe.summary(self, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return describe.line(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Keras would track the teacher before the property's setter sees it.
@@ -263,14 +322,15 @@ class Distiller(keras.Model):
 
     def __dir__(self) -> list[str]:
         # Keras saves every model that dir() leads to.
-        return [name for name in super().__dir__() if name != "teacher"]
+        hidden = ("teacher", "_teacher_given")
+        return [name for name in super().__dir__() if name not in hidden]
 
     def get_config(self) -> dict[str, Any]:
         """Returns student, terms and heads; never the teacher."""
         serialize = keras.saving.serialize_keras_object
         return {
             "student": serialize(self.student),
-            "terms": None if self._plain else [serialize(term) for term in self.terms],
+            "terms": None if self._plain else [serialize(term) for term in self._terms],
             "name": self.name,
             **{key: keras.tree.map_structure(str, v) for key, v in self._heads_given.items() if v},
         }

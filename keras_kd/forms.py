@@ -6,10 +6,8 @@ from typing import Any
 import keras
 
 from keras_kd._errors import check_number, message
-from keras_kd.heads import Head, LogitsModel
-from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, SoftTargets
-from keras_kd.losses.base import same_shape
-from keras_kd.teachers import ModelTeacher
+from keras_kd.heads import Head
+from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
 from keras_kd.terms import Term
 
 _COLUMNS = ("loss", "hard_loss")
@@ -117,72 +115,6 @@ def check_metrics(terms: list[Term], metrics: Any) -> None:
         )
 
 
-def check_other(teacher: Any, student: keras.Model) -> None:
-    """Raises where the student is to be its own teacher."""
-    if teacher is student:
-        raise ValueError(
-            message(
-                "teacher must be another model than the student",
-                expected="a trained model",
-                received=f"the student {student.name!r} itself",
-                mend="Pass teacher=keras.models.clone_model(student) with its weights set",
-            )
-        )
-
-
-def check_outputs(terms: list[Term], teacher: ModelTeacher, student: LogitsModel) -> None:
-    """Raises where the teacher's outputs cannot teach the student's.
-
-    Outputs of dicts belong together by key, those of lists by position.
-    """
-    names = list(student.heads)
-    by_key = len(names) > 1 and (teacher.keyed or student.keyed)
-    same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)
-    if len(teacher.heads) != len(names) or (by_key and not same_keys):
-        raise _mismatch("the same outputs", names, list(teacher.heads))
-    taught_by = dict(zip(names, names if by_key else teacher.heads))
-    for name, s in student.heads.items():
-        t = teacher.heads[taught_by[name]]
-        if s.shape is not None and t.shape is not None and not same_shape(s.shape, t.shape):
-            raise _mismatch(f"the same shape at {name!r}", s.shape, t.shape)
-    for term in terms:
-        name = term.output_name or names[0]
-        heads = {"student": student.heads[name], "teacher": teacher.heads[taught_by[name]]}
-        inverted = student.inverted[name] or teacher.inverted[taught_by[name]]
-        _check_signals(term, name, heads, inverted)
-
-
-def _check_signals(term: Term, output: str, heads: dict[str, Head], inverted: bool) -> None:
-    """Raises where the two signals of a term are not of one kind."""
-    kinds = {head.kind for head in heads.values()}
-    needs_logits = isinstance(term.loss, DistillationLoss)
-    for role, head in heads.items():
-        if head.kind is None and (needs_logits or kinds & {"softmax", "sigmoid"}):
-            raise _unknown_head(term, role)
-    if needs_logits and kinds == {"softmax", "sigmoid"}:
-        student, teacher = (head.kind for head in heads.values())
-        raise _mismatch(f"the same kind of head at {output!r}", student, teacher)
-    if isinstance(term.loss, SoftTargets) and heads["student"].classes == 1:
-        raise ValueError(
-            message(
-                f"SoftTargets in term {term.name!r} must have classes to compare",
-                expected="at least 2 units",
-                received="1 unit",
-                mend="Use MultiLabelSoftTargets, or keras.losses.MeanSquaredError for a regression",
-            )
-        )
-    if inverted and not needs_logits and "softmax" in kinds:
-        raise ValueError(
-            message(
-                f"The loss of term {term.name!r} must not depend on the logits' mean, which a "
-                "softmax that the graph does not show has lost",
-                expected="keras_kd.losses.SoftTargets, or models that return logits",
-                received=type(term.loss).__name__,
-                mend="Let both models return logits",
-            )
-        )
-
-
 def plain_settings(
     terms: list[Term], *, alpha: Any, temperature: Any, hard_weight: Any
 ) -> tuple[float, float]:
@@ -212,30 +144,6 @@ def _check_unused(form: str, instead: str, **given: Any) -> None:
                     mend=f"Use {instead} instead",
                 )
             )
-
-
-def _mismatch(rule: str, student: Any, teacher: Any) -> ValueError:
-    return ValueError(
-        message(
-            f"teacher and student must have {rule}",
-            expected=f"{student}, as the student has",
-            received=f"{teacher} from the teacher",
-            mend="Change the last layer of one of them, or use another teacher",
-        )
-    )
-
-
-def _unknown_head(term: Term, role: str) -> ValueError:
-    return ValueError(
-        message(
-            f"{role}_head must be given, for the {role}'s graph does not show whether it ends in "
-            f"logits, which term {term.name!r} needs to know",
-            expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
-            received="None",
-            mend=f"Pass {role}_head=, or build the {role} from keras.Input with a Dense layer at "
-            "the end",
-        )
-    )
 
 
 def check_labels(y: Any) -> None:

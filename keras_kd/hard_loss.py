@@ -21,7 +21,7 @@ def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
     Raises:
         ValueError: If a head and its loss's `from_logits` contradict each other.
     """
-    for name, single in _by_output(loss, list(heads)):
+    for name, single in by_output(loss, list(heads)):
         head = heads[name]
         from_logits = _from_logits(single)
         if from_logits is not None and head.kind is not None:
@@ -31,7 +31,8 @@ def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
                 raise ValueError(_multi_label(name, single))
 
 
-def _by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
+def by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
+    """Returns the loss of each output, from one for all or a list or dict of them."""
     if isinstance(loss, dict) and set(loss) <= set(names):
         return list(loss.items())
     flat = keras.tree.flatten(loss)

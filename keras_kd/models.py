@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_kd import _keras
 from keras_kd._errors import message
 
 
@@ -37,8 +38,5 @@ def check_model(model: Any, role: str) -> keras.Model:
 
 def training_policy(model: keras.Model) -> str:
     """Returns `"mixed_float16"`, which needs loss scaling, if a layer of `model` has it."""
-    layers = [model, *model.layers]
-    for layer in layers[1:]:
-        layers.extend(getattr(layer, "layers", []))
-    mixed = any(layer.dtype_policy.name == "mixed_float16" for layer in layers)
+    mixed = any(layer.dtype_policy.name == "mixed_float16" for layer in _keras.all_layers(model))
     return "mixed_float16" if mixed else "float32"

@@ -21,6 +21,7 @@ _TABLE = [
 ]
 _BETTER = {function: better for function, _, better in _TABLE}
 _BY_COMPILE = ("crossentropy", "ce")  # names that only `compile` understands
+SPARSE = ("sparse_categorical_crossentropy", *_BY_COMPILE)  # losses that may take class ids
 
 
 def name_of(loss: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Where the teacher's signals come from."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -9,23 +10,49 @@ from keras_kd.heads import Head, LogitsModel
 from keras_kd.models import check_model
 
 
-class ModelTeacher:
+class KerasModel:
     """A `keras.Model` that is asked online, in inference mode and without gradient.
 
     A plain object, so that a Distiller that holds it neither tracks nor saves the model.
 
     Args:
         model: A built model. It is not changed, its `trainable` flag included.
-        head: As in `keras_kd.heads.LogitsModel`.
+        head: What its outputs are, as `teacher_head` of `keras_kd.Distiller`.
+        preprocess: Function or layer from the student's input to the teacher's, where they differ
+            in resolution, normalisation or structure. Default: both are given the same.
 
     Raises:
-        TypeError: If `model` is not a `keras.Model`.
+        TypeError: If `model` is not a `keras.Model`, or `preprocess` cannot be called.
         ValueError: If it is not built.
+
+    Example:
+    >>> teacher = keras_kd.teachers.KerasModel(model, preprocess=keras.layers.Resizing(224, 224))
+    >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
     """
 
-    def __init__(self, model: keras.Model, head: str | dict | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        head: str | dict | None = None,
+        preprocess: Callable[[Any], Any] | None = None,
+    ):
         self.model = check_model(model, "teacher")
+        if preprocess is not None and not callable(preprocess):
+            raise TypeError(
+                message(
+                    "preprocess must map the student's input to the teacher's",
+                    expected="a function or a layer",
+                    received=repr(preprocess),
+                    mend="Pass e.g. keras.layers.Resizing(224, 224)",
+                )
+            )
+        self.preprocess = preprocess
         self._logits = LogitsModel(model, head, role="teacher")
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The model's variables."""
+        return self.model.variables
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -42,9 +69,24 @@ class ModelTeacher:
         """Whether each output's logits come from its probabilities' logarithm, by name."""
         return self._logits.inverted
 
-    def __call__(self, x: Any, names: list[str]) -> dict[str, Any]:
-        """Returns the logits by the student's output names: by key for dicts, else in order."""
-        _, logits = self._logits(x, training=False)
+    def __call__(
+        self,
+        x: Any,
+        names: list[str],
+        values: Sequence[tuple[keras.Variable, Any]] = (),
+    ) -> dict[str, Any]:
+        """Returns the logits by the student's output names: by key for dicts, else in order.
+
+        Args:
+            x: The student's input.
+            names: The student's output names.
+            values: Values of variables of the model to take instead of their own.
+        """
+        # In the scope the model can change neither its variables nor its losses.
+        with keras.StatelessScope(state_mapping=list(values)):
+            if self.preprocess is not None:
+                x = self.preprocess(x)
+            _, logits = self._logits(x, training=False)
         if self.keyed and len(names) > 1:
             return {name: logits[name] for name in names}
         return dict(zip(names, logits.values()))
@@ -54,8 +96,9 @@ class NoTeacher:
     """The place of the teacher in a Distiller that has just been loaded."""
 
     model = None
+    variables: Sequence[keras.Variable] = ()
 
-    def __call__(self, x: Any, names: list[str]) -> dict[str, Any]:
+    def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for there is nobody to ask."""
         raise ValueError(
             message(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd import _keras, peers, stock_losses
+from keras_kd import _keras, batches, peers, stock_losses
 from keras_kd._errors import check_number, message
 from keras_kd.losses.base import full_precision, same_shape
 
@@ -69,13 +69,17 @@ class Term(keras.layers.Layer):
         self._reduction = _Reduction(reduction=loss.reduction)
         self.built = self.supports_masking = True
 
-    def call(self, answer: Any, signal: Any, sample_weight: Any = None) -> Any:
+    def call(
+        self, answer: Any, signal: Any, sample_weight: Any = None, signal_mask: Any = None
+    ) -> Any:
         """Returns the reduced loss, without the Term's weight.
 
         Args:
             answer: The teacher's logits, `(batch, ..., classes)`.
             signal: The student's logits, same shape.
             sample_weight: Weights, `(batch,)`, or of the loss's own rank; `None` for equal ones.
+            signal_mask: Boolean, `(batch, ...)`: where it is false, nothing counts. Default: the
+                mask that Keras' layers have passed on to `signal`.
 
         Returns:
             A float32 scalar.
@@ -83,7 +87,8 @@ class Term(keras.layers.Layer):
         self._check_shapes(answer.shape, signal.shape)
         signal = full_precision(signal)
         values = self.loss.call(ops.cast(answer, signal.dtype), signal)
-        if len(values.shape) == 0:
+        rank = len(values.shape)
+        if rank == 0:
             raise ValueError(
                 message(
                     f"The loss of term {self.name!r} must return one value per example",
@@ -93,7 +98,11 @@ class Term(keras.layers.Layer):
                 )
             )
         if sample_weight is not None:
-            sample_weight = self._at_rank(sample_weight, len(values.shape))
+            sample_weight = self._at_rank(sample_weight, rank, "sample_weight")
+        if signal_mask is not None:
+            signal_mask = self._at_rank(signal_mask, rank, "The student's mask")
+            signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
+            values = _keras.masked(values, signal_mask)
         return self._reduction(values, values, sample_weight)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
@@ -110,22 +119,18 @@ class Term(keras.layers.Layer):
                 )
             )
 
-    def _at_rank(self, sample_weight: Any, rank: int) -> Any:
-        weight = ops.convert_to_tensor(sample_weight)
-        if len(weight.shape) > rank and weight.shape[-1] == 1:
-            weight = ops.squeeze(weight, axis=-1)
-        if len(weight.shape) > rank:
+    def _at_rank(self, weight: Any, rank: int, what: str) -> Any:
+        fitting = batches.at_rank(weight, rank)
+        if len(fitting.shape) > rank:
             raise ValueError(
                 message(
-                    f"sample_weight must fit term {self.name!r}, which gives one value per example",
+                    f"{what} must fit term {self.name!r}, which gives one value per example",
                     expected=f"at most {rank} axes",
-                    received=f"shape {tuple(weight.shape)}",
+                    received=f"shape {tuple(fitting.shape)}",
                     mend="Pass one weight per example",
                 )
             )
-        while len(weight.shape) < rank:
-            weight = ops.expand_dims(weight, axis=-1)
-        return weight
+        return fitting
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(vars(self).get(name), keras.Variable) and not isinstance(

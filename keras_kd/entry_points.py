@@ -1,0 +1,75 @@
+"""fit, evaluate and their kin: Keras' own, and around them what a compiled step cannot do."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_kd import _keras, labels
+from keras_kd.columns import LossColumns
+from keras_kd.watch import Watch
+
+
+class EntryPoints(keras.Model):
+    """A model that reports what went wrong inside of its steps, and evaluates without its terms.
+
+    Args:
+        columns: Names of what the training logs show besides Keras' own.
+        **kwargs: As in `keras.Model`.
+    """
+
+    def __init__(self, columns: list[str], **kwargs: Any):
+        super().__init__(**kwargs)
+        self._watch = Watch()
+        self._columns = LossColumns(columns)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student, as `keras.Model.fit`, with the same arguments.
+
+        Raises:
+            ValueError: If a label is outside of the student's classes, or the teacher gave NaN or
+                Inf: after the first step or at the end of the epoch, naming the first such batch.
+        """
+        given = _bound(super().fit, args, kwargs)
+        if given.get("sample_weight") is not None and given.get("y") is None:
+            given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
+        given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
+        return super().fit(**given)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student, as `keras.Model.evaluate`; no teacher runs.
+
+        Raises:
+            ValueError: If there is nothing to compute, or a label is outside of the classes.
+        """
+        return self._evaluated(super().evaluate, args, kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student on one batch, as `keras.Model.test_on_batch`; no teacher runs.
+
+        Raises:
+            ValueError: As in `evaluate`.
+        """
+        return self._evaluated(super().test_on_batch, args, kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student on one batch, as `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: As in `fit`.
+        """
+        result = super().train_on_batch(*args, **kwargs)
+        self._watch.check()
+        return result
+
+    def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
+        _keras.check_evaluable(self)
+        with self._columns.hidden():
+            result = method(*args, **kwargs)
+        self._watch.check(" of the evaluation")
+        return result
+
+
+def _bound(method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+    return dict(inspect.signature(method).bind(*args, **kwargs).arguments)

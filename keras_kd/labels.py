@@ -1,0 +1,194 @@
+"""Labels that are class ids: which of them there are, which are missing (-1), which are wrong."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd import _keras, batches, hard_loss, stock_losses
+from keras_kd.heads import Head
+from keras_kd.losses import DistillationLoss
+from keras_kd.terms import Term
+
+MISSING = -1
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the labels of one output are read.
+
+    Attributes:
+        binary: Whether each is 0 or 1; else they are ids, from 0 to the output's last axis.
+        floats: Whether floats are ids, too, as Keras' sparse losses take them.
+        ignored: The id that the loss leaves out (`ignore_class`), or `None`.
+    """
+
+    binary: bool = False
+    floats: bool = False
+    ignored: int | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The labels of one output.
+
+    Attributes:
+        labels: The labels, with 0 in the place of missing and wrong ones.
+        known: Boolean, one value per example or position: whether its label counts.
+        wrong: Boolean scalar: whether there is one outside of the classes.
+    """
+
+    labels: Any
+    known: Any
+    wrong: Any
+
+
+def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
+    """Returns the `Rule`s by name of the outputs that sort into classes.
+
+    An output does if its loss is one of Keras' between labels and probabilities, if it ends in a
+    softmax, or if a term of `keras_kd.losses` compares its logits. Other integers are numbers.
+
+    Args:
+        loss: What `compile(loss=)` was given.
+        heads: The student's heads by output name.
+        terms: The Distiller's terms.
+    """
+    given = dict(hard_loss.by_output(loss, list(heads)))
+    compared = {
+        term.output_name or next(iter(heads))
+        for term in terms
+        if isinstance(term.loss, DistillationLoss)
+    }
+    found = {}
+    for name, head in heads.items():
+        single = given.get(name)
+        stock = stock_losses.name_of(single)
+        binary = stock_losses.is_binary(single) or (stock is not None and head.classes == 1)
+        floats = stock in stock_losses.SPARSE
+        if binary or floats or head.kind == "softmax" or name in compared:
+            found[name] = Rule(binary, floats, _option(single, "ignore_class"))
+    return found
+
+
+def _option(loss: Any, name: str) -> Any:
+    if isinstance(loss, functools.partial):
+        return loss.keywords.get(name)
+    return loss.get_config().get(name) if isinstance(loss, keras.losses.Loss) else None
+
+
+def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
+    """Reads the labels of an output; `None` where `y` holds no class ids, but e.g. one-hot rows.
+
+    Args:
+        y: Labels: ids `(batch, ...)` or `(batch, ..., 1)`, for a binary rule of the output's shape.
+        shape: The output's shape, `(batch, ..., classes)`.
+        rule: The output's rule.
+    """
+    y = ops.convert_to_tensor(y)
+    if "int" not in keras.backend.standardize_dtype(y.dtype) and not (
+        rule.floats and not rule.binary
+    ):
+        return None
+    per_class = len(y.shape) == len(shape)
+    if rule.binary:
+        return _read_binary(y, per_class) if per_class or shape[-1] == 1 else None
+    if shape[-1] == 1 or not (len(y.shape) == len(shape) - 1 or (per_class and y.shape[-1] == 1)):
+        return None
+    ids = ops.squeeze(y, axis=-1) if per_class else y
+    missing = ids == MISSING
+    inside = (ids >= 0) & (ids < shape[-1])
+    if rule.ignored is not None:
+        inside = inside | (ids == rule.ignored)
+    known = inside & ~missing
+    labels = ops.where(known, ids, ops.zeros_like(ids))
+    labels = ops.expand_dims(labels, axis=-1) if per_class else labels
+    return Reading(labels, known, ops.any(~(inside | missing)))
+
+
+def _read_binary(y: Any, per_class: bool) -> Reading:
+    missing, inside = y == MISSING, (y == 0) | (y == 1)
+    if per_class:  # an example has all its labels or none
+        missing, inside = ops.all(missing, axis=-1), ops.all(inside, axis=-1)
+    known = ops.expand_dims(inside, axis=-1) if per_class else inside
+    return Reading(ops.where(known, y, ops.zeros_like(y)), inside, ops.any(~(inside | missing)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Labels and outputs of one batch, with what is missing out of the way.
+
+    Attributes:
+        y: The labels, in their structure.
+        output: The student's output, whose Keras masks leave out what has no label.
+        known: Which labels count, by name of the outputs that have class ids.
+        wrong: Boolean scalar, or `None` where no labels are class ids.
+    """
+
+    y: Any
+    output: Any
+    known: dict[str, Any]
+    wrong: Any
+
+    def metric_weights(self, names: list[str], sample_weight: Any) -> tuple[Any, Any]:
+        """Returns what `metrics` and `weighted_metrics` are weighted by, like the output.
+
+        Args:
+            names: The outputs' names.
+            sample_weight: One tensor for all outputs, or in the structure of the output.
+        """
+        given = batches.by_name(sample_weight, names)
+        counted, weighted = dict.fromkeys(names), dict.fromkeys(names)
+        for name in names:
+            weight, known = given.get(name), self.known.get(name)
+            if known is not None:
+                counted[name] = known = ops.cast(known, "float32")
+            if known is not None and weight is not None:
+                weight = ops.cast(batches.at_rank(weight, len(known.shape)), "float32") * known
+            weighted[name] = known if weight is None else weight
+        return tuple(batches.replaced(self.output, names, each) for each in (counted, weighted))
+
+
+def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> Batch:
+    """Separates the labels of a batch that count from those that are missing or wrong.
+
+    Args:
+        y: The labels of all outputs, as Keras was given them.
+        output: The student's output, in its structure.
+        names: The outputs' names.
+        found: The rules by output name.
+    """
+    given, outputs = batches.by_name(y, names), batches.by_name(output, names)
+    readings = {}
+    for name, rule in found.items():
+        if given.get(name) is not None:
+            reading = read(given[name], outputs[name].shape, rule)
+            if reading is not None:
+                readings[name] = reading
+    if not readings:
+        return Batch(y, output, {}, None)
+    labels = {name: reading.labels for name, reading in readings.items()}
+    known = {name: reading.known for name, reading in readings.items()}
+    masked = {name: _masked(outputs[name], mask) for name, mask in known.items()}
+    return Batch(
+        batches.replaced(y, names, labels),
+        batches.replaced(output, names, masked),
+        known,
+        ops.any(ops.stack([reading.wrong for reading in readings.values()])),
+    )
+
+
+def _masked(output: Any, known: Any) -> Any:
+    mask = _keras.keras_mask(output)
+    if mask is not None:
+        known = known & batches.at_rank(mask, len(known.shape))
+    return _keras.masked(output, known)
+
+
+def none_for(x: Any) -> np.ndarray:
+    """Returns a missing label for each example of `x`."""
+    return np.full(len(keras.tree.flatten(x)[0]), MISSING)

@@ -1,0 +1,156 @@
+"""Can this teacher teach this student?"""
+
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import message
+from keras_kd.heads import Head, LogitsModel
+from keras_kd.losses import DistillationLoss, SoftTargets
+from keras_kd.losses.base import same_shape
+from keras_kd.teachers import KerasModel, NoTeacher
+from keras_kd.terms import Term
+
+
+def asked_teacher(teacher: Any, head: str | dict | None) -> KerasModel | NoTeacher:
+    """Returns what is asked for answers: a teacher of `keras_kd.teachers` as it is, or a model.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If `teacher_head` says again what the teacher says itself.
+    """
+    if not isinstance(teacher, (KerasModel, NoTeacher)):
+        return KerasModel(teacher, head)
+    if head is not None and isinstance(teacher, KerasModel):
+        raise ValueError(
+            message(
+                "teacher_head must be left to a teacher of keras_kd.teachers",
+                expected="teacher_head=None",
+                received=f"teacher_head={head!r}",
+                mend=f"Pass keras_kd.teachers.KerasModel(model, head={head!r})",
+            )
+        )
+    return teacher
+
+
+def check_teacher(teacher: KerasModel | NoTeacher, terms: list[Term], student: LogitsModel) -> None:
+    """Raises where the teacher cannot teach the student.
+
+    Outputs of dicts belong together by key, those of lists by position.
+    """
+    if isinstance(teacher, NoTeacher):
+        return
+    if teacher.model is student.model:
+        raise ValueError(
+            message(
+                "teacher must be another model than the student",
+                expected="a trained model",
+                received=f"the student {student.model.name!r} itself",
+                mend="Pass teacher=keras.models.clone_model(student) with its weights set",
+            )
+        )
+    if teacher.preprocess is None:
+        _check_inputs(teacher.model, student.model)
+    _check_outputs(teacher, terms, student)
+
+
+def _check_inputs(teacher: keras.Model, student: keras.Model) -> None:
+    """Raises where the graphs show that one batch does not serve both."""
+    graphs = [_keras.graph(model) for model in (student, teacher)]
+    if None in graphs:
+        return
+    given, needed = (graph[0] for graph in graphs)
+    if isinstance(given, dict) and isinstance(needed, dict):
+        given = {name: tensor for name, tensor in given.items() if name in needed}
+    shapes = [[tensor.shape for tensor in keras.tree.flatten(each)] for each in (given, needed)]
+    same = len(shapes[0]) == len(shapes[1]) and all(map(_same_but_for_ones, *shapes))
+    if not same:
+        raise ValueError(
+            message(
+                "teacher and student must take the same input, or the teacher have a preprocess",
+                expected=f"{shapes[0]}, as the student takes",
+                received=f"a teacher that takes {shapes[1]}",
+                mend="Pass keras_kd.teachers.KerasModel(teacher, preprocess=...) with a function "
+                "from the student's input to the teacher's",
+            )
+        )
+
+
+def _same_but_for_ones(a: tuple, b: tuple) -> bool:
+    """Whether Keras takes one shape for the other: it adds and drops a last axis of size 1."""
+    a, b = (shape[:-1] if shape[-1] == 1 else shape for shape in (a, b))
+    return same_shape(a, b)
+
+
+def _check_outputs(teacher: KerasModel, terms: list[Term], student: LogitsModel) -> None:
+    names = list(student.heads)
+    by_key = len(names) > 1 and (teacher.keyed or student.keyed)
+    same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)
+    if len(teacher.heads) != len(names) or (by_key and not same_keys):
+        raise _mismatch("the same outputs", names, list(teacher.heads))
+    taught_by = dict(zip(names, names if by_key else teacher.heads))
+    for name, s in student.heads.items():
+        t = teacher.heads[taught_by[name]]
+        if s.shape is not None and t.shape is not None and not same_shape(s.shape, t.shape):
+            raise _mismatch(f"the same shape at {name!r}", s.shape, t.shape)
+    for term in terms:
+        name = term.output_name or names[0]
+        heads = {"student": student.heads[name], "teacher": teacher.heads[taught_by[name]]}
+        inverted = student.inverted[name] or teacher.inverted[taught_by[name]]
+        _check_signals(term, name, heads, inverted)
+
+
+def _check_signals(term: Term, output: str, heads: dict[str, Head], inverted: bool) -> None:
+    """Raises where the two signals of a term are not of one kind."""
+    kinds = {head.kind for head in heads.values()}
+    needs_logits = isinstance(term.loss, DistillationLoss)
+    for role, head in heads.items():
+        if head.kind is None and (needs_logits or kinds & {"softmax", "sigmoid"}):
+            raise _unknown_head(term, role)
+    if needs_logits and kinds == {"softmax", "sigmoid"}:
+        student, teacher = (head.kind for head in heads.values())
+        raise _mismatch(f"the same kind of head at {output!r}", student, teacher)
+    if isinstance(term.loss, SoftTargets) and heads["student"].classes == 1:
+        raise ValueError(
+            message(
+                f"SoftTargets in term {term.name!r} must have classes to compare",
+                expected="at least 2 units",
+                received="1 unit",
+                mend="Use MultiLabelSoftTargets, or keras.losses.MeanSquaredError for a regression",
+            )
+        )
+    if inverted and not needs_logits and "softmax" in kinds:
+        raise ValueError(
+            message(
+                f"The loss of term {term.name!r} must not depend on the logits' mean, which a "
+                "softmax that the graph does not show has lost",
+                expected="keras_kd.losses.SoftTargets, or models that return logits",
+                received=type(term.loss).__name__,
+                mend="Let both models return logits",
+            )
+        )
+
+
+def _mismatch(rule: str, student: Any, teacher: Any) -> ValueError:
+    return ValueError(
+        message(
+            f"teacher and student must have {rule}",
+            expected=f"{student}, as the student has",
+            received=f"{teacher} from the teacher",
+            mend="Change the last layer of one of them, or use another teacher",
+        )
+    )
+
+
+def _unknown_head(term: Term, role: str) -> ValueError:
+    return ValueError(
+        message(
+            f"{role}_head must be given, for the {role}'s graph does not show whether it ends in "
+            f"logits, which term {term.name!r} needs to know",
+            expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
+            received="None",
+            mend=f"Pass {role}_head=, or build the {role} from keras.Input with a Dense layer at "
+            "the end",
+        )
+    )

@@ -1,0 +1,145 @@
+"""What goes wrong inside of compiled steps, noted there and reported outside.
+
+A compiled step cannot raise, so it notes the first batch that had a fault. `fit` reads the notes
+after its first execution and at the end of every epoch, `evaluate` and the methods for single
+batches at their end.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd import _keras
+from keras_kd._errors import message
+
+_REPORTS = {
+    "labels": {
+        "what": "Labels must be ids of the student's classes, or -1 for none",
+        "expected": "ids from 0 to the number of classes - 1 (0 or 1 for a binary loss)",
+        "mend": "Map the labels to 0, 1, ..., or give the student as many outputs as there are "
+        "classes",
+    },
+    "answers": {
+        "what": "The teacher must give finite answers",
+        "expected": "finite numbers",
+        "mend": "Ask the teacher for this batch with teacher.predict and look at what it is given, "
+        "its dtype and its weights",
+    },
+}
+
+
+class Watch(keras.metrics.Metric):
+    """Notes the first batch since the last reset that had a fault of each kind.
+
+    It has no result, so the logs do not show it.
+    """
+
+    def __init__(self):
+        super().__init__(name="watch")
+        self._batches = self._counter("batches")
+        self._first = {kind: self._counter(kind) for kind in _REPORTS}
+        self._until_check = 0
+
+    def _counter(self, name: str) -> keras.Variable:
+        # All replicas of a strategy note the same.
+        return self.add_variable(
+            shape=(),
+            initializer="zeros",
+            dtype="float32",
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def update_state(self, **faults: Any) -> None:
+        """Counts a batch, and notes its faults.
+
+        Args:
+            **faults: By kind, `labels` or `answers`: a boolean scalar, or `None` for not looked at.
+        """
+        batch = self._batches + 1
+        self._batches.assign(batch)
+        for kind, fault in faults.items():
+            if fault is not None:
+                first, fault = self._first[kind], _keras.on_any_replica(fault)
+                is_first = (first.value == 0) & fault
+                first.assign(ops.where(is_first, batch, first.value))
+
+    def result(self) -> dict[str, Any]:
+        """Returns nothing to log."""
+        return {}
+
+    def check(self, where: str = "", values: dict[int, Any] | None = None) -> None:
+        """Raises if a fault was noted.
+
+        Args:
+            where: What the batches belong to, e.g. `" of epoch 2"`.
+            values: Values of variables by their ids, where they are newer than the variables.
+
+        Raises:
+            ValueError: In the form of all messages, with the first batch that had the fault.
+        """
+        for kind, variable in self._first.items():
+            newer = (values or {}).get(id(variable))
+            first = int(ops.convert_to_numpy(variable.value if newer is None else newer))
+            if first:
+                report = dict(_REPORTS[kind])
+                found = {"labels": "others", "answers": "NaN or Inf"}[kind]
+                received = f"{found}, first in batch {first}{where} (index {first - 1})"
+                raise ValueError(message(report.pop("what"), received=received, **report))
+
+    def start(self) -> None:
+        """Has the first step of what follows looked at before the second."""
+        self._until_check = 2
+
+    def checking_the_first_step(self, step: Callable, variables: Callable) -> Callable:
+        """Wraps Keras' compiled training function, which is too late to stop once it has run.
+
+        Args:
+            step: The function.
+            variables: Returns the variables whose values stand last in the state that JAX's `step`
+                is given first.
+        """
+
+        def checked(*args: Any) -> Any:
+            self._until_check -= 1
+            if self._until_check == 0:
+                state = args[0][-1] if keras.backend.backend() == "jax" else ()
+                self.check(" of the training data", dict(zip(map(id, variables()), state)))
+            return step(*args)
+
+        return checked
+
+    def callbacks(self, given: Any) -> Any:
+        """Returns the callbacks of `fit` with one that reads the notes before any other acts."""
+        if isinstance(given, keras.callbacks.CallbackList):
+            if not any(isinstance(callback, _Reader) for callback in given.callbacks):
+                given.callbacks.insert(0, _Reader(self))
+            return given
+        return [_Reader(self), *keras.tree.flatten(given or [])]
+
+
+class _Reader(keras.callbacks.Callback):
+    """Reads the notes of each epoch, before validation starts new ones."""
+
+    def __init__(self, watch: Watch):
+        super().__init__()
+        self._watch = watch
+        self._epoch = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._watch.start()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch + 1
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._check()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        _ = self.model  # on JAX, brings the variables up to date
+        self._watch.check(f" of epoch {self._epoch}")
