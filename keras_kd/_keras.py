@@ -95,7 +95,8 @@ def compiling_anew(model: keras.Model) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        model._compile_loss, model._compile_metrics = last
+        model._compile_loss = last[0]
+        set_untracked(model, "_compile_metrics", last[1])
         raise
 
 
@@ -145,11 +146,12 @@ def to_be_minimized(metric: keras.metrics.Metric) -> keras.metrics.Metric:
 @contextlib.contextmanager
 def without_metrics(model: keras.Model) -> Iterator[None]:
     """Leaves the compiled metrics out of `get_metrics_result` for a while."""
-    metrics, model._compile_metrics = model._compile_metrics, None
+    metrics = model._compile_metrics
+    set_untracked(model, "_compile_metrics", None)
     try:
         yield
     finally:
-        model._compile_metrics = metrics
+        set_untracked(model, "_compile_metrics", metrics)
 
 
 def masked(tensor: Any, mask: Any) -> Any:

@@ -94,7 +94,7 @@ class Distiller(EntryPoints):
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
         self._hard_weight = live_scalar(self, "alpha" if plain else "hard_weight", 1.0)
         self._label_rules: dict[str, labels.Rule] = {}
-        self._unlabelled = False
+        self._trains_unlabelled = False
         self.built = self.supports_masking = True
         self.teacher = teacher
 
@@ -229,21 +229,24 @@ class Distiller(EntryPoints):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the metrics with the student's output, where there are labels."""
         names, output = self._logits.names, batches.output(y_pred)
-        training = batches.carries_signals(y_pred)
-        if training:
-            self._unlabelled = y is None
         if y is not None:
             batch = labels.sort_out(y, output, names, self._label_rules)
             sample_weight = batches.weights_like(output, names, sample_weight)
             weights = batch.metric_weights(names, sample_weight)
             _keras.update_metrics(self, batch.y, batch.output, *weights)
+        training = batches.carries_signals(y_pred)
+        if training:
+            self._trains_unlabelled = y is None
         with contextlib.nullcontext() if training else self._columns.hidden():
-            return self.get_metrics_result()
+            return self._logs(labelled=y is not None)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs, without what was not computed."""
-        unlabelled = self._columns.shown and self._unlabelled
-        with _keras.without_metrics(self) if unlabelled else contextlib.nullcontext():
+        evaluating = not self._columns.shown
+        return self._logs(labelled=evaluating or not self._trains_unlabelled)
+
+    def _logs(self, labelled: bool) -> dict[str, Any]:
+        with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
             logs = super().get_metrics_result()
         if not self._columns.shown and not _keras.has_loss(self):
             del logs["loss"]

@@ -1,0 +1,111 @@
+"""A teacher's NaN is reported with the first batch that had it, in every way to run."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import Distiller
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+MESSAGE = "The teacher must give finite answers.*NaN or Inf, first in batch "
+
+
+@pytest.fixture
+def build(net):
+    """Returns `f(**compile arguments)`: a Distiller whose teacher repeats a huge input as Inf."""
+
+    def distiller(**compiled):
+        teacher = net(width=32)
+        distiller = Distiller(student=net(), teacher=teacher)
+        distiller.compile("sgd", loss=CROSS_ENTROPY, **compiled)
+        return distiller
+
+    return distiller
+
+
+@pytest.fixture
+def poisoned(data):
+    """Returns a function that makes the teacher's answer to one example NaN."""
+
+    def poison(index):
+        x = data[0].copy()
+        x[index, 0] = np.nan
+        return x
+
+    return poison
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 3}],
+    ids=["graph", "jit", "eager", "steps"],
+)
+def test_the_first_bad_batch_is_named(build, poisoned, data, how):
+    distiller = build(**how)
+    with pytest.raises(ValueError, match=MESSAGE + r"4 of epoch 1 \(index 3\)"):
+        distiller.fit(poisoned(13), data[1], batch_size=4, shuffle=False, verbose=0)
+
+
+def test_the_first_execution_is_looked_at_before_the_second(build, poisoned, data):
+    distiller = build()
+    seen = []
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(batch)
+    )
+    with pytest.raises(ValueError, match=MESSAGE + "1 of the training data"):
+        distiller.fit(
+            poisoned(1), data[1], batch_size=4, shuffle=False, verbose=0, callbacks=[count]
+        )
+    assert seen == [0]
+
+
+def test_later_epochs_too_before_other_callbacks_act(build, data, tmp_path):
+    distiller = build()
+    x, y = data
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                teacher = distiller.teacher
+                teacher.set_weights([np.full_like(w, np.inf) for w in teacher.get_weights()])
+
+    kept = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
+    with pytest.raises(ValueError, match=MESSAGE + "1 of epoch 3"):
+        distiller.fit(
+            x,
+            y,
+            batch_size=4,
+            epochs=4,
+            verbose=0,
+            callbacks=[Poison(), kept],
+            validation_data=(x, y),
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
+
+
+def test_a_fault_is_forgotten_once_it_has_been_reported(build, poisoned, data):
+    distiller = build(metrics=["accuracy"])
+    x, y = data
+    with pytest.raises(ValueError, match=MESSAGE):
+        distiller.fit(poisoned(3), y, verbose=0)
+    distiller.student.set_weights([np.zeros_like(w) for w in distiller.student.get_weights()])
+    history = distiller.fit(x, y, verbose=0).history
+    assert set(history) == {"loss", "hard_loss", "soft_targets", "accuracy"}
+
+
+def test_evaluation_asks_no_teacher_and_reports_none(build, poisoned, data):
+    distiller = build()
+    assert np.isnan(distiller.evaluate(poisoned(3), data[1], verbose=0))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("index", [1, 22])
+def test_any_replica_is_heard(net, poisoned, data, index):
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensor_slices((poisoned(index), data[1])).batch(8)
+    with tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU")).scope():
+        distiller = Distiller(student=net(), teacher=net(width=32))
+        distiller.compile("sgd", loss=CROSS_ENTROPY)
+    with pytest.raises(ValueError, match=MESSAGE + str(index // 8 + 1)):
+        distiller.fit(batches, shuffle=False, verbose=0)
