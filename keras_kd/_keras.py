@@ -12,7 +12,6 @@ from keras.src.trainers import compile_utils
 
 from keras_kd._errors import message
 
-
 # Several metrics in one, into which Keras' callbacks look.
 MetricsList = compile_utils.MetricsList
 

@@ -88,17 +88,19 @@ def replaced(values: Any, names: Sequence[str], new: dict[str, Any]) -> Any:
 
 
 def weights_like(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
-    """Returns sample weights given by output in the output's structure, `None` for those without.
+    """Returns sample weights that Keras' losses multiply as they are meant.
 
-    One tensor for all outputs stays as it is.
+    Weights by output come back in the output's structure, `None` for those without. Weights by
+    example get an axis for each axis of positions, which Keras would take for the last one.
 
     Raises:
         ValueError: If they name an output that is not there.
     """
-    if not isinstance(sample_weight, (dict, list, tuple)):
-        return sample_weight
-    given = by_name(sample_weight, names)
-    if len(given) != len(sample_weight):
+    if sample_weight is None:
+        return None
+    outputs, given = by_name(output, names), by_name(sample_weight, names)
+    nested = isinstance(sample_weight, (dict, list, tuple))
+    if nested and len(given) != len(sample_weight):
         raise ValueError(
             message(
                 "sample_weight must be given for all outputs at once, or by output",
@@ -107,7 +109,12 @@ def weights_like(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
                 mend="Give each output its weights, by the output's name",
             )
         )
-    return replaced(output, names, {name: given.get(name) for name in names})
+    fitted = {name: _by_position(given.get(name), len(outputs[name].shape) - 1) for name in names}
+    return replaced(output, names, fitted)
+
+
+def _by_position(weight: Any, rank: int) -> Any:
+    return weight if weight is None or len(weight.shape) >= rank else at_rank(weight, rank)
 
 
 def at_rank(weights: Any, rank: int) -> Any:

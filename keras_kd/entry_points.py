@@ -1,7 +1,8 @@
 """fit, evaluate and their kin: Keras' own, and around them what a compiled step cannot do."""
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -35,7 +36,8 @@ class EntryPoints(keras.Model):
         if given.get("sample_weight") is not None and given.get("y") is None:
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
-        return super().fit(**given)
+        with self._tracing_anew_after_a_failure():
+            return super().fit(**given)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; no teacher runs.
@@ -59,9 +61,19 @@ class EntryPoints(keras.Model):
         Raises:
             ValueError: As in `fit`.
         """
-        result = super().train_on_batch(*args, **kwargs)
+        with self._tracing_anew_after_a_failure():
+            result = super().train_on_batch(*args, **kwargs)
         self._watch.check()
         return result
+
+    @contextlib.contextmanager
+    def _tracing_anew_after_a_failure(self) -> Iterator[None]:
+        # TensorFlow lets no function create the optimizer's variables at its second call.
+        try:
+            yield
+        except Exception:
+            self.train_function = None
+            raise
 
     def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
         _keras.check_evaluable(self)
