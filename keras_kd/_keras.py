@@ -36,6 +36,11 @@ def all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     return model._flatten_layers()
 
 
+def seed_generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
+    """Returns what the layers of `model` draw their random numbers from, e.g. dropout's."""
+    return [seed for layer in model._flatten_layers() for seed in layer._seed_generators]
+
+
 def is_stock(layer: keras.layers.Layer) -> bool:
     """Whether Keras itself, not a subclass, computes what `layer` gives."""
     return _is_keras_code(type(layer).call)

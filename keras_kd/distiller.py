@@ -328,6 +328,20 @@ class Distiller(EntryPoints):
         hidden = ("teacher", "_teacher_given")
         return [name for name in super().__dir__() if name not in hidden]
 
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the Distiller's own variables, and how far the student's random numbers are."""
+        super().save_own_variables(store)
+        for number, generator in enumerate(_keras.seed_generators(self)):
+            store[f"seed_{number}"] = ops.convert_to_numpy(generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` has saved."""
+        names = store.keys()  # all that every store of Keras has of a dict
+        saved = {name: store[name] for name in names}
+        for number, generator in enumerate(_keras.seed_generators(self)):
+            generator.state.assign(saved.pop(f"seed_{number}", generator.state))
+        super().load_own_variables(saved)
+
     def get_config(self) -> dict[str, Any]:
         """Returns student, terms and heads; never the teacher."""
         serialize = keras.saving.serialize_keras_object

@@ -70,3 +70,51 @@ def test_one_temperature_for_all_outputs_of_the_plain_form(data):
     distiller = Distiller(student=models[0], teacher=models[1])
     distiller.temperature.assign(7.0)
     assert [float(term.temperature) for term in distiller.terms] == [7.0, 7.0]
+
+
+def test_what_is_assigned_in_the_middle_of_an_epoch_acts_on_the_next_step(net, data):
+    x, y = data
+    distiller = Distiller(student=net(), teacher=net(width=32))
+    distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY, alpha=1.0)
+    losses = []
+
+    def on_train_batch_end(batch, logs):  # not a method of a callback that knows its model
+        losses.append(logs)
+        distiller.alpha.assign(0.0)
+        distiller.terms[0].weight.assign(0.0)
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
+    distiller.fit(x, y, batch_size=12, shuffle=False, verbose=0, callbacks=[watch])
+    first, mean = float(losses[0]["loss"]), float(losses[1]["loss"])
+    assert first == pytest.approx(float(losses[0]["hard_loss"]), rel=1e-6)
+    assert mean == pytest.approx(first / 2, rel=1e-6)  # the second step's loss is 0
+
+
+def test_a_schedule_changes_the_loss_from_epoch_to_epoch_with_one_trace(net, data):
+    x, y = data
+
+    class Schedule(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.alpha.assign(1.0 / (1 + epoch))
+            self.model.temperature.assign(1.0 + epoch)
+
+    traces = []
+
+    class Counted(keras.layers.Layer):
+        def call(self, inputs):
+            traces.append(1)
+            return inputs
+
+    student = keras.Sequential([keras.Input((4,)), Counted(), net()])
+    distiller = Distiller(student=student, teacher=net(width=32))
+    distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY)
+    fit = {"batch_size": 24, "verbose": 0, "callbacks": [Schedule()]}
+    history = distiller.fit(x, y, **fit).history
+    before = len(traces)
+    for name, values in distiller.fit(x, y, epochs=3, **fit).history.items():
+        history[name] += values
+    assert len(traces) == before
+    for epoch in range(3):
+        alpha, row = 1.0 / (1 + epoch), {name: v[1 + epoch] for name, v in history.items()}
+        expected = alpha * row["hard_loss"] + (1 - alpha) * row["soft_targets"]
+        assert row["loss"] == pytest.approx(expected, rel=1e-5)
