@@ -1,11 +1,14 @@
 """What all distillation losses share."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_kd._errors import message
+
+# Below every logit, yet finite: its exponential is 0 and its differences are no NaN.
+_FAR_BELOW = -1e30
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -15,11 +18,82 @@ class DistillationLoss(keras.losses.Loss):
     as `y_pred`, both `(batch, ..., classes)` of any float dtype, and return one value per example
     or per position, `(batch, ...)`. Keras reduces, `keras_kd.Term` weighs.
 
+    A loss that needs more than the pair says so in `needs`; its `y_true` may then be a dict
+    `{"teacher": ..., "labels": ..., "mask": ...}`, of which only `"teacher"` must be there.
+
     Attributes:
         default_weight: The weight that a `Term` takes where none is given.
+        needs: What `call` uses besides the pair: any of `"labels"` and `"mask"`.
+        batch_statistic: Whether an example's value depends on the other examples of its batch.
+        min_classes: With fewer classes the loss teaches nothing, or is not defined.
     """
 
     default_weight: float = 1.0
+    needs: frozenset[str] = frozenset()
+    batch_statistic: bool = False
+    min_classes: int = 1
+
+    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size"):
+        # Half precision holds neither large losses nor class ids above 256 (bfloat16).
+        super().__init__(name=name, reduction=reduction, dtype=loss_dtype())
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Returns the reduced loss, as `keras.losses.Loss` does."""
+        if isinstance(y_true, dict):
+            # Keras makes a tensor of every entry.
+            y_true = {name: value for name, value in y_true.items() if value is not None}
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def check_classes(self, classes: int | None) -> None:
+        """Raises a `ValueError` where there are fewer classes than `min_classes`."""
+        if classes is not None and classes < self.min_classes:
+            raise ValueError(
+                message(
+                    f"{type(self).__name__} must compare at least {self.min_classes} classes",
+                    expected=f"logits with a last axis of {self.min_classes} or more",
+                    received=f"{classes}",
+                    mend="Use MultiLabelSoftTargets for sigmoid outputs, SoftTargets for 2 classes",
+                )
+            )
+
+    def logits(self, teacher: Any, student: Any) -> tuple[Any, Any]:
+        """Returns `logits_pair(teacher, student)` where there are enough classes."""
+        teacher, student = logits_pair(teacher, student)
+        self.check_classes(student.shape[-1])
+        return teacher, student
+
+
+class Answer(NamedTuple):
+    """What came as `y_true`: the teacher's signal, and what else is known."""
+
+    teacher: Any
+    labels: Any = None
+    mask: Any = None
+
+
+def unpack(y_true: Any) -> Answer:
+    """Returns the parts of `y_true`, which is the teacher's signal or a dict with it.
+
+    Raises:
+        ValueError: If a dict lacks `"teacher"` or has other keys than an `Answer`'s.
+    """
+    if not isinstance(y_true, dict):
+        return Answer(y_true)
+    if "teacher" not in y_true or not set(y_true) <= set(Answer._fields):
+        raise ValueError(
+            message(
+                "y_true must be the teacher's signal, or a dict with it",
+                expected='the key "teacher" and, where they are known, "labels" and "mask"',
+                received=f"keys {sorted(map(str, y_true))}",
+                mend='Pass e.g. {"teacher": logits, "labels": class_ids}',
+            )
+        )
+    return Answer(**y_true)
+
+
+def loss_dtype() -> str:
+    """Returns float64 where that is Keras' floatx, else float32."""
+    return "float64" if keras.config.floatx() == "float64" else "float32"
 
 
 def full_precision(x: Any) -> Any:
@@ -39,28 +113,99 @@ def same_shape(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> bool:
 
 
 def logits_pair(teacher: Any, student: Any) -> tuple[Any, Any]:
-    """Returns both networks' logits in full precision, of one shape.
+    """Returns both networks' logits in full precision, the student's, and of one shape.
 
     Raises:
-        ValueError: If the shapes differ: logits are never broadcast.
+        ValueError: If the shapes differ, for logits are never broadcast, or lack the batch.
     """
-    teacher, student = full_precision(teacher), full_precision(student)
-    if not same_shape(teacher.shape, student.shape):
+    student = full_precision(student)
+    teacher = ops.cast(full_precision(teacher), student.dtype)
+    if not same_shape(teacher.shape, student.shape) or len(student.shape) < 2:
         raise ValueError(
             message(
                 "y_true and y_pred must be the teacher's and the student's logits, of one shape",
-                expected=f"y_true of shape {tuple(student.shape)}, as y_pred has",
-                received=f"shape {tuple(teacher.shape)}",
+                expected="y_true and y_pred of the same shape (batch, ..., classes)",
+                received=f"shapes {tuple(teacher.shape)} and {tuple(student.shape)}",
                 mend="Pass logits of the same classes; labels belong into the hard loss",
             )
         )
     return teacher, student
 
 
+def per_position(name: str, values: Any, logits: Any) -> Any:
+    """Returns class ids or a mask with one entry per example or position of `logits`.
+
+    Raises:
+        ValueError: If they have another shape; a last axis of 1 is taken off.
+    """
+    values, shape = ops.convert_to_tensor(values), tuple(logits.shape[:-1])
+    if len(values.shape) == len(shape) + 1 and values.shape[-1] == 1:
+        values = ops.squeeze(values, axis=-1)
+    if not same_shape(values.shape, shape):
+        raise ValueError(
+            message(
+                f"{name} must have one entry per example or position",
+                expected=f"shape {shape}, that of the logits without the classes",
+                received=f"shape {tuple(values.shape)}",
+                mend="Pass class ids, not one-hot vectors"
+                if name == "labels"
+                else "Pass the mask of the positions",
+            )
+        )
+    return values
+
+
+def target_mask(labels: Any, teacher: Any) -> Any:
+    """Returns a boolean tensor, true at each position's target class.
+
+    The target is the label, or the teacher's top class where there is none: no `labels` at all, or
+    an id outside the classes, such as -1.
+
+    Args:
+        labels: Class ids of any dtype, one per position of `teacher`, or `None`.
+        teacher: The teacher's logits, `(batch, ..., classes)`.
+    """
+    ids = ops.cast(ops.argmax(teacher, axis=-1), "int32")
+    classes = ops.shape(teacher)[-1]
+    if labels is not None:
+        labels = ops.cast(per_position("labels", labels, teacher), "int32")
+        known = ops.logical_and(labels >= 0, labels < classes)
+        ids = ops.where(known, labels, ids)
+    return ops.expand_dims(ids, axis=-1) == ops.arange(classes, dtype="int32")
+
+
+def split_target(logits: Any, target: Any) -> tuple[Any, Any]:
+    """Returns `log(p_y / (1 - p_y))`, and the log-softmax over the other classes.
+
+    The target's own entry in the latter is about -1e30, whose exponential is 0.
+
+    Args:
+        logits: `(..., classes)`.
+        target: Boolean, same shape, true at the target class `y`.
+    """
+    others = ops.where(target, _FAR_BELOW, logits)
+    top = ops.stop_gradient(ops.max(others, axis=-1, keepdims=True))
+    others = others - top
+    log_sum = ops.log(ops.sum(ops.exp(others), axis=-1, keepdims=True))
+    own = ops.sum(ops.where(target, logits - top, 0.0), axis=-1, keepdims=True)
+    return ops.squeeze(own - log_sum, axis=-1), others - log_sum
+
+
+def categorical_kl(log_p: Any, log_q: Any) -> Any:
+    """Returns `KL(p ‖ q)` over the last axis, from logarithms."""
+    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def bernoulli_kl(teacher: Any, student: Any) -> Any:
+    """Returns `KL(Bernoulli(σ(teacher)) ‖ Bernoulli(σ(student)))` of each element."""
+    on = ops.log_sigmoid(teacher) - ops.log_sigmoid(student)
+    off = ops.log_sigmoid(-teacher) - ops.log_sigmoid(-student)
+    return ops.sigmoid(teacher) * on + ops.sigmoid(-teacher) * off
+
+
 def weighted_loss(weight: Any, loss: Any) -> Any:
-    """Returns `weight * loss`, float64 where that is Keras' floatx, else float32, for a sum."""
-    dtype = "float64" if keras.config.floatx() == "float64" else "float32"
-    return ops.cast(weight, dtype) * ops.cast(loss, dtype)
+    """Returns `weight * loss` in `loss_dtype()`, for a sum."""
+    return ops.cast(weight, loss_dtype()) * ops.cast(loss, loss_dtype())
 
 
 def standardize(logits: Any) -> Any:

@@ -6,15 +6,12 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_number
-from keras_kd.losses.base import DistillationLoss, logits_pair
+from keras_kd.losses.base import DistillationLoss, bernoulli_kl
 
 
 def multi_label_soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
     """Returns `Σ_classes KL(Bernoulli(σ(teacher/T)) ‖ Bernoulli(σ(student/T)))`."""
-    t, s = teacher / temperature, student / temperature
-    on = ops.log_sigmoid(t) - ops.log_sigmoid(s)
-    off = ops.log_sigmoid(-t) - ops.log_sigmoid(-s)
-    return ops.sum(ops.sigmoid(t) * on + ops.sigmoid(-t) * off, axis=-1)
+    return ops.sum(bernoulli_kl(teacher / temperature, student / temperature), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -63,7 +60,7 @@ class MultiLabelSoftTargets(DistillationLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
-        teacher, student = logits_pair(y_true, y_pred)
+        teacher, student = self.logits(y_true, y_pred)
         temperature = ops.cast(self.temperature, student.dtype)
         return multi_label_soft_targets(teacher, student, temperature)
 

@@ -7,14 +7,14 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_number
-from keras_kd.losses.base import DistillationLoss, logits_pair, standardize
+from keras_kd.losses.base import DistillationLoss, categorical_kl, standardize
 
 
 def soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
     """Returns `T²·KL(softmax(teacher/T) ‖ softmax(student/T))` over the last axis."""
     log_p = ops.log_softmax(teacher / temperature, axis=-1)
     log_q = ops.log_softmax(student / temperature, axis=-1)
-    return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+    return temperature**2 * categorical_kl(log_p, log_q)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -42,7 +42,7 @@ class SoftTargets(DistillationLoss):
         inputs). Finite for logits up to 1e4 in magnitude.
 
     Raises:
-        ValueError: If `temperature` is not positive and finite.
+        ValueError: If `temperature` is not positive and finite, or there are fewer than 2 classes.
         TypeError: If `temperature` is not a number.
 
     Example:
@@ -56,6 +56,8 @@ class SoftTargets(DistillationLoss):
         - [Sun et al., Logit Standardization in Knowledge Distillation, CVPR 2024](
             https://arxiv.org/abs/2403.01427)
     """
+
+    min_classes = 2
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class SoftTargets(DistillationLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
-        teacher, student = logits_pair(y_true, y_pred)
+        teacher, student = self.logits(y_true, y_pred)
         if self.standardize:
             if student.shape[-1] == 2:
                 warnings.warn(

@@ -1,7 +1,9 @@
 """The authors' own values and gradients, from a folder beside the project."""
 
+import contextlib
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 
@@ -24,4 +26,15 @@ def golden():
                 found.setdefault(case, {})[name] = value
         return found
 
+    cases.prefixes = {key.split("/")[0] for key in arrays}
     return cases
+
+
+@pytest.fixture
+def double_precision():
+    """Returns a context manager within which the backend keeps float64."""
+    if keras.backend.backend() != "jax":
+        return contextlib.nullcontext
+    import jax
+
+    return lambda: jax.enable_x64(True)
