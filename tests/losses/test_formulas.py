@@ -19,10 +19,10 @@ from keras_kd.losses import (
 )
 from keras_kd.losses.base import standardize
 
-SHAPES = st.sampled_from([(1, 3), (4, 7)])
+SHAPES = st.sampled_from([(1, 3), (6, 5)])
 PAIRS = SHAPES.flatmap(
     lambda shape: arrays("float32", (2, *shape), elements=st.floats(-100, 100, width=32))
-)
+).map(lambda pair: pair + 0.0)  # of 0 and -0, backends take different ones for the largest
 TEMPERATURES = st.floats(0.5, 20)
 EXTREME = np.float32(
     [
@@ -217,7 +217,7 @@ def pearson_distance(a, b, axis):
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 1000),
-    shape=st.sampled_from([(2, 3), (9, 4), (2, 3, 5), (2, 2, 3, 4)]),
+    shape=st.sampled_from([(6, 5), (2, 3), (2, 3, 5), (2, 1, 3, 5)]),
     size=st.floats(0.5, 20),
     temperature=TEMPERATURES,
 )

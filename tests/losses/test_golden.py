@@ -118,7 +118,10 @@ def test_one_value_per_example_or_position(golden, prefix):
         if case == "c" and prefix == "mld":
             continue  # clipped
         teacher, student, _ = inputs(loss, arrays)
-        values, expected = np.asarray(loss.call(teacher, student)), arrays.get("per_example")
+        values, expected = (
+            np.asarray(loss.call(teacher, student)),
+            arrays.get("per_example"),
+        )
         if prefix == "dist_seg":
             expected = arrays["inter_per_pixel_bhw"] + arrays["intra_per_class"].mean()
         if "token_mask" in arrays:
