@@ -20,9 +20,12 @@ from keras_kd.losses import (
 from keras_kd.losses.base import standardize
 
 SHAPES = st.sampled_from([(1, 3), (6, 5)])
+# No signed zeros and no denormal numbers: of two such, backends differ in which is larger.
 PAIRS = SHAPES.flatmap(
-    lambda shape: arrays("float32", (2, *shape), elements=st.floats(-100, 100, width=32))
-).map(lambda pair: pair + 0.0)  # of 0 and -0, backends take different ones for the largest
+    lambda shape: arrays(
+        "float32", (2, *shape), elements=st.integers(-25600, 25600).map(lambda n: n / 256)
+    )
+)
 TEMPERATURES = st.floats(0.5, 20)
 EXTREME = np.float32(
     [
@@ -182,7 +185,8 @@ def test_equals_the_formula(values_and_gradient, name, pair, temperature):
     loss, formula = FORMULAS[name][0](temperature), FORMULAS[name][1]
     values, gradient = values_and_gradient(loss, *pair)
     expected, slope = formula(*pair.astype("float64"), temperature)
-    scale = max(1.0, temperature**2)
+    # Rounding grows with the factor T² and with the logarithms.
+    scale = max(1.0, temperature**2) * max(1.0, np.abs(pair).max() / temperature / 20)
     np.testing.assert_allclose(values, expected, rtol=2e-5, atol=2e-5 * scale)
     np.testing.assert_allclose(gradient, slope, rtol=2e-5, atol=4e-5 * scale)
 
