@@ -220,7 +220,12 @@ class Distiller(EntryPoints):
         by_name = batches.by_name(sample_weight, names)
         for term in self._terms:
             name = term.output_name or names[0]
-            losses[term.name] = term(answers[name], signals[name], sample_weight=by_name[name])
+            losses[term.name] = term(
+                answers[name],
+                signals[name],
+                sample_weight=by_name[name],
+                labels=batch.ids.get(name),
+            )
             weights[term.name] = share * term.weight
         self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
         weighted = [weighted_loss(weights[column], loss) for column, loss in losses.items()]

@@ -12,6 +12,7 @@ from keras import ops
 from keras_kd import _keras, batches, hard_loss, stock_losses
 from keras_kd.heads import Head
 from keras_kd.losses import DistillationLoss
+from keras_kd.losses.base import same_shape
 from keras_kd.terms import Term
 
 MISSING = -1
@@ -22,7 +23,8 @@ class Rule:
     """How the labels of one output are read.
 
     Attributes:
-        binary: Whether each is 0 or 1; else they are ids, from 0 to the output's last axis.
+        binary: Whether each is 0 or 1; else they are ids, from 0 to the output's last axis, or rows
+            with a share for each class.
         floats: Whether floats are ids, too, as Keras' sparse losses take them.
         ignored: The id that the loss leaves out (`ignore_class`), or `None`.
     """
@@ -127,12 +129,15 @@ class Batch:
         output: The student's output, whose Keras masks leave out what has no label.
         known: Which labels count, by name of the outputs that have class ids.
         wrong: Boolean scalar, or `None` where no labels are class ids.
+        ids: The class ids, -1 for none, by name of the outputs that sort into classes; for labels
+            that are rows with a share for each class, the largest one's.
     """
 
     y: Any
     output: Any
     known: dict[str, Any]
     wrong: Any
+    ids: dict[str, Any]
 
     def metric_weights(self, names: list[str], sample_weight: Any) -> tuple[Any, Any]:
         """Returns what `metrics` and `weighted_metrics` are weighted by, like the output.
@@ -163,14 +168,16 @@ def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> B
         found: The rules by output name.
     """
     given, outputs = batches.by_name(y, names), batches.by_name(output, names)
-    readings = {}
+    readings, ids = {}, {}
     for name, rule in found.items():
         if given.get(name) is not None:
             reading = read(given[name], outputs[name].shape, rule)
             if reading is not None:
                 readings[name] = reading
+            if not rule.binary:
+                ids[name] = _ids(given[name], outputs[name].shape, reading)
     if not readings:
-        return Batch(y, output, {}, None)
+        return Batch(y, output, {}, None, ids)
     labels = {name: reading.labels for name, reading in readings.items()}
     known = {name: reading.known for name, reading in readings.items()}
     masked = {name: _masked(outputs[name], mask) for name, mask in known.items()}
@@ -179,7 +186,20 @@ def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> B
         batches.replaced(output, names, masked),
         known,
         ops.any(ops.stack([reading.wrong for reading in readings.values()])),
+        ids,
     )
+
+
+def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
+    """Returns the class ids that a reading found, or that rows of shares show; else `None`."""
+    if reading is not None:
+        labels = ops.cast(batches.at_rank(reading.labels, len(shape) - 1), "int32")
+        return ops.where(reading.known, labels, MISSING)
+    y = ops.convert_to_tensor(y)
+    if not same_shape(y.shape, shape):
+        return None
+    largest = ops.cast(ops.argmax(y, axis=-1), "int32")
+    return ops.where(ops.any(y > 0, axis=-1), largest, MISSING)
 
 
 def _masked(output: Any, known: Any) -> Any:

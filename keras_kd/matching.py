@@ -7,7 +7,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.heads import Head, LogitsModel
-from keras_kd.losses import DistillationLoss, SoftTargets
+from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import same_shape
 from keras_kd.teachers import KerasModel, NoTeacher
 from keras_kd.terms import Term
@@ -111,16 +111,9 @@ def _check_signals(term: Term, output: str, heads: dict[str, Head], inverted: bo
     if needs_logits and kinds == {"softmax", "sigmoid"}:
         student, teacher = (head.kind for head in heads.values())
         raise _mismatch(f"the same kind of head at {output!r}", student, teacher)
-    if isinstance(term.loss, SoftTargets) and heads["student"].classes == 1:
-        raise ValueError(
-            message(
-                f"SoftTargets in term {term.name!r} must have classes to compare",
-                expected="at least 2 units",
-                received="1 unit",
-                mend="Use MultiLabelSoftTargets, or keras.losses.MeanSquaredError for a regression",
-            )
-        )
-    if inverted and not needs_logits and "softmax" in kinds:
+    if needs_logits:
+        term.loss.check_classes(heads["student"].classes, f" in term {term.name!r}")
+    if inverted and "softmax" in kinds and not getattr(term.loss, "shift_invariant", False):
         raise ValueError(
             message(
                 f"The loss of term {term.name!r} must not depend on the logits' mean, which a "

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_kd import _keras, batches, peers, stock_losses
 from keras_kd._errors import check_number, message
-from keras_kd.losses.base import full_precision, same_shape
+from keras_kd.losses.base import full_precision, loss_dtype, same_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -70,7 +70,12 @@ class Term(keras.layers.Layer):
         self.built = self.supports_masking = True
 
     def call(
-        self, answer: Any, signal: Any, sample_weight: Any = None, signal_mask: Any = None
+        self,
+        answer: Any,
+        signal: Any,
+        sample_weight: Any = None,
+        signal_mask: Any = None,
+        labels: Any = None,
     ) -> Any:
         """Returns the reduced loss, without the Term's weight.
 
@@ -80,13 +85,15 @@ class Term(keras.layers.Layer):
             sample_weight: Weights, `(batch,)`, or of the loss's own rank; `None` for equal ones.
             signal_mask: Boolean, `(batch, ...)`: where it is false, nothing counts. Default: the
                 mask that Keras' layers have passed on to `signal`.
+            labels: Class ids, `(batch, ...)`, -1 for none, for the losses that need them.
 
         Returns:
             A float32 scalar.
         """
         self._check_shapes(answer.shape, signal.shape)
         signal = full_precision(signal)
-        values = self.loss.call(ops.cast(answer, signal.dtype), signal)
+        known = {"labels": labels, "mask": signal_mask}
+        values = self.loss.call(self._as_needed(ops.cast(answer, signal.dtype), known), signal)
         rank = len(values.shape)
         if rank == 0:
             raise ValueError(
@@ -104,6 +111,11 @@ class Term(keras.layers.Layer):
             signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
             values = _keras.masked(values, signal_mask)
         return self._reduction(values, values, sample_weight)
+
+    def _as_needed(self, answer: Any, known: dict[str, Any]) -> Any:
+        """Returns the answer, together with what the loss says that it needs."""
+        needs = getattr(self.loss, "needs", ())
+        return {"teacher": answer, **{name: known[name] for name in needs}} if needs else answer
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns none: a loss is a scalar."""
@@ -159,8 +171,7 @@ class _Reduction(keras.losses.Loss):
     """Keras' own weighting, reduction and replica scaling, for values that are losses already."""
 
     def __init__(self, reduction: str):
-        half = keras.config.floatx() in ("float16", "bfloat16")
-        super().__init__(reduction=reduction, dtype="float32" if half else None)
+        super().__init__(reduction=reduction, dtype=loss_dtype())
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred

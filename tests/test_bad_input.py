@@ -8,7 +8,7 @@ import pytest
 from keras import layers, losses
 
 from keras_kd import Distiller, Term
-from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
+from keras_kd.losses import NKD, DecoupledKD, LogitMSE, MultiLabelSoftTargets, SoftTargets
 
 FORM = re.compile(r" must .*\. Expected: .+\. Received: .+\. [A-Z].+\.$", re.DOTALL)
 
@@ -109,7 +109,7 @@ def test_heads_that_differ_in_kind(net):
 def test_one_linear_unit_asks_for_terms(net):
     with refused(ValueError, "which soft targets suit the student's output.*one unit.*terms="):
         Distiller(student=net(1), teacher=net(1))
-    with refused(ValueError, "SoftTargets in term 'soft_targets' must have classes to compare"):
+    with refused(ValueError, "SoftTargets in term 'soft_targets' must compare at least 2 classes"):
         Distiller(student=net(1), teacher=net(1), terms=[SoftTargets()])
     Distiller(student=net(1), teacher=net(1), terms=[losses.MeanSquaredError()])
     Distiller(student=net(1, "sigmoid"), teacher=net(1, "sigmoid"))
@@ -144,13 +144,17 @@ def test_probabilities_are_not_compared_with_logits(net, subclassed):
             teacher=net(activation="softmax"),
             terms=[losses.MeanSquaredError()],
         )
-    with refused(ValueError, "must not depend on the logits' mean"):
-        Distiller(
-            student=net(),
-            teacher=subclassed,
-            teacher_head="softmax",
-            terms=[losses.MeanSquaredError()],
-        )
+    for loss in (losses.MeanSquaredError(), LogitMSE()):
+        with refused(ValueError, "must not depend on the logits' mean"):
+            Distiller(student=net(), teacher=subclassed, teacher_head="softmax", terms=[loss])
+
+
+@pytest.mark.parametrize("loss", [DecoupledKD(), NKD()])
+def test_some_losses_need_three_classes(net, loss):
+    name = type(loss).__name__
+    words = f"{name} in term '{loss.name}' must compare at least 3 classes"
+    with refused(ValueError, words):
+        Distiller(student=net(units=2), teacher=net(units=2), terms=[loss])
 
 
 # Terms

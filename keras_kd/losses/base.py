@@ -26,12 +26,15 @@ class DistillationLoss(keras.losses.Loss):
         needs: What `call` uses besides the pair: any of `"labels"` and `"mask"`.
         batch_statistic: Whether an example's value depends on the other examples of its batch.
         min_classes: With fewer classes the loss teaches nothing, or is not defined.
+        shift_invariant: Whether a constant added to all logits of a position changes nothing, so
+            that the logarithm of a softmax serves, too.
     """
 
     default_weight: float = 1.0
     needs: frozenset[str] = frozenset()
     batch_statistic: bool = False
     min_classes: int = 1
+    shift_invariant: bool = True
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size"):
         # Half precision holds neither large losses nor class ids above 256 (bfloat16).
@@ -44,12 +47,18 @@ class DistillationLoss(keras.losses.Loss):
             y_true = {name: value for name, value in y_true.items() if value is not None}
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def check_classes(self, classes: int | None) -> None:
-        """Raises a `ValueError` where there are fewer classes than `min_classes`."""
+    def check_classes(self, classes: int | None, where: str = "") -> None:
+        """Raises a `ValueError` where there are fewer classes than `min_classes`.
+
+        Args:
+            classes: The size of the logits' last axis, where it is known.
+            where: What the loss belongs to, e.g. `" in term 'dist'"`.
+        """
         if classes is not None and classes < self.min_classes:
             raise ValueError(
                 message(
-                    f"{type(self).__name__} must compare at least {self.min_classes} classes",
+                    f"{type(self).__name__}{where} must compare at least {self.min_classes} "
+                    "classes",
                     expected=f"logits with a last axis of {self.min_classes} or more",
                     received=f"{classes}",
                     mend="Use MultiLabelSoftTargets for sigmoid outputs, SoftTargets for 2 classes",

@@ -42,6 +42,8 @@ class LogitMSE(DistillationLoss):
             Knowledge Distillation, IJCAI 2021](https://arxiv.org/abs/2105.08919)
     """
 
+    shift_invariant = False
+
     def __init__(
         self,
         name: str = "logit_mse",

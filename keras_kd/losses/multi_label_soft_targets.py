@@ -49,6 +49,8 @@ class MultiLabelSoftTargets(DistillationLoss):
             https://arxiv.org/abs/2308.06453)
     """
 
+    shift_invariant = False
+
     def __init__(
         self,
         temperature: float = 1.0,

@@ -71,6 +71,14 @@ def test_says_what_it_needs(loss_class):
 
 
 @every_loss
+def test_says_whether_the_logits_mean_matters(loss_class, pair):
+    loss = loss_class()
+    shifted = loss.call(pair[0] + 1.5, pair[1] - 0.5)
+    same = np.allclose(loss.call(*pair), shifted, rtol=1e-4, atol=1e-5)
+    assert same == loss_class.shift_invariant
+
+
+@every_loss
 def test_the_docstrings_example_runs(loss_class):
     names = {"keras": keras, "keras_kd": keras_kd}
     tests = doctest.DocTestFinder(recurse=False).find(loss_class, loss_class.__name__, globs=names)
