@@ -67,6 +67,14 @@ def compiled():
     return with_tensorflow if BACKEND == "tensorflow" else with_jax
 
 
+@pytest.fixture(scope="session")
+def two_replicas():
+    """Returns a strategy on two devices, one for all tests: a process holds no second one well."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU"))
+
+
 @pytest.fixture
 def net():
     """Builds a small classifier: `net(units=3, activation=None, width=8)`."""

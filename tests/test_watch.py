@@ -100,11 +100,11 @@ def test_evaluation_asks_no_teacher_and_reports_none(build, poisoned, data):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("index", [1, 22])
-def test_any_replica_is_heard(net, poisoned, data, index):
+def test_any_replica_is_heard(net, poisoned, data, two_replicas, index):
     import tensorflow as tf
 
     batches = tf.data.Dataset.from_tensor_slices((poisoned(index), data[1])).batch(8)
-    with tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU")).scope():
+    with two_replicas.scope():
         distiller = Distiller(student=net(), teacher=net(width=32))
         distiller.compile("sgd", loss=CROSS_ENTROPY)
     with pytest.raises(ValueError, match=MESSAGE + str(index // 8 + 1)):

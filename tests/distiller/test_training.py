@@ -114,14 +114,13 @@ def test_a_teacher_of_another_precision_is_asked_as_it_is(data, frozen, soft_tar
 
 
 @pytest.mark.tensorflow
-def test_two_replicas_equal_one(net, data):
+def test_two_replicas_equal_one(net, data, two_replicas):
     import tensorflow as tf
 
     x, y = data
-    devices = tf.config.list_logical_devices("CPU")
     batches = tf.data.Dataset.from_tensor_slices((x, y, np.linspace(0, 2, 24))).batch(10)
     results = []
-    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(devices)):
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
         keras.utils.set_random_seed(0)
         with strategy.scope():
             student = net(activation="softmax", kernel_regularizer="l2")

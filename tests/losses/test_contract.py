@@ -215,22 +215,23 @@ def test_zero_weight_removes_a_position(loss_class, pair, value_and_gradient):
 
 @pytest.mark.tensorflow
 @every_separable_loss
-def test_two_replicas_equal_one(loss_class, pair):
+def test_two_replicas_equal_one(loss_class, pair, two_replicas):
     import tensorflow as tf
 
     loss = loss_class()
-    strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU"))
     halves = [
-        strategy.experimental_distribute_values_from_function(
+        two_replicas.experimental_distribute_values_from_function(
             lambda context, logits=logits: tf.constant(
                 np.split(logits, 2)[context.replica_id_in_sync_group]
             )
         )
         for logits in pair
     ]
-    shares = strategy.run(loss, halves)
-    assert strategy.num_replicas_in_sync == 2
-    np.testing.assert_allclose(strategy.reduce("SUM", shares, axis=None), loss(*pair), rtol=1e-6)
+    shares = two_replicas.run(loss, halves)
+    assert two_replicas.num_replicas_in_sync == 2
+    np.testing.assert_allclose(
+        two_replicas.reduce("SUM", shares, axis=None), loss(*pair), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss_class", [loss for loss, name in NUMBERS if name == "temperature"])
