@@ -15,8 +15,10 @@ import re
 
 import keras
 import pytest
-from absl import app
+from absl import app, flags
 from interleaved import save
+
+_KEEP = flags.DEFINE_bool("keep", True, "Whether to write the outcomes to results/.")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SYSTEMS = ("keras_kd", "keras.distillation")
@@ -62,8 +64,9 @@ def main(_):
     options = ["-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-m", "peer or not peer"]
     pytest.main([*options, f"--rootdir={ROOT}", str(ROOT / "tests/test_traps.py")], [outcomes])
     print(f"\nKeras {keras.__version__} on {keras.backend.backend()}\n\n{table(outcomes.rows)}")
-    path = save("peer_defects", "python benchmarks/peer_defects.py", outcomes.rows)
-    print("\nwritten to", path.name)
+    if _KEEP.value:
+        path = save("peer_defects", "python benchmarks/peer_defects.py", outcomes.rows)
+        print("\nwritten to", path.name)
 
 
 if __name__ == "__main__":

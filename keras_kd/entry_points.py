@@ -63,7 +63,7 @@ class EntryPoints(keras.Model):
         """
         with self._tracing_anew_after_a_failure():
             result = super().train_on_batch(*args, **kwargs)
-        self._watch.check()
+        self._watch.finish()
         return result
 
     @contextlib.contextmanager
@@ -79,7 +79,7 @@ class EntryPoints(keras.Model):
         _keras.check_evaluable(self)
         with self._columns.hidden():
             result = method(*args, **kwargs)
-        self._watch.check(" of the evaluation")
+        self._watch.finish(" of the evaluation")
         return result
 
 

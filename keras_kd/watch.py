@@ -18,12 +18,14 @@ _REPORTS = {
     "labels": {
         "what": "Labels must be ids of the student's classes, or -1 for none",
         "expected": "ids from 0 to the number of classes - 1 (0 or 1 for a binary loss)",
+        "found": "others",
         "mend": "Map the labels to 0, 1, ..., or give the student as many outputs as there are "
         "classes",
     },
     "answers": {
         "what": "The teacher must give finite answers",
         "expected": "finite numbers",
+        "found": "NaN or Inf",
         "mend": "Ask the teacher for this batch with teacher.predict and look at what it is given, "
         "its dtype and its weights",
     },
@@ -84,10 +86,23 @@ class Watch(keras.metrics.Metric):
             newer = (values or {}).get(id(variable))
             first = int(ops.convert_to_numpy(variable.value if newer is None else newer))
             if first:
-                report = dict(_REPORTS[kind])
-                found = {"labels": "others", "answers": "NaN or Inf"}[kind]
-                received = f"{found}, first in batch {first}{where} (index {first - 1})"
-                raise ValueError(message(report.pop("what"), received=received, **report))
+                report = _REPORTS[kind]
+                raise ValueError(
+                    message(
+                        report["what"],
+                        expected=report["expected"],
+                        received=f"{report['found']}, first in batch {first}{where} "
+                        f"(index {first - 1})",
+                        mend=report["mend"],
+                    )
+                )
+
+    def finish(self, where: str = "") -> None:
+        """Raises as `check` does, and forgets what was noted."""
+        try:
+            self.check(where)
+        finally:
+            self.reset_state()
 
     def start(self) -> None:
         """Has the first step of what follows looked at before the second."""

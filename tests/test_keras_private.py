@@ -78,3 +78,70 @@ def test_compiling_anew_forgets_unless_it_fails(model):
 
 def test_unscaled_without_replicas():
     assert _keras.unscaled(np.float32(3.0)) == 3.0
+
+
+def test_all_layers_and_their_seeds():
+    inner = keras.Sequential([keras.Input((5, 4)), keras.layers.Dropout(0.5)])
+    wrapped = keras.layers.TimeDistributed(keras.layers.Dense(3))
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, wrapped(inner(inputs)))
+    layers = list(_keras.all_layers(model))
+    assert layers[0] is model
+    assert {type(layer).__name__ for layer in layers} >= {"Dropout", "Dense", "TimeDistributed"}
+    (seed,) = _keras.seed_generators(model)
+    assert seed.state.shape == (2,)
+
+
+def test_metrics_that_take_no_weights_get_some(model):
+    model.compile("sgd", loss="mse", metrics={"y": ["mae"]}, weighted_metrics={"y": ["mse"]})
+    y, output = {"y": np.zeros((2, 3))}, {"y": np.ones((2, 3)) * [[1.0], [3.0]]}
+    weights = {"y": np.float32([0.0, 1.0])}
+    _keras.update_metrics(model, y, output, weights, {"y": None})
+    results = {name: float(value) for name, value in model.get_metrics_result().items()}
+    assert results["mae"] == 3.0
+    assert results["mse"] == 5.0
+    with _keras.without_metrics(model):
+        assert set(model.get_metrics_result()) == {"loss"}
+    assert "mae" in model.get_metrics_result()
+    assert len(model.metrics) == 2  # the loss and the compiled ones, still
+
+
+def test_callbacks_know_that_lower_is_better():
+    means = _keras.MetricsList([_keras.to_be_minimized(keras.metrics.Mean(name="mine"))])
+    model = keras.Sequential([keras.Input((4,))])
+    model.means = means
+    stop = keras.callbacks.EarlyStopping(monitor="mine")
+    stop.set_model(model)
+    stop._set_monitor_op()
+    assert stop.monitor_op is keras.ops.less
+    means.metrics[0].update_state(2.0)
+    assert model.means.variables
+    means.reset_state()
+    assert float(means.metrics[0].result()) == 0.0
+
+
+def test_masks_stay_with_the_copy():
+    values = keras.ops.ones((2, 3))
+    masked = _keras.masked(values, keras.ops.convert_to_tensor([True, False]))
+    assert _keras.keras_mask(values) is None
+    np.testing.assert_array_equal(_keras.keras_mask(masked), [True, False])
+    tokens = keras.ops.convert_to_tensor([[1, 0]])
+    embedded = keras.layers.Embedding(3, 2, mask_zero=True)(tokens)
+    np.testing.assert_array_equal(_keras.keras_mask(embedded), [[True, False]])
+
+
+def test_without_replicas_a_fault_is_a_fault():
+    assert _keras.on_any_replica(True) is True
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX keeps its state to itself")
+def test_jax_takes_a_state_back():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    kinds = {f"{kind}_variables": True for kind in ("trainable", "non_trainable", "optimizer")}
+    state = model._get_jax_state(**kinds, metrics_variables=True, purge_model_variables=True)
+    assert model.trainable_variables[0]._value is None
+    _keras.hand_back(model, state)
+    _keras.up_to_date(model)
+    assert model.trainable_variables[0].shape == model.trainable_variables[0].value.shape
