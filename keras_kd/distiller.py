@@ -10,14 +10,16 @@ from keras import ops
 from keras_kd import _keras, batches, describe, forms, hard_loss, jax_step, labels, matching, peers
 from keras_kd.entry_points import EntryPoints
 from keras_kd.heads import LogitsModel
+from keras_kd.live import LiveSettings, live_scalar
 from keras_kd.losses.base import weighted_loss
 from keras_kd.models import check_model, training_policy
+from keras_kd.saving import SavedWithoutTeacher
 from keras_kd.teachers import KerasModel, NoTeacher
-from keras_kd.terms import Term, live_scalar
+from keras_kd.terms import Term
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class Distiller(EntryPoints):
+class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
     """Trains a student on a teacher's softened outputs, blended with the labels.
 
     `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
@@ -211,15 +213,21 @@ class Distiller(EntryPoints):
             if not _keras.has_loss(self) and not self.losses:
                 return ops.zeros(())
             return super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
+        signals = batches.signals(y_pred)
+        return self._training_loss(batch, sample_weight, answers, signals)
+
+    def _training_loss(
+        self, batch: labels.Batch, sample_weight: Any, answers: dict, signals: dict
+    ) -> Any:
+        """Returns the weighted sum of hard loss, terms and regularizers; logs each by itself."""
         losses, weights = {}, {}
         if _keras.has_loss(self):
             losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, sample_weight)
             weights["hard_loss"] = self._hard_weight
-        signals = batches.signals(y_pred)
         share = 1.0 - self._hard_weight if self._plain else 1.0
-        by_name = batches.by_name(sample_weight, names)
+        by_name = batches.by_name(sample_weight, self._logits.names)
         for term in self._terms:
-            name = term.output_name or names[0]
+            name = term.output_name or self._logits.names[0]
             losses[term.name] = term(
                 answers[name],
                 signals[name],
@@ -256,37 +264,6 @@ class Distiller(EntryPoints):
         if not self._columns.shown and not _keras.has_loss(self):
             del logs["loss"]
         return logs
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the Distiller chose its terms itself, so that `alpha` blends them."""
-        return self._plain
-
-    @property
-    def alpha(self) -> keras.Variable:
-        """Plain form: the weight of the hard loss."""
-        if not self._plain:
-            raise AttributeError("A Distiller with terms has no alpha. Use distiller.hard_weight.")
-        return self.hard_weight
-
-    @property
-    def temperature(self) -> keras.Variable:
-        """Plain form: the temperature of the soft targets."""
-        if not self._plain:
-            raise AttributeError("A Distiller with terms has no temperature. Use that of a term.")
-        return self.terms[0].temperature
-
-    @property
-    def hard_weight(self) -> keras.Variable:
-        """The weight of the hard loss."""
-        _keras.up_to_date(self)
-        return self._hard_weight
-
-    @property
-    def terms(self) -> list[Term]:
-        """The terms, in order."""
-        _keras.up_to_date(self)
-        return self._terms
 
     @property
     def output_names(self) -> list[str]:
@@ -327,56 +304,3 @@ class Distiller(EntryPoints):
             raise AttributeError("A Distiller keeps its student. Build a new Distiller instead.")
         else:
             super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        # Keras saves every model that dir() leads to.
-        hidden = ("teacher", "_teacher_given")
-        return [name for name in super().__dir__() if name not in hidden]
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the Distiller's own variables, and how far the student's random numbers are."""
-        super().save_own_variables(store)
-        for number, generator in enumerate(_keras.seed_generators(self)):
-            store[f"seed_{number}"] = ops.convert_to_numpy(generator.state)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads what `save_own_variables` has saved."""
-        names = store.keys()  # all that every store of Keras has of a dict
-        saved = {name: store[name] for name in names}
-        for number, generator in enumerate(_keras.seed_generators(self)):
-            generator.state.assign(saved.pop(f"seed_{number}", generator.state))
-        super().load_own_variables(saved)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns student, terms and heads; never the teacher."""
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "student": serialize(self.student),
-            "terms": None if self._plain else [serialize(term) for term in self._terms],
-            "name": self.name,
-            **{key: keras.tree.map_structure(str, v) for key, v in self._heads_given.items() if v},
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Distiller":
-        """Rebuilds a Distiller without teacher; set `distiller.teacher` to train on."""
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            student, terms = keras.saving.deserialize_keras_object(
-                [config["student"], config["terms"]]
-            )
-        return cls(**{**config, "student": student, "terms": terms, "teacher": NoTeacher()})
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns what `compile` was given, with alpha, temperature and weights as they are now."""
-        config = super().get_compile_config()
-        if config and self._plain:
-            config.update(alpha=float(self.alpha), temperature=float(self.temperature))
-        elif config:
-            config.update(hard_weight=float(self.hard_weight))
-        return config
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles from `get_compile_config()` and creates the optimizer's variables."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)

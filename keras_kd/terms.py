@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_kd import _keras, batches, peers, stock_losses
 from keras_kd._errors import check_number, message
+from keras_kd.live import live_scalar
 from keras_kd.losses.base import full_precision, loss_dtype, same_shape
 
 
@@ -175,17 +176,6 @@ class _Reduction(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
-
-
-def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
-    """Adds a float32 scalar that acts on the next step after `assign`, and is saved."""
-    return layer.add_weight(
-        shape=(),
-        initializer=keras.initializers.Constant(value),
-        dtype="float32",
-        trainable=False,
-        name=name,
-    )
 
 
 def _check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | None:

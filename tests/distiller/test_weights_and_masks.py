@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_kd import Distiller, Term, batches
-from keras_kd.losses import SoftTargets
+from keras_kd.losses import NKD, WTTM, DecoupledKD, SoftTargets
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 HARD = {"a": CROSS_ENTROPY, "b": CROSS_ENTROPY}
@@ -198,3 +198,28 @@ def test_weights_of_an_output_that_is_not_there():
     output = {"a": np.zeros((24, 3)), "b": np.zeros((24, 3))}
     with pytest.raises(ValueError, match=r"sample_weight must be given.*\['a', 'b'\]"):
         batches.weights_like(output, ["a", "b"], {"a": EVEN, "c": EVEN})
+
+
+@pytest.mark.parametrize(
+    "loss", [SoftTargets(), DecoupledKD(), NKD(), WTTM()], ids=lambda x: x.name
+)
+def test_pixels_of_weight_zero_teach_nothing(loss):
+    def model():
+        image = keras.Input((4, 4, 3))
+        return keras.Model(image, layers.Conv2D(5, 1)(image))
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 4, 4, 3)).astype("float32"), rng.integers(0, 5, (2, 4, 4))
+    ignored = np.zeros((2, 4, 4), bool)
+    ignored[:, :, :2] = True
+    teacher, students = model(), []
+    for garbage in (0.0, 100.0):
+        keras.utils.set_random_seed(3)
+        distiller = Distiller(student=model(), teacher=teacher, terms=[loss])
+        distiller.compile(keras.optimizers.SGD(0.1), loss=CROSS_ENTROPY)
+        image = np.where(ignored[..., None], np.float32(garbage), x)
+        weights = np.where(ignored, 0.0, 1.0).astype("float32")
+        distiller.fit(image, y, sample_weight=weights, verbose=0)
+        students.append(distiller.student.get_weights())
+    for a, b in zip(*students):
+        np.testing.assert_allclose(a, b, atol=1e-6)
