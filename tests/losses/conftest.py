@@ -36,5 +36,8 @@ def double_precision():
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext
     import jax
+    import jax.experimental
 
-    return lambda: jax.enable_x64(True)
+    if hasattr(jax, "enable_x64"):
+        return lambda: jax.enable_x64(True)
+    return jax.experimental.enable_x64  # before JAX 0.8
