@@ -65,8 +65,11 @@ def _hard_loss(distiller: "Distiller") -> str:
     loss = distiller.loss
     if loss is None:
         return "none, for no loss was given"
-    names = keras.tree.map_structure(_loss_name, loss)
-    return names if isinstance(names, str) else repr(names)
+    if isinstance(loss, dict):
+        return repr({name: _loss_name(single) for name, single in loss.items()})
+    if isinstance(loss, (list, tuple)):
+        return repr([_loss_name(single) for single in loss])
+    return _loss_name(loss)
 
 
 def _loss_name(loss: Any) -> str | None:

@@ -94,7 +94,9 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         self.student = student
         self._logits, self._plain, self._terms = logits, plain, terms
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
-        self._hard_weight = live_scalar(self, "alpha" if plain else "hard_weight", 1.0)
+        self._hard_weight = (
+            live_scalar(self, "alpha", 0.1) if plain else live_scalar(self, "hard_weight", 1.0)
+        )
         self._label_rules: dict[str, labels.Rule] = {}
         self._trains_unlabelled = False
         self.built = self.supports_masking = True
@@ -206,7 +208,11 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         answers = batches.answers(x) if batches.carries_signals(y_pred) else {}
         batch = labels.sort_out(y, output, names, self._label_rules)
         sample_weight = batches.weights_like(output, names, sample_weight)
-        self._watch.update_state(labels=batch.wrong, answers=batches.not_finite(answers))
+        self._watch.update_state(
+            labels=batch.wrong,
+            answers=batches.not_finite(answers),
+            settings=self._settings_out_of_range() if answers else None,
+        )
         if _keras.has_loss(self):
             forms.check_labels(y)
         if not answers:
@@ -221,9 +227,6 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
     ) -> Any:
         """Returns the weighted sum of hard loss, terms and regularizers; logs each by itself."""
         losses, weights = {}, {}
-        if _keras.has_loss(self):
-            losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, sample_weight)
-            weights["hard_loss"] = self._hard_weight
         share = 1.0 - self._hard_weight if self._plain else 1.0
         by_name = batches.by_name(sample_weight, self._logits.names)
         for term in self._terms:
@@ -235,6 +238,10 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
                 labels=batch.ids.get(name),
             )
             weights[term.name] = share * term.weight
+        # After the terms, which say more clearly what does not fit.
+        if _keras.has_loss(self):
+            losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, sample_weight)
+            weights["hard_loss"] = self._hard_weight
         self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
         weighted = [weighted_loss(weights[column], loss) for column, loss in losses.items()]
         return sum(weighted + [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)])

@@ -89,11 +89,12 @@ def _check_output(term: Term, heads: dict[str, Head]) -> None:
 
 
 def _check_names(names: list[str]) -> None:
-    if len(set(names)) < len(names) or set(names) & set(_COLUMNS):
+    reserved = [name for name in names if name in _COLUMNS or name.startswith("val_")]
+    if len(set(names)) < len(names) or reserved:
         raise ValueError(
             message(
                 "Each term must have a name of its own, for its column in the logs",
-                expected=f"distinct names other than {_COLUMNS}",
+                expected=f"distinct names other than {_COLUMNS}, and without val_ in front",
                 received=names,
                 mend="Pass Term(loss, name=...)",
             )

@@ -26,11 +26,14 @@ class Rule:
         binary: Whether each is 0 or 1; else they are ids, from 0 to the output's last axis, or rows
             with a share for each class.
         floats: Whether floats are ids, too, as Keras' sparse losses take them.
+        shares: Whether rows with a share for each class are labels, as Keras' categorical losses
+            take them.
         ignored: The id that the loss leaves out (`ignore_class`), or `None`.
     """
 
     binary: bool = False
     floats: bool = False
+    shares: bool = False
     ignored: int | None = None
 
 
@@ -73,7 +76,8 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
         binary = stock_losses.is_binary(single) or (stock is not None and head.classes == 1)
         floats = stock in stock_losses.SPARSE
         if binary or floats or head.kind == "softmax" or name in compared:
-            found[name] = Rule(binary, floats, _option(single, "ignore_class"))
+            shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
+            found[name] = Rule(binary, floats, shares, _option(single, "ignore_class"))
     return found
 
 
@@ -84,19 +88,23 @@ def _option(loss: Any, name: str) -> Any:
 
 
 def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
-    """Reads the labels of an output; `None` where `y` holds no class ids, but e.g. one-hot rows.
+    """Reads the labels of an output; `None` where `y` is nothing that it is about.
 
     Args:
-        y: Labels: ids `(batch, ...)` or `(batch, ..., 1)`, for a binary rule of the output's shape.
+        y: Labels: ids `(batch, ...)` or `(batch, ..., 1)`; of the output's shape where the rule is
+            binary or takes shares.
         shape: The output's shape, `(batch, ..., classes)`.
         rule: The output's rule.
     """
     y = ops.convert_to_tensor(y)
-    if "int" not in keras.backend.standardize_dtype(y.dtype) and not (
-        rule.floats and not rule.binary
-    ):
-        return None
+    dtype = keras.backend.standardize_dtype(y.dtype)
+    if dtype.startswith("uint"):  # in which -1 would be the largest number
+        y, dtype = ops.cast(y, "int32"), "int32"
     per_class = len(y.shape) == len(shape)
+    if rule.shares and per_class and y.shape[-1] != 1:
+        return _read_shares(y)
+    if "int" not in dtype and (rule.binary or not rule.floats):
+        return None
     if rule.binary:
         return _read_binary(y, per_class) if per_class or shape[-1] == 1 else None
     if shape[-1] == 1 or not (len(y.shape) == len(shape) - 1 or (per_class and y.shape[-1] == 1)):
@@ -106,10 +114,18 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     inside = (ids >= 0) & (ids < shape[-1])
     if rule.ignored is not None:
         inside = inside | (ids == rule.ignored)
+    if "int" not in dtype:
+        inside = inside & (ids == ops.floor(ids))
     known = inside & ~missing
     labels = ops.where(known, ids, ops.zeros_like(ids))
     labels = ops.expand_dims(labels, axis=-1) if per_class else labels
     return Reading(labels, known, ops.any(~(inside | missing)))
+
+
+def _read_shares(y: Any) -> Reading:
+    missing, known = ops.all(y == MISSING, axis=-1), ops.all(y >= 0, axis=-1)
+    labels = ops.where(ops.expand_dims(known, axis=-1), y, ops.zeros_like(y))
+    return Reading(labels, known, ops.any(~(known | missing)))
 
 
 def _read_binary(y: Any, per_class: bool) -> Reading:
@@ -192,11 +208,12 @@ def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> B
 
 def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
     """Returns the class ids that a reading found, or that rows of shares show; else `None`."""
-    if reading is not None:
-        labels = ops.cast(batches.at_rank(reading.labels, len(shape) - 1), "int32")
-        return ops.where(reading.known, labels, MISSING)
-    y = ops.convert_to_tensor(y)
-    if not same_shape(y.shape, shape):
+    y = ops.convert_to_tensor(y if reading is None else reading.labels)
+    rows = same_shape(y.shape, shape)
+    if reading is not None and not rows:
+        ids = ops.cast(batches.at_rank(y, len(shape) - 1), "int32")
+        return ops.where(reading.known, ids, MISSING)
+    if not rows:
         return None
     largest = ops.cast(ops.argmax(y, axis=-1), "int32")
     return ops.where(ops.any(y > 0, axis=-1), largest, MISSING)

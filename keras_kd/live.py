@@ -1,8 +1,9 @@
 """Scalars that act on the next execution once they are assigned, without a new trace."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
+from keras import ops
 
 from keras_kd import _keras
 
@@ -53,7 +54,19 @@ class LiveSettings(keras.Model):
         return self._hard_weight
 
     @property
-    def terms(self) -> list["Term"]:
+    def terms(self) -> tuple["Term", ...]:
         """The terms, in order."""
         _keras.up_to_date(self)
-        return self._terms
+        return tuple(self._terms)
+
+    def _settings_out_of_range(self) -> Any:
+        """Returns whether something else has been assigned than `compile` would take."""
+        weights = ops.stack([self._hard_weight.value, *(term.weight.value for term in self._terms)])
+        fine = ops.all(ops.isfinite(weights) & (weights >= 0))
+        if self._plain:
+            fine = fine & (self._hard_weight.value <= 1)
+        for term in self._terms:
+            if term.temperature is not None:
+                value = term.temperature.value
+                fine = fine & ops.isfinite(value) & (value > 0)
+        return ~fine

@@ -41,18 +41,19 @@ def check_teacher(teacher: KerasModel | NoTeacher, terms: list[Term], student: L
     """
     if isinstance(teacher, NoTeacher):
         return
-    if teacher.model is student.model:
-        raise ValueError(
-            message(
-                "teacher must be another model than the student",
-                expected="a trained model",
-                received=f"the student {student.model.name!r} itself",
-                mend="Pass teacher=keras.models.clone_model(student) with its weights set",
-            )
-        )
     if teacher.preprocess is None:
         _check_inputs(teacher.model, student.model)
     _check_outputs(teacher, terms, student)
+    own = {id(weight) for weight in teacher.model.weights}
+    if teacher.model is student.model or (own and own <= set(map(id, student.model.weights))):
+        raise ValueError(
+            message(
+                "teacher must be another model than the student, with weights of its own",
+                expected="a trained model",
+                received=f"{teacher.model.name!r}, all of whose weights are the student's",
+                mend="Pass teacher=keras.models.clone_model(student) with its weights set",
+            )
+        )
 
 
 def _check_inputs(teacher: keras.Model, student: keras.Model) -> None:

@@ -22,12 +22,17 @@ _REPORTS = {
         "mend": "Map the labels to 0, 1, ..., or give the student as many outputs as there are "
         "classes",
     },
+    "settings": {
+        "what": "What is assigned to alpha, temperature and weights must stay in range",
+        "expected": "temperatures above 0, weights of at least 0, alpha from 0 to 1",
+        "found": "others",
+        "mend": "Correct the schedule that assigns them",
+    },
     "answers": {
         "what": "The teacher must give finite answers",
         "expected": "finite numbers",
         "found": "NaN or Inf",
-        "mend": "Ask the teacher for this batch with teacher.predict and look at what it is given, "
-        "its dtype and its weights",
+        "mend": "Look whether the batch itself is finite, then at what teacher.predict makes of it",
     },
 }
 
@@ -58,7 +63,8 @@ class Watch(keras.metrics.Metric):
         """Counts a batch, and notes its faults.
 
         Args:
-            **faults: By kind, `labels` or `answers`: a boolean scalar, or `None` for not looked at.
+            **faults: By kind, `labels`, `settings` or `answers`: a boolean scalar, or `None` where
+                nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)

@@ -291,6 +291,22 @@ def test_nested_outputs():
         Distiller(student=model, teacher=keras.models.clone_model(model))
 
 
+def test_a_teacher_around_the_student(net):
+    student = net()
+    with refused(ValueError, "with weights of its own"):
+        Distiller(student=student, teacher=keras.Sequential([keras.Input((4,)), student]))
+
+
+def test_the_terms_stay_as_they_are(distiller):
+    with pytest.raises(AttributeError, match="append"):
+        distiller.terms.append(SoftTargets())
+
+
+def test_no_term_takes_a_validations_column(net):
+    with refused(ValueError, "Each term must have a name of its own"):
+        Distiller(student=net(), teacher=net(), terms=[Term(SoftTargets(), name="val_loss")])
+
+
 # compile
 
 

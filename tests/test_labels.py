@@ -209,6 +209,32 @@ def test_labels_outside_of_the_classes(net, data, loss, activation, wrong):
             on_batch(x, y)
 
 
+@pytest.mark.parametrize("wrong", [np.uint8(255), 1.5, np.nan])
+def test_no_label_is_bent_into_an_id(net, data, wrong):
+    x, y = data
+    y = y.astype(np.asarray(wrong).dtype)
+    y[3] = wrong
+    distiller = Distiller(student=net(), teacher=net())
+    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    with pytest.raises(ValueError, match="Labels must be ids of the student's classes"):
+        distiller.fit(x, y, verbose=0)
+
+
+def test_rows_of_shares_may_miss_or_be_wrong(data, logs_of):
+    x, y = data
+    rows = np.eye(3, dtype="float32")[y]
+    there = some_missing(y) >= 0
+    rows[~there] = -1
+    compiled = {"loss": losses.CategoricalCrossentropy(from_logits=True), "metrics": ["accuracy"]}
+    partly, whole = logs_of(x, rows, **compiled), logs_of(x[there], rows[there], **compiled)
+    for name in ("hard_loss", "accuracy"):
+        assert partly[0][name] == pytest.approx(whole[0][name], rel=1e-5)
+    assert partly[1] == pytest.approx(whole[1], rel=1e-5)
+    rows[1] = [1.5, -0.5, 0.0]
+    with pytest.raises(ValueError, match="Labels must be ids"):
+        logs_of(x, rows, **compiled)
+
+
 def test_ignored_labels_are_not_wrong(net, data):
     x, y = data
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)

@@ -109,3 +109,18 @@ def test_any_replica_is_heard(net, poisoned, data, two_replicas, index):
         distiller.compile("sgd", loss=CROSS_ENTROPY)
     with pytest.raises(ValueError, match=MESSAGE + str(index // 8 + 1)):
         distiller.fit(batches, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 1.5), ("alpha", -0.1), ("temperature", 0.0)])
+def test_what_is_assigned_must_stay_in_range(build, data, name, value):
+    distiller = build()
+    getattr(distiller, name).assign(value)
+    with pytest.raises(ValueError, match=r"What is assigned to alpha.*must stay in range"):
+        distiller.fit(*data, verbose=0)
+
+
+def test_a_terms_weight_must_stay_in_range(build, data):
+    distiller = build()
+    distiller.terms[0].weight.assign(float("nan"))
+    with pytest.raises(ValueError, match="must stay in range"):
+        distiller.train_on_batch(*data)
