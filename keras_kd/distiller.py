@@ -163,7 +163,7 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         if self.train_function is not last:
             step = self.train_function
             if keras.backend.backend() == "jax":
-                step = jax_step.fed(step, self, self._teachers_own_variables)
+                step = jax_step.fed(step, self, self._teachers_own_variables())
             self.train_function = self._watch.checking_the_first_step(
                 step, lambda: self.metrics_variables
             )

@@ -33,7 +33,8 @@ class EntryPoints(keras.Model):
                 Inf: after the first step or at the end of the epoch, naming the first such batch.
         """
         given = _bound(super().fit, args, kwargs)
-        if given.get("sample_weight") is not None and given.get("y") is None:
+        weighted = given.get("sample_weight") is not None
+        if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
         with self._tracing_anew_after_a_failure():

@@ -4,7 +4,7 @@ Weights that a compiled function closes over would become its constants: compile
 teacher that is trained on between two calls of `fit`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -19,7 +19,9 @@ class Fed(NamedTuple):
     weights: list[Any]
 
 
-def fed(train_function: Callable, model: keras.Model, variables: Callable) -> Callable:
+def fed(
+    train_function: Callable, model: keras.Model, variables: Sequence[keras.Variable]
+) -> Callable:
     """Wraps Keras' `train_function(state, iterator)`: each batch comes with the teacher's weights.
 
     A step that fails hands the state back, which Keras had taken from the model's variables.
@@ -27,11 +29,11 @@ def fed(train_function: Callable, model: keras.Model, variables: Callable) -> Ca
     Args:
         train_function: The function, whose step knows a `Fed`.
         model: The model that is trained.
-        variables: Returns the teacher's variables.
+        variables: The teacher's own variables.
     """
 
     def step(state: Any, iterator: Iterator) -> Any:
-        values = [variable.value for variable in variables()]
+        values = [variable.value for variable in variables]
         try:
             return train_function(state, (Fed(batch, values) for batch in iterator))
         except BaseException:

@@ -55,8 +55,9 @@ class Reading:
 def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
     """Returns the `Rule`s by name of the outputs that sort into classes.
 
-    An output does if its loss is one of Keras' between labels and probabilities, if it ends in a
-    softmax, or if a term of `keras_kd.losses` compares its logits. Other integers are numbers.
+    An output does if its loss is one of Keras' between labels and probabilities. Under another
+    loss or none, it does if it ends in a softmax or a term of `keras_kd.losses` compares its
+    logits. Other integers are numbers.
 
     Args:
         loss: What `compile(loss=)` was given.
@@ -75,7 +76,10 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
         stock = stock_losses.name_of(single)
         binary = stock_losses.is_binary(single) or (stock is not None and head.classes == 1)
         floats = stock in stock_losses.SPARSE
-        if binary or floats or head.kind == "softmax" or name in compared:
+        # What a loss of the user's own makes of positions is not known.
+        single_ids = single is None or stock is not None or len(head.shape or ()) == 2
+        sorts = head.kind == "softmax" or name in compared
+        if binary or floats or (sorts and single_ids):
             shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
             found[name] = Rule(binary, floats, shares, _option(single, "ignore_class"))
     return found
@@ -224,6 +228,11 @@ def _masked(output: Any, known: Any) -> Any:
     if mask is not None:
         known = known & batches.at_rank(mask, len(known.shape))
     return _keras.masked(output, known)
+
+
+def are_arrays(x: Any) -> bool:
+    """Whether `x` holds arrays or tensors, not a source of batches."""
+    return all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))
 
 
 def none_for(x: Any) -> np.ndarray:

@@ -170,6 +170,22 @@ def test_what_takes_class_ids(net):
     assert rules(ignoring, heads, mse)["output"].ignored == 255
 
 
+def test_a_loss_of_the_users_own_may_reduce_positions(logs_of):
+    def model():
+        tokens = keras.Input((5, 4))
+        return keras.Model(tokens, layers.Dense(3)(tokens))
+
+    def by_sequence(y, z):
+        values = losses.sparse_categorical_crossentropy(y, z, from_logits=True)
+        return keras.ops.mean(values, axis=-1)
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 5, 4)).astype("float32"), rng.integers(0, 3, (6, 5))
+    own = logs_of(x, y, model=model, loss=by_sequence)
+    stock = logs_of(x, y, model=model, loss=CROSS_ENTROPY)
+    assert own[0] == pytest.approx(stock[0], rel=1e-5)
+
+
 def test_numbers_that_are_no_ids_stay(net, data):
     x, _ = data
     y = np.random.default_rng(0).integers(-5, 5, (24, 3))
