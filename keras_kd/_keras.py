@@ -88,6 +88,19 @@ def check_evaluable(model: keras.Model) -> None:
         )
 
 
+def check_nothing_compares(model: keras.Model) -> None:
+    """Raises where a loss or metrics would compare labels that were not given."""
+    if model._compile_loss is not None or model._compile_metrics is not None:
+        raise ValueError(
+            message(
+                "y must hold labels for the loss and the metrics, beside sample_weight",
+                expected="labels, or a model compiled with neither",
+                received="None",
+                mend="Pass y, or compile with loss=None and without metrics",
+            )
+        )
+
+
 @contextlib.contextmanager
 def compiling_anew(model: keras.Model) -> Iterator[None]:
     """Drops the last loss and metrics, which `compile(loss=None)` alone would keep.

@@ -35,6 +35,7 @@ class EntryPoints(keras.Model):
         given = _bound(super().fit, args, kwargs)
         weighted = given.get("sample_weight") is not None
         if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
+            _keras.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
         with self._tracing_anew_after_a_failure():

@@ -29,12 +29,14 @@ class Rule:
         shares: Whether rows with a share for each class are labels, as Keras' categorical losses
             take them.
         ignored: The id that the loss leaves out (`ignore_class`), or `None`.
+        open: Whether other ids are the business of a loss of the user's own.
     """
 
     binary: bool = False
     floats: bool = False
     shares: bool = False
     ignored: int | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
         sorts = head.kind == "softmax" or name in compared
         if binary or floats or (sorts and single_ids):
             shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
-            found[name] = Rule(binary, floats, shares, _option(single, "ignore_class"))
+            own = single is not None and stock is None
+            found[name] = Rule(binary, floats, shares, _option(single, "ignore_class"), own)
     return found
 
 
@@ -107,15 +110,17 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     per_class = len(y.shape) == len(shape)
     if rule.shares and per_class and y.shape[-1] != 1:
         return _read_shares(y)
-    if "int" not in dtype and (rule.binary or not rule.floats):
+    if dtype == "bool" or ("int" not in dtype and (rule.binary or not rule.floats)):
         return None
     if rule.binary:
         return _read_binary(y, per_class) if per_class or shape[-1] == 1 else None
     if shape[-1] == 1 or not (len(y.shape) == len(shape) - 1 or (per_class and y.shape[-1] == 1)):
         return None
     ids = ops.squeeze(y, axis=-1) if per_class else y
+    if not same_shape(ids.shape, shape[:-1]):
+        return None
     missing = ids == MISSING
-    inside = (ids >= 0) & (ids < shape[-1])
+    inside = ~missing if rule.open else (ids >= 0) & (ids < shape[-1])
     if rule.ignored is not None:
         inside = inside | (ids == rule.ignored)
     if "int" not in dtype:

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, losses
 
 from keras_kd import Distiller, Term
-from keras_kd.labels import read, rules
+from keras_kd.labels import Rule, read, rules
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
 
 CROSS_ENTROPY = losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -280,6 +280,32 @@ def test_weights_without_labels_weigh_the_terms(net, data):
         history = distiller.fit(x, labels, sample_weight=weights, batch_size=24, verbose=0).history
         logs.append(history["soft_targets"][0])
     assert logs[0] == pytest.approx(logs[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [{"loss": "mse"}, {"metrics": ["mae"]}])
+def test_weights_without_labels_compare_nothing(net, data, compiled):
+    terms = [losses.MeanSquaredError()]
+    distiller = Distiller(student=net(), teacher=net(), terms=terms)
+    distiller.compile("sgd", **compiled)
+    with pytest.raises(ValueError, match="y must hold labels for the loss and the metrics"):
+        distiller.fit(data[0], sample_weight=np.ones(24), verbose=0)
+
+
+def test_ids_that_a_loss_of_the_users_own_handles(net, data, logs_of):
+    def without_void(y, z):
+        there = keras.ops.cast(y != 255, "float32")
+        ids = keras.ops.where(y == 255, 0, y)
+        return there * losses.sparse_categorical_crossentropy(ids, z, from_logits=True)
+
+    x, y = data
+    logs = logs_of(x, np.where(some_missing(y) < 0, 255, y), loss=without_void)
+    assert np.isfinite(logs[0]["hard_loss"])
+
+
+def test_boolean_labels_and_other_shapes_are_no_ids():
+    rule = Rule(floats=True)
+    assert read(np.ones(24, bool), (None, 2), rule) is None
+    assert read(np.ones((8, 5), "int32"), (None, 10, 6), rule) is None
 
 
 def test_without_labels_metrics_wait_for_the_validation(net, data):
