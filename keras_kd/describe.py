@@ -40,7 +40,7 @@ def _rows(distiller: "Distiller") -> Iterable[tuple[str, str]]:
     trained = _count(student.trainable_variables)
     yield (
         "teacher",
-        f"{teacher.name}, {_count(teacher.variables):,} parameters, neither trained nor saved"
+        f"{teacher.name}, {teacher.count_params():,} parameters, neither trained nor saved"
         if teacher
         else "none; set distiller.teacher before training",
     )
@@ -50,7 +50,7 @@ def _rows(distiller: "Distiller") -> Iterable[tuple[str, str]]:
         yield f"term {term.name}", f"{weight} · {_term(term)}"
     yield (
         "trained",
-        f"{student.name}, {trained:,} of {_count(student.variables):,} parameters of the student",
+        f"{student.name}, {trained:,} of {student.count_params():,} parameters of the student",
     )
     yield "saved", "student, terms, optimizer"
     yield "exported", f"{student.name} alone"
