@@ -12,7 +12,7 @@ MESSAGE = "The teacher must give finite answers.*NaN or Inf, first in batch "
 
 @pytest.fixture
 def build(net):
-    """Returns `f(**compile arguments)`: a Distiller whose teacher repeats a huge input as Inf."""
+    """Returns `f(**compile arguments)`: a compiled Distiller."""
 
     def distiller(**compiled):
         teacher = net(width=32)
