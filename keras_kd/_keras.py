@@ -1,7 +1,7 @@
 """Every private name of Keras that keras_kd touches; `tests/test_keras_private.py` guards each."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -120,6 +120,16 @@ def compiling_anew(model: keras.Model) -> Iterator[None]:
 def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -> Any:
     """Returns what `compile(loss=..., loss_weights=...)` makes of one batch, a scalar."""
     return model._compile_loss(y, y_pred, sample_weight)
+
+
+def replace_losses(model: keras.Model, replaced: Callable[[Any], Any]) -> None:
+    """Has `model` call other losses than those that `compile(loss=)` was given, and saves those.
+
+    Args:
+        model: A model that has just been compiled with a loss.
+        replaced: Function from the losses that were given to those to call, in one structure.
+    """
+    model._compile_loss._user_loss = replaced(model._compile_loss._user_loss)
 
 
 def added_losses(model: keras.Model) -> list[Any]:

@@ -151,6 +151,12 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         if self._plain:
             self.temperature.assign(temperature)
         self._label_rules = labels.rules(loss, self._logits.heads, self._terms)
+        self._own_losses = hard_loss.ByExample(
+            name for name, rule in self._label_rules.items() if rule.own
+        )
+        if loss is not None:
+            names = self._logits.names
+            _keras.replace_losses(self, lambda given: self._own_losses.watched(given, names))
         terms = [term.name for term in self._terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
 
@@ -208,19 +214,21 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         answers = batches.answers(x) if batches.carries_signals(y_pred) else {}
         batch = labels.sort_out(y, output, names, self._label_rules)
         sample_weight = batches.weights_like(output, names, sample_weight)
+        if _keras.has_loss(self):
+            forms.check_labels(y)
+        if answers:
+            loss = self._training_loss(batch, sample_weight, answers, batches.signals(y_pred))
+        elif _keras.has_loss(self) or self.losses:
+            loss = super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
+        else:
+            loss = ops.zeros(())
         self._watch.update_state(
             labels=batch.wrong,
+            hard_loss=batch.missing_in(self._own_losses.others()),
             answers=batches.not_finite(answers),
             settings=self._settings_out_of_range() if answers else None,
         )
-        if _keras.has_loss(self):
-            forms.check_labels(y)
-        if not answers:
-            if not _keras.has_loss(self) and not self.losses:
-                return ops.zeros(())
-            return super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
-        signals = batches.signals(y_pred)
-        return self._training_loss(batch, sample_weight, answers, signals)
+        return loss
 
     def _training_loss(
         self, batch: labels.Batch, sample_weight: Any, answers: dict, signals: dict

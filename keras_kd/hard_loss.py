@@ -1,11 +1,12 @@
 """The loss on the labels: does it agree with what the student's heads give?"""
 
 import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
-from keras_kd import stock_losses
+from keras_kd import _keras, batches, stock_losses
 from keras_kd._errors import message
 from keras_kd.heads import Head
 
@@ -39,6 +40,56 @@ def by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
     if len(flat) == len(names):
         return list(zip(names, flat))
     return [(name, loss) for name in names] if len(flat) == 1 else []
+
+
+class ByExample:
+    """Which losses of the user's own give each example its value, as a missing label needs.
+
+    A value for the whole batch has been made with the missing labels, too. It shows when the loss
+    is called, so the calls are watched.
+
+    Args:
+        names: The outputs with losses of the user's own.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self._names = list(names)
+        self._seen: set[str] = set()
+
+    def others(self) -> list[str]:
+        """Returns the outputs whose losses have not been seen to give each example its value."""
+        return [name for name in self._names if name not in self._seen]
+
+    def watched(self, loss: Any, names: list[str]) -> Any:
+        """Returns what `compile(loss=)` was given, with watched losses in it.
+
+        Args:
+            loss: One loss, or a list or dict by output.
+            names: The names of all outputs.
+        """
+        given = dict(by_output(loss, names))
+        watched = {name: self._watched(name, given[name]) for name in self._names}
+        return batches.replaced(loss, names, watched)
+
+    def _watched(self, name: str, loss: Any) -> Any:
+        loss = keras.losses.get(loss)
+        original = loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+        def call(y_true: Any, y_pred: Any) -> Any:
+            values = original(y_true, y_pred)
+            if len(values.shape) > 0 and values.shape[0] in (None, y_pred.shape[0]):
+                self._seen.add(name)
+            return values
+
+        return _with_call(loss, call)
+
+
+def _with_call(loss: Any, call: Callable) -> Any:
+    if not isinstance(loss, keras.losses.Loss):
+        return functools.wraps(loss)(call)
+    twin = _keras.shallow_copy(loss)
+    twin.call = call
+    return twin
 
 
 def _from_logits(loss: Any) -> bool | None:

@@ -29,14 +29,14 @@ class Rule:
         shares: Whether rows with a share for each class are labels, as Keras' categorical losses
             take them.
         ignored: The id that the loss leaves out (`ignore_class`), or `None`.
-        open: Whether other ids are the business of a loss of the user's own.
+        own: Whether a loss of the user's own compares them: other ids are its business.
     """
 
     binary: bool = False
     floats: bool = False
     shares: bool = False
     ignored: int | None = None
-    open: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,13 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
         sorts = head.kind == "softmax" or name in compared
         if binary or floats or (sorts and single_ids):
             shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
-            own = single is not None and stock is None
-            found[name] = Rule(binary, floats, shares, _option(single, "ignore_class"), own)
+            found[name] = Rule(
+                binary=binary,
+                floats=floats,
+                shares=shares,
+                ignored=_option(single, "ignore_class"),
+                own=single is not None and stock is None,
+            )
     return found
 
 
@@ -120,7 +125,7 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     if not same_shape(ids.shape, shape[:-1]):
         return None
     missing = ids == MISSING
-    inside = ~missing if rule.open else (ids >= 0) & (ids < shape[-1])
+    inside = ~missing if rule.own else (ids >= 0) & (ids < shape[-1])
     if rule.ignored is not None:
         inside = inside | (ids == rule.ignored)
     if "int" not in dtype:
@@ -163,6 +168,11 @@ class Batch:
     known: dict[str, Any]
     wrong: Any
     ids: dict[str, Any]
+
+    def missing_in(self, names: Iterable[str]) -> Any:
+        """Returns whether a label misses in one of these outputs, `None` where none is an id."""
+        known = [ops.all(self.known[name]) for name in names if name in self.known]
+        return ~ops.all(ops.stack(known)) if known else None
 
     def metric_weights(self, names: list[str], sample_weight: Any) -> tuple[Any, Any]:
         """Returns what `metrics` and `weighted_metrics` are weighted by, like the output.

@@ -22,6 +22,12 @@ _REPORTS = {
         "mend": "Map the labels to 0, 1, ..., or give the student as many outputs as there are "
         "classes",
     },
+    "hard_loss": {
+        "what": "A loss of one's own must give each example its value where labels miss",
+        "expected": "a loss of shape (batch,) wherever labels are -1",
+        "found": "a scalar, made with the missing labels as if they were class 0",
+        "mend": "Return one value per example and leave the mean to Keras",
+    },
     "settings": {
         "what": "What is assigned to alpha, temperature and weights must stay in range",
         "expected": "temperatures above 0, weights of at least 0, alpha from 0 to 1",
@@ -63,8 +69,8 @@ class Watch(keras.metrics.Metric):
         """Counts a batch, and notes its faults.
 
         Args:
-            **faults: By kind, `labels`, `settings` or `answers`: a boolean scalar, or `None` where
-                nobody looked.
+            **faults: By kind, `labels`, `hard_loss`, `settings` or `answers`: a boolean scalar, or
+                `None` where nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)

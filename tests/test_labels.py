@@ -186,6 +186,52 @@ def test_a_loss_of_the_users_own_may_reduce_positions(logs_of):
     assert own[0] == pytest.approx(stock[0], rel=1e-5)
 
 
+class OwnMean(losses.Loss):
+    def call(self, y, z):
+        return keras.ops.mean(CROSS_ENTROPY.call(y, z))
+
+
+def own_mean(y, z):
+    return CROSS_ENTROPY(y, z)
+
+
+def own_mean_of_shape_1(y, z):
+    return keras.ops.reshape(CROSS_ENTROPY(y, z), (1,))
+
+
+@pytest.mark.parametrize("loss", [OwnMean(), own_mean, own_mean_of_shape_1])
+@pytest.mark.parametrize(
+    "structure", [lambda loss: loss, lambda loss: [loss]], ids=["loss", "list"]
+)
+def test_a_mean_of_the_users_own_cannot_leave_labels_out(net, data, logs_of, loss, structure):
+    x, y = data
+    one, other = logs_of(x, y, loss=structure(loss)), logs_of(x, y, loss=CROSS_ENTROPY)
+    for a, b in zip(one, other):
+        assert a == pytest.approx(b, rel=1e-6)
+    message = "A loss of one's own must give each example its value where labels miss.*a scalar"
+    missing = np.where(np.arange(24) == 13, -1, y)
+    distiller = Distiller(student=net(), teacher=net())
+    distiller.compile("sgd", loss=structure(loss))
+    with pytest.raises(ValueError, match=message + r".*batch 3 of epoch 1 \(index 2\)"):
+        distiller.fit(x, missing, batch_size=6, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match=message + ".*batch 3 of the evaluation"):
+        distiller.evaluate(x, missing, batch_size=6, verbose=0)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_values_of_the_users_own_leave_labels_out(data, logs_of, eager):
+    class Own(losses.Loss):
+        def call(self, y, z):
+            return CROSS_ENTROPY.call(y, z)
+
+    x, y = data
+    for own in (Own(), lambda y, z: CROSS_ENTROPY.call(y, z)):
+        given = logs_of(x, some_missing(y), loss=own, run_eagerly=eager)
+        stock = logs_of(x, some_missing(y), loss=CROSS_ENTROPY)
+        for a, b in zip(given, stock):
+            assert a == pytest.approx(b, rel=1e-6)
+
+
 def test_numbers_that_are_no_ids_stay(net, data):
     x, _ = data
     y = np.random.default_rng(0).integers(-5, 5, (24, 3))
