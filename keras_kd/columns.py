@@ -25,11 +25,14 @@ class LossColumns(_keras.MetricsList):
         super().__init__(means, name="loss_columns")
         self.shown: Iterable[str] = tuple(names)
 
-    def update_state(self, losses: dict[str, Any], batch_size: Any) -> None:
-        """Adds a batch's losses, scalars that Keras has scaled for the replicas."""
-        for mean in self.metrics:
-            if mean.name in losses:
-                mean.update_state(_keras.unscaled(losses[mean.name]), sample_weight=batch_size)
+    def update_state(self, losses: dict[str, Any], examples: Any) -> None:
+        """Adds means over that many examples, scalars that Keras has scaled for the replicas."""
+        for name, loss in losses.items():
+            self.mean(name).update_state(_keras.unscaled(loss), sample_weight=examples)
+
+    def mean(self, name: str) -> keras.metrics.Mean:
+        """Returns a column's running mean."""
+        return next(mean for mean in self.metrics if mean.name == name)
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:

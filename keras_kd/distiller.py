@@ -154,8 +154,9 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         self._own_losses = hard_loss.ByExample(
             name for name, rule in self._label_rules.items() if rule.own
         )
+        names = self._logits.names
+        self._compared = hard_loss.outputs(loss, names)
         if loss is not None:
-            names = self._logits.names
             _keras.replace_losses(self, lambda given: self._own_losses.watched(given, names))
         terms = [term.name for term in self._terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
@@ -220,6 +221,7 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
             loss = self._training_loss(batch, sample_weight, answers, batches.signals(y_pred))
         elif _keras.has_loss(self) or self.losses:
             loss = super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
+            self._columns.update_state({"hard_loss": loss}, batch.examples(self._compared))
         else:
             loss = ops.zeros(())
         self._watch.update_state(
@@ -246,11 +248,14 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
                 labels=batch.ids.get(name),
             )
             weights[term.name] = share * term.weight
+        self._columns.update_state(losses, ops.shape(next(iter(answers.values())))[0])
         # After the terms, which say more clearly what does not fit.
         if _keras.has_loss(self):
             losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, sample_weight)
             weights["hard_loss"] = self._hard_weight
-        self._columns.update_state(losses, batch_size=ops.shape(next(iter(answers.values())))[0])
+            self._columns.update_state(
+                {"hard_loss": losses["hard_loss"]}, batch.examples(self._compared)
+            )
         weighted = [weighted_loss(weights[column], loss) for column, loss in losses.items()]
         return sum(weighted + [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)])
 
@@ -276,8 +281,11 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
     def _logs(self, labelled: bool) -> dict[str, Any]:
         with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
             logs = super().get_metrics_result()
-        if not self._columns.shown and not _keras.has_loss(self):
+        if not self._columns.shown:
+            # Keras' own counts a batch without labels as one with a loss of 0.
             del logs["loss"]
+            if _keras.has_loss(self):
+                logs = {"loss": self._columns.mean("hard_loss").result(), **logs}
         return logs
 
     @property

@@ -42,6 +42,11 @@ def by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
     return [(name, loss) for name in names] if len(flat) == 1 else []
 
 
+def outputs(loss: Any, names: list[str]) -> list[str]:
+    """Returns the names of the outputs that a loss compares with labels."""
+    return [name for name, single in by_output(loss, names) if single is not None] or names
+
+
 class ByExample:
     """Which losses of the user's own give each example its value, as a missing label needs.
 

@@ -169,6 +169,19 @@ class Batch:
     wrong: Any
     ids: dict[str, Any]
 
+    def examples(self, names: list[str]) -> Any:
+        """Returns how many examples have labels, as a mean over these outputs.
+
+        Of an example whose positions miss in part, the part that is there counts.
+        """
+        size = ops.shape(keras.tree.flatten(self.output)[0])[0]
+        known = [self.known[name] for name in names if name in self.known]
+        if not known:
+            return size
+        shares = sum(ops.mean(ops.cast(each, "float32")) for each in known)
+        share = (shares + len(names) - len(known)) / len(names)
+        return ops.cast(size, "float32") * share
+
     def missing_in(self, names: Iterable[str]) -> Any:
         """Returns whether a label misses in one of these outputs, `None` where none is an id."""
         known = [ops.all(self.known[name]) for name in names if name in self.known]

@@ -57,6 +57,62 @@ def test_missing_labels_are_as_if_the_examples_were_not_there(data, logs_of):
         assert trained["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def ragged():
+    """Labels of 24 examples: 8 of the first batch miss 6, of the second all, of the third none."""
+    return np.where(np.isin(np.arange(24), [2, 5, *range(16, 24)]), 1, -1)
+
+
+@pytest.fixture
+def over_batches(net):
+    """Returns `f(x, y)`: an untrained student's means over the labels there are, and its logs."""
+
+    def run(x, y, build=lambda model: model(), **compiled):
+        distiller = build(lambda: Distiller(student=net(), teacher=net()))
+        build(lambda: distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY, **compiled))
+        fit = {"batch_size": 8, "shuffle": False, "verbose": 0}
+        logs = distiller.fit(x, y, validation_data=(x, y), validation_batch_size=8, **fit).history
+        logits = np.asarray(distiller.student(x), "float64")
+        log_q = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        return -log_q[np.arange(len(y)), y][y >= 0].mean(), {k: v[0] for k, v in logs.items()}
+
+    return run
+
+
+@pytest.mark.parametrize("how", [{}, {"run_eagerly": True}, {"jit_compile": True}])
+def test_the_logs_weigh_batches_by_their_labels(data, over_batches, how):
+    expected, logs = over_batches(data[0], ragged(), **how)
+    assert logs["hard_loss"] == pytest.approx(expected, rel=1e-5)
+    assert logs["val_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_the_logs_weigh_replicas_by_their_labels(data, over_batches, two_replicas):
+    def build(made):
+        with two_replicas.scope():
+            return made()
+
+    expected, logs = over_batches(data[0], ragged(), build)
+    assert logs["hard_loss"] == pytest.approx(expected, rel=1e-5)
+    assert logs["val_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_outputs_without_labels_of_their_own_weigh_nothing(data):
+    x, _ = data
+    y = ragged()
+    inputs = keras.Input((4,))
+
+    def model():
+        return keras.Model(inputs, {name: layers.Dense(3, name=name)(inputs) for name in "ab"})
+
+    student = model()
+    distiller = Distiller(student=student, teacher=model())
+    distiller.compile("sgd", loss={"a": CROSS_ENTROPY, "b": None})
+    logs = distiller.evaluate(x, {"a": y, "b": y}, batch_size=8, verbose=0, return_dict=True)
+    log_q = np.asarray(keras.ops.log_softmax(student(x)["a"]), "float64")
+    expected = -log_q[np.arange(24), y][y >= 0].mean()
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_terms_keep_every_example(data, logs_of):
     x, y = data
     known, missing = (
