@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.heads import Head, LogitsModel
 from keras_kd.models import check_model
@@ -19,11 +20,14 @@ class KerasModel:
         model: A built model. It is not changed, its `trainable` flag included.
         head: What its outputs are, as `teacher_head` of `keras_kd.Distiller`.
         preprocess: Function or layer from the student's input to the teacher's, where they differ
-            in resolution, normalisation or structure. Default: both are given the same.
+            in resolution, normalisation or structure. It maps an input to the same output at every
+            step, so nothing in it is random or learns. Weights belong into a layer, not into a
+            function that closes over them. Default: both are given the same.
 
     Raises:
         TypeError: If `model` is not a `keras.Model`, or `preprocess` cannot be called.
-        ValueError: If it is not built.
+        ValueError: If `model` is not built, or `preprocess` draws random numbers: a layer is looked
+            at here, a function when it is first called.
 
     Example:
     >>> teacher = keras_kd.teachers.KerasModel(model, preprocess=keras.layers.Resizing(224, 224))
@@ -46,13 +50,15 @@ class KerasModel:
                     mend="Pass e.g. keras.layers.Resizing(224, 224)",
                 )
             )
+        if isinstance(preprocess, keras.layers.Layer) and _keras.seed_generators(preprocess):
+            raise _changes_by_the_step(preprocess)
         self.preprocess = preprocess
         self._logits = LogitsModel(model, head, role="teacher")
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The model's variables."""
-        return self.model.variables
+        """The variables of the model, then those of a layer in front of it."""
+        return [*self.model.variables, *getattr(self.preprocess, "variables", ())]
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -83,13 +89,32 @@ class KerasModel:
             values: Values of variables of the model to take instead of their own.
         """
         # In the scope the model can change neither its variables nor its losses.
-        with keras.StatelessScope(state_mapping=list(values)):
+        with keras.StatelessScope(state_mapping=list(values)) as scope:
             if self.preprocess is not None:
+                before = dict(scope.state_mapping)
                 x = self.preprocess(x)
+                if _differ(before, scope.state_mapping):
+                    raise _changes_by_the_step(self.preprocess)
             _, logits = self._logits(x, training=False)
         if self.keyed and len(names) > 1:
             return {name: logits[name] for name in names}
         return dict(zip(names, logits.values()))
+
+
+def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
+    """Whether variables have been assigned other values."""
+    return any(value is not before.get(key) for key, value in after.items())
+
+
+def _changes_by_the_step(preprocess: Any) -> ValueError:
+    return ValueError(
+        message(
+            "preprocess must map an input to the same output at every step",
+            expected="no random numbers and no state that changes",
+            received=repr(preprocess),
+            mend="Augment in the input pipeline, before teacher and student see the batch",
+        )
+    )
 
 
 class NoTeacher:

@@ -88,6 +88,46 @@ def test_what_is_no_function_is_no_preprocess(net):
         KerasModel(net(), preprocess=224)
 
 
+@pytest.mark.parametrize(
+    "random",
+    [
+        lambda: layers.GaussianNoise(0.5),
+        lambda: keras.Sequential([keras.Input((4,)), layers.Dropout(0.5)]),
+    ],
+)
+def test_layers_with_random_numbers_are_no_preprocess(net, random):
+    with pytest.raises(ValueError, match="preprocess must map an input to the same output"):
+        KerasModel(net(), preprocess=random())
+
+
+@pytest.mark.parametrize("of", ["layer", "generator", "global"])
+def test_functions_with_random_numbers_are_no_preprocess(net, data, of):
+    noise, generator = layers.GaussianNoise(0.5), keras.random.SeedGenerator(1)
+    functions = {
+        "layer": lambda x: noise(x, training=True),
+        "generator": lambda x: x + keras.random.normal((4,), seed=generator),
+        "global": lambda x: x + keras.random.normal((4,)),
+    }
+    teacher = KerasModel(net(), preprocess=functions[of])
+    distiller = Distiller(student=net(), teacher=teacher)
+    distiller.compile("sgd")
+    message = "preprocess must map an input to the same output|only use seeded random ops"  # JAX's
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(data[0], verbose=0)
+
+
+def test_weights_in_front_of_the_teacher_are_those_of_now(net, data, frozen, soft_targets):
+    x, y = data
+    front = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
+    big, student = net(width=32), net()
+    distiller = Distiller(student=student, teacher=KerasModel(big, preprocess=front))
+    run = frozen(distiller, CROSS_ENTROPY)
+    for _ in range(2):
+        expected = soft_targets(big(front(x)), student(x), 4.0).mean()
+        assert run(x, y)["soft_targets"] == pytest.approx(expected, rel=1e-5)
+        front.set_weights([3 * weight + 1 for weight in front.get_weights()])
+
+
 def test_a_head_is_given_once(net):
     with pytest.raises(ValueError, match="teacher_head must be left to a teacher"):
         Distiller(student=net(), teacher=KerasModel(net(), head="logits"), teacher_head="logits")
