@@ -50,7 +50,9 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         temperature: Plain form: scalar variable, the temperature of the soft targets.
         hard_weight: Scalar variable, the weight of the hard loss; in the plain form it is `alpha`.
 
-    These variables and each `terms[i].weight` act on the next execution after `.assign(value)`.
+    These variables and each `terms[i].weight` act on the next execution after `.assign(value)`. On
+    JAX this holds for `distiller.alpha.assign`; a variable that was kept from before the epoch
+    (`alpha = distiller.alpha`) is stale within it.
     The logs have `loss`, `hard_loss`, a column per term (unweighted) and the metrics.
 
     Raises:

@@ -38,8 +38,11 @@ class EntryPoints(keras.Model):
             _keras.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
-        with self._tracing_anew_after_a_failure():
-            return super().fit(**given)
+        try:
+            with self._tracing_anew_after_a_failure():
+                return super().fit(**given)
+        finally:
+            self._watch.epoch = None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; no teacher runs.
@@ -79,10 +82,9 @@ class EntryPoints(keras.Model):
 
     def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
         _keras.check_evaluable(self)
-        with self._columns.hidden():
-            result = method(*args, **kwargs)
-        self._watch.finish(" of the evaluation")
-        return result
+        _keras.up_to_date(self)
+        with self._columns.hidden(), self._watch.evaluation():
+            return method(*args, **kwargs)
 
 
 def _bound(method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:

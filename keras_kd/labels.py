@@ -110,8 +110,8 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     """
     y = ops.convert_to_tensor(y)
     dtype = keras.backend.standardize_dtype(y.dtype)
-    if dtype.startswith("uint"):  # in which -1 would be the largest number
-        y, dtype = ops.cast(y, "int32"), "int32"
+    if dtype.startswith("uint"):
+        y, dtype = _signed(y, dtype), "int32"
     per_class = len(y.shape) == len(shape)
     if rule.shares and per_class and y.shape[-1] != 1:
         return _read_shares(y)
@@ -134,6 +134,15 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     labels = ops.where(known, ids, ops.zeros_like(ids))
     labels = ops.expand_dims(labels, axis=-1) if per_class else labels
     return Reading(labels, known, ops.any(~(inside | missing)))
+
+
+def _signed(y: Any, dtype: str) -> Any:
+    """Returns unsigned labels as int32, in which none of them becomes -1."""
+    signed = ops.cast(y, "int32")
+    if dtype not in ("uint32", "uint64"):
+        return signed
+    largest = np.iinfo("int32").max
+    return ops.where(y > largest, largest, signed)
 
 
 def _read_shares(y: Any) -> Reading:

@@ -16,7 +16,9 @@ class Term(keras.layers.Layer):
     """One distillation term: a loss between the teacher's and the student's logits of one output.
 
     A Term is a layer: its weight and its temperature are scalar variables. They act on the next
-    step after `.assign(value)`, without a new trace, and are saved with the Distiller.
+    step after `.assign(value)`, without a new trace, and are saved with the Distiller. On JAX,
+    reach them through the Distiller within an epoch (`distiller.terms[0].weight.assign`): a
+    variable that was kept from before is stale until the epoch ends.
 
     Args:
         loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,

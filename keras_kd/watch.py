@@ -5,7 +5,8 @@ after its first execution and at the end of every epoch, `evaluate` and the meth
 batches at their end.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -17,7 +18,8 @@ from keras_kd._errors import message
 _REPORTS = {
     "labels": {
         "what": "Labels must be ids of the student's classes, or -1 for none",
-        "expected": "ids from 0 to the number of classes - 1 (0 or 1 for a binary loss)",
+        "expected": "ids from 0 to the number of classes - 1; for a binary loss 0 and 1, and rows "
+        "that miss as a whole (-1 in each place) or not at all",
         "found": "others",
         "mend": "Map the labels to 0, 1, ..., or give the student as many outputs as there are "
         "classes",
@@ -47,13 +49,17 @@ class Watch(keras.metrics.Metric):
     """Notes the first batch since the last reset that had a fault of each kind.
 
     It has no result, so the logs do not show it.
+
+    Attributes:
+        epoch: Number of the epoch under way, from 1, or `None`.
     """
 
     def __init__(self):
         super().__init__(name="watch")
         self._batches = self._counter("batches")
         self._first = {kind: self._counter(kind) for kind in _REPORTS}
-        self._until_check = 0
+        self.epoch: int | None = None
+        self._looks: Iterator[bool] = iter(())
 
     def _counter(self, name: str) -> keras.Variable:
         # All replicas of a strategy note the same.
@@ -116,9 +122,27 @@ class Watch(keras.metrics.Metric):
         finally:
             self.reset_state()
 
+    def check_epoch(self) -> None:
+        """Raises as `check` does, where an epoch is under way."""
+        if self.epoch is not None:
+            self.check(f" of epoch {self.epoch}")
+
+    @contextlib.contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Reads what the epoch under way has noted, which would be forgotten, then the evaluation.
+
+        The epoch goes on counting its batches after it.
+        """
+        self.check_epoch()
+        batches = 0.0 if self.epoch is None else ops.convert_to_numpy(self._batches)
+        self.reset_state()
+        yield
+        self.finish(" of the evaluation")
+        self._batches.assign(batches)
+
     def start(self) -> None:
         """Has the first step of what follows looked at before the second."""
-        self._until_check = 2
+        self._looks = iter((False, True))
 
     def checking_the_first_step(self, step: Callable, variables: Callable) -> Callable:
         """Wraps Keras' compiled training function, which is too late to stop once it has run.
@@ -130,8 +154,7 @@ class Watch(keras.metrics.Metric):
         """
 
         def checked(*args: Any) -> Any:
-            self._until_check -= 1
-            if self._until_check == 0:
+            if next(self._looks, False):
                 state = args[0][-1] if keras.backend.backend() == "jax" else ()
                 self.check(" of the training data", dict(zip(map(id, variables()), state)))
             return step(*args)
@@ -148,25 +171,18 @@ class Watch(keras.metrics.Metric):
 
 
 class _Reader(keras.callbacks.Callback):
-    """Reads the notes of each epoch, before validation starts new ones."""
+    """Reads the notes at the end of each epoch."""
 
     def __init__(self, watch: Watch):
         super().__init__()
         self._watch = watch
-        self._epoch = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._watch.start()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch + 1
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._check()
+        self._watch.epoch = epoch + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._check()
-
-    def _check(self) -> None:
         _ = self.model  # on JAX, brings the variables up to date
-        self._watch.check(f" of epoch {self._epoch}")
+        self._watch.check_epoch()

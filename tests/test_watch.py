@@ -98,6 +98,39 @@ def test_evaluation_asks_no_teacher_and_reports_none(build, poisoned, data):
     assert np.isnan(distiller.evaluate(poisoned(3), data[1], verbose=0))
 
 
+@pytest.fixture
+def evaluating(data):
+    """Returns a callback that evaluates in the middle of an epoch: `f(distiller, after batch)`."""
+
+    def callback(distiller, after):
+        def act(batch, logs):
+            if batch == after:
+                distiller.evaluate(*data, verbose=0)
+                distiller.test_on_batch(*data)
+
+        return keras.callbacks.LambdaCallback(on_train_batch_end=act)
+
+    return callback
+
+
+@pytest.mark.parametrize(("index", "batch"), [(9, 3), (21, 6)])
+def test_an_evaluation_within_an_epoch_forgets_nothing(
+    build, poisoned, data, evaluating, index, batch
+):
+    distiller = build()
+    with pytest.raises(ValueError, match=MESSAGE + f"{batch} of epoch 1"):
+        distiller.fit(
+            poisoned(index),
+            data[1],
+            batch_size=4,
+            shuffle=False,
+            verbose=0,
+            callbacks=[evaluating(distiller, after=3)],
+        )
+    distiller.student.set_weights([np.zeros_like(w) for w in distiller.student.get_weights()])
+    distiller.evaluate(*data, verbose=0)
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("index", [1, 22])
 def test_any_replica_is_heard(net, poisoned, data, two_replicas, index):
