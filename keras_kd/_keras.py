@@ -10,8 +10,6 @@ from keras.src import backend
 from keras.src.losses.loss import unscale_loss_for_distribution
 from keras.src.trainers import compile_utils
 
-from keras_kd._errors import message
-
 # Several metrics in one, into which Keras' callbacks look.
 MetricsList = compile_utils.MetricsList
 
@@ -75,30 +73,9 @@ def has_loss(model: keras.Model) -> bool:
     return model._compile_loss is not None
 
 
-def check_evaluable(model: keras.Model) -> None:
-    """Raises where `model` was compiled with neither loss nor metrics."""
-    if model.compiled and model._compile_loss is None and model._compile_metrics is None:
-        raise ValueError(
-            message(
-                "evaluate must have something to compute",
-                expected="a loss or metrics",
-                received="a model compiled with neither",
-                mend="Pass e.g. metrics=['accuracy'] to compile",
-            )
-        )
-
-
-def check_nothing_compares(model: keras.Model) -> None:
-    """Raises where a loss or metrics would compare labels that were not given."""
-    if model._compile_loss is not None or model._compile_metrics is not None:
-        raise ValueError(
-            message(
-                "y must hold labels for the loss and the metrics, beside sample_weight",
-                expected="labels, or a model compiled with neither",
-                received="None",
-                mend="Pass y, or compile with loss=None and without metrics",
-            )
-        )
+def has_metrics(model: keras.Model) -> bool:
+    """Whether `model` was compiled with metrics."""
+    return model._compile_metrics is not None
 
 
 @contextlib.contextmanager

@@ -84,7 +84,9 @@ def replaced(values: Any, names: Sequence[str], new: dict[str, Any]) -> Any:
         copy = values.copy()
         copy.update({key: new[name] for key, name in zip(keys, names) if name in new})
         return copy
-    return type(values)(new.get(name, value) for name, value in zip(names, values))
+    flat = [new.get(name, value) for name, value in zip(names, values)]
+    # Those of a namedtuple are arguments.
+    return type(values)(*flat) if hasattr(values, "_fields") else type(values)(flat)
 
 
 def weights_like(output: Any, names: Sequence[str], sample_weight: Any) -> Any:

@@ -1,6 +1,5 @@
 """Distiller: what happens to one batch when a student learns from a teacher."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from keras import ops
 from keras_kd import _keras, batches, describe, forms, hard_loss, jax_step, labels, matching, peers
 from keras_kd.entry_points import EntryPoints
 from keras_kd.heads import LogitsModel
-from keras_kd.live import LiveSettings, live_scalar
+from keras_kd.live import live_scalar
 from keras_kd.losses.base import weighted_loss
 from keras_kd.models import check_model, training_policy
 from keras_kd.saving import SavedWithoutTeacher
@@ -19,7 +18,7 @@ from keras_kd.terms import Term
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
+class Distiller(SavedWithoutTeacher, EntryPoints):
     """Trains a student on a teacher's softened outputs, blended with the labels.
 
     `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
@@ -100,7 +99,6 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
             live_scalar(self, "alpha", 0.1) if plain else live_scalar(self, "hard_weight", 1.0)
         )
         self._label_rules: dict[str, labels.Rule] = {}
-        self._trains_unlabelled = False
         self.built = self.supports_masking = True
         self.teacher = teacher
 
@@ -153,13 +151,9 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
         if self._plain:
             self.temperature.assign(temperature)
         self._label_rules = labels.rules(loss, self._logits.heads, self._terms)
-        self._own_losses = hard_loss.ByExample(
-            name for name, rule in self._label_rules.items() if rule.own
-        )
-        names = self._logits.names
-        self._compared = hard_loss.outputs(loss, names)
-        if loss is not None:
-            _keras.replace_losses(self, lambda given: self._own_losses.watched(given, names))
+        own = [name for name, rule in self._label_rules.items() if rule.own]
+        self._own_losses = hard_loss.ByExample(self, own, self._logits.names)
+        self._compared = hard_loss.outputs(loss, self._logits.names)
         terms = [term.name for term in self._terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
 
@@ -270,25 +264,7 @@ class Distiller(LiveSettings, SavedWithoutTeacher, EntryPoints):
             weights = batch.metric_weights(names, sample_weight)
             _keras.update_metrics(self, batch.y, batch.output, *weights)
         training = batches.carries_signals(y_pred)
-        if training:
-            self._trains_unlabelled = y is None
-        with contextlib.nullcontext() if training else self._columns.hidden():
-            return self._logs(labelled=y is not None)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the logs, without what was not computed."""
-        evaluating = not self._columns.shown
-        return self._logs(labelled=evaluating or not self._trains_unlabelled)
-
-    def _logs(self, labelled: bool) -> dict[str, Any]:
-        with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
-            logs = super().get_metrics_result()
-        if not self._columns.shown:
-            # Keras' own counts a batch without labels as one with a loss of 0.
-            del logs["loss"]
-            if _keras.has_loss(self):
-                logs = {"loss": self._columns.mean("hard_loss").result(), **logs}
-        return logs
+        return self._logs_of_step(training=training, labelled=y is not None)
 
     @property
     def output_names(self) -> list[str]:

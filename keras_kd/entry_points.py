@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_kd import _keras, labels
+from keras_kd import _keras, forms, labels
 from keras_kd.columns import LossColumns
 from keras_kd.watch import Watch
 
@@ -24,6 +24,7 @@ class EntryPoints(keras.Model):
         super().__init__(**kwargs)
         self._watch = Watch()
         self._columns = LossColumns(columns)
+        self._trains_unlabelled = False
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student, as `keras.Model.fit`, with the same arguments.
@@ -35,7 +36,7 @@ class EntryPoints(keras.Model):
         given = _bound(super().fit, args, kwargs)
         weighted = given.get("sample_weight") is not None
         if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
-            _keras.check_nothing_compares(self)
+            forms.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
         try:
@@ -71,6 +72,27 @@ class EntryPoints(keras.Model):
         self._watch.finish()
         return result
 
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the logs, without what was not computed."""
+        evaluating = not self._columns.shown
+        return self._logs(labelled=evaluating or not self._trains_unlabelled)
+
+    def _logs_of_step(self, *, training: bool, labelled: bool) -> dict[str, Any]:
+        if training:
+            self._trains_unlabelled = not labelled
+        with contextlib.nullcontext() if training else self._columns.hidden():
+            return self._logs(labelled)
+
+    def _logs(self, labelled: bool) -> dict[str, Any]:
+        with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
+            logs = super().get_metrics_result()
+        if not self._columns.shown:
+            # Keras' own counts a batch without labels as one with a loss of 0.
+            del logs["loss"]
+            if _keras.has_loss(self):
+                logs = {"loss": self._columns.mean("hard_loss").result(), **logs}
+        return logs
+
     @contextlib.contextmanager
     def _tracing_anew_after_a_failure(self) -> Iterator[None]:
         # TensorFlow lets no function create the optimizer's variables at its second call.
@@ -81,7 +103,7 @@ class EntryPoints(keras.Model):
             raise
 
     def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
-        _keras.check_evaluable(self)
+        forms.check_evaluable(self)
         _keras.up_to_date(self)
         with self._columns.hidden(), self._watch.evaluation():
             return method(*args, **kwargs)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_kd import _keras
 from keras_kd._errors import check_number, message
 from keras_kd.heads import Head
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
@@ -145,6 +146,32 @@ def _check_unused(form: str, instead: str, **given: Any) -> None:
                     mend=f"Use {instead} instead",
                 )
             )
+
+
+def check_evaluable(model: keras.Model) -> None:
+    """Raises where `model` was compiled with neither loss nor metrics."""
+    if model.compiled and not (_keras.has_loss(model) or _keras.has_metrics(model)):
+        raise ValueError(
+            message(
+                "evaluate must have something to compute",
+                expected="a loss or metrics",
+                received="a model compiled with neither",
+                mend="Pass e.g. metrics=['accuracy'] to compile",
+            )
+        )
+
+
+def check_nothing_compares(model: keras.Model) -> None:
+    """Raises where a loss or metrics would compare labels that were not given."""
+    if _keras.has_loss(model) or _keras.has_metrics(model):
+        raise ValueError(
+            message(
+                "y must hold labels for the loss and the metrics, beside sample_weight",
+                expected="labels, or a model compiled with neither",
+                received="None",
+                mend="Pass y, or compile with loss=None and without metrics",
+            )
+        )
 
 
 def check_labels(y: Any) -> None:

@@ -1,7 +1,7 @@
 """The loss on the labels: does it agree with what the student's heads give?"""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -54,36 +54,37 @@ class ByExample:
     is called, so the calls are watched.
 
     Args:
-        names: The outputs with losses of the user's own.
+        model: A model that has just been compiled.
+        own: The outputs with losses of the user's own.
+        names: The names of all outputs.
     """
 
-    def __init__(self, names: Iterable[str]):
-        self._names = list(names)
+    def __init__(self, model: keras.Model, own: list[str], names: list[str]):
+        self._names = own
         self._seen: set[str] = set()
+        if own:
+            _keras.replace_losses(model, lambda losses: self._watched_in(losses, names))
 
     def others(self) -> list[str]:
         """Returns the outputs whose losses have not been seen to give each example its value."""
         return [name for name in self._names if name not in self._seen]
 
-    def watched(self, loss: Any, names: list[str]) -> Any:
-        """Returns what `compile(loss=)` was given, with watched losses in it.
+    def _watched_in(self, losses: Any, names: list[str]) -> Any:
+        given = dict(by_output(losses, names))
+        watched = {
+            name: self._watched(given[name], {n for n in names if given.get(n) is given[name]})
+            for name in self._names
+        }
+        return batches.replaced(losses, names, watched)
 
-        Args:
-            loss: One loss, or a list or dict by output.
-            names: The names of all outputs.
-        """
-        given = dict(by_output(loss, names))
-        watched = {name: self._watched(name, given[name]) for name in self._names}
-        return batches.replaced(loss, names, watched)
-
-    def _watched(self, name: str, loss: Any) -> Any:
+    def _watched(self, loss: Any, names: set[str]) -> Any:
         loss = keras.losses.get(loss)
         original = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
         def call(y_true: Any, y_pred: Any) -> Any:
             values = original(y_true, y_pred)
             if len(values.shape) > 0 and values.shape[0] in (None, y_pred.shape[0]):
-                self._seen.add(name)
+                self._seen |= names
             return values
 
         return _with_call(loss, call)

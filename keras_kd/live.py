@@ -26,7 +26,12 @@ class LiveSettings(keras.Model):
     """The part of a Distiller that may be changed while it trains.
 
     On JAX, what is read here has been brought up to date, so that an assignment acts from anywhere.
+    The Distiller sets what is declared here.
     """
+
+    _plain: bool
+    _hard_weight: keras.Variable
+    _terms: list["Term"]
 
     @property
     def is_plain(self) -> bool:

@@ -6,11 +6,18 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
+from keras_kd.live import LiveSettings
 from keras_kd.teachers import NoTeacher
 
 
-class SavedWithoutTeacher(keras.Model):
-    """The part of a Distiller that writes it down: student, terms, settings; never the teacher."""
+class SavedWithoutTeacher(LiveSettings):
+    """The part of a Distiller that writes it down: student, terms, settings; never the teacher.
+
+    The Distiller sets what is declared here.
+    """
+
+    student: keras.Model
+    _heads_given: dict[str, str | dict[str, str] | None]
 
     def __dir__(self) -> list[str]:
         # Keras saves every model that dir() leads to.

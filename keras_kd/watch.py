@@ -134,7 +134,7 @@ class Watch(keras.metrics.Metric):
         The epoch goes on counting its batches after it.
         """
         self.check_epoch()
-        batches = 0.0 if self.epoch is None else ops.convert_to_numpy(self._batches)
+        batches = 0.0 if self.epoch is None else ops.convert_to_numpy(self._batches.value)
         self.reset_state()
         yield
         self.finish(" of the evaluation")

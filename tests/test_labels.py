@@ -1,11 +1,13 @@
 """Labels that miss (-1) or are wrong: hard loss and metrics go without them, the terms keep on."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, losses
 
-from keras_kd import Distiller, Term
+from keras_kd import Distiller, Term, batches
 from keras_kd.labels import Rule, read, rules
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
 
@@ -177,6 +179,17 @@ def test_positions_of_sequences_may_miss(logs_of):
     assert evaluated["accuracy"] == pytest.approx(right, rel=1e-6)
 
 
+def test_labels_of_one_output_are_replaced_in_their_structure():
+    class Pair(NamedTuple):
+        a: int
+        b: int
+
+    for values in (Pair(1, 2), (1, 2), [1, 2]):
+        replaced = batches.replaced(values, ["a", "b"], {"b": 3})
+        assert type(replaced) is type(values)
+        assert list(replaced) == [1, 3]
+
+
 @pytest.mark.parametrize("units", [1, 3])
 def test_binary_labels_may_miss_by_example(net, data, units):
     x, _ = data
@@ -286,6 +299,22 @@ def test_values_of_the_users_own_leave_labels_out(data, logs_of, eager):
         stock = logs_of(x, some_missing(y), loss=CROSS_ENTROPY)
         for a, b in zip(given, stock):
             assert a == pytest.approx(b, rel=1e-6)
+
+
+def test_one_loss_of_the_users_own_for_several_outputs(data):
+    x, y = data
+    inputs = keras.Input((4,))
+
+    def model():
+        return keras.Model(inputs, {name: layers.Dense(3, name=name)(inputs) for name in "ab"})
+
+    labels = {"a": y, "b": some_missing(y)}
+    student, teacher, values = model(), model(), []
+    for loss in (lambda y, z: CROSS_ENTROPY.call(y, z), CROSS_ENTROPY):
+        distiller = Distiller(student=student, teacher=teacher)
+        distiller.compile("sgd", loss=loss)
+        values.append(distiller.evaluate(x, labels, verbose=0))
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
 
 
 def test_numbers_that_are_no_ids_stay(net, data):
