@@ -68,11 +68,13 @@ def ragged():
 def over_batches(net):
     """Returns `f(x, y)`: an untrained student's means over the labels there are, and its logs."""
 
-    def run(x, y, build=lambda model: model(), **compiled):
+    def run(x, y, build=lambda model: model(), size=8, **compiled):
         distiller = build(lambda: Distiller(student=net(), teacher=net()))
         build(lambda: distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY, **compiled))
-        fit = {"batch_size": 8, "shuffle": False, "verbose": 0}
-        logs = distiller.fit(x, y, validation_data=(x, y), validation_batch_size=8, **fit).history
+        fit = {"batch_size": size, "shuffle": False, "verbose": 0}
+        logs = distiller.fit(
+            x, y, validation_data=(x, y), validation_batch_size=size, **fit
+        ).history
         logits = np.asarray(distiller.student(x), "float64")
         log_q = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         return -log_q[np.arange(len(y)), y][y >= 0].mean(), {k: v[0] for k, v in logs.items()}
@@ -93,7 +95,8 @@ def test_the_logs_weigh_replicas_by_their_labels(data, over_batches, two_replica
         with two_replicas.scope():
             return made()
 
-    expected, logs = over_batches(data[0], ragged(), build)
+    # One batch, for metrics of several on replicas go wrong in Keras 3.8.
+    expected, logs = over_batches(data[0], ragged(), build, size=24)
     assert logs["hard_loss"] == pytest.approx(expected, rel=1e-5)
     assert logs["val_loss"] == pytest.approx(expected, rel=1e-5)
 
