@@ -10,7 +10,7 @@ from typing import Any
 from keras_kd._errors import message
 from keras_kd.soft_labels.crops import crop_flip
 from keras_kd.soft_labels.draws import folded
-from keras_kd.soft_labels.marks import BATCHED, MIXING, PER_IMAGE, call_of
+from keras_kd.soft_labels.marks import MIXING, PER_IMAGE, call_of
 
 _SHIPPED = {function.__name__: function for function in (crop_flip,)}
 
