@@ -7,6 +7,7 @@ _RULES = {  # what must hold, and an example
     "above 0": (lambda value: value > 0, 4.0),
     "at least 0": (lambda value: value >= 0, 1.0),
     "from 0 to 1": (lambda value: 0 <= value <= 1, 0.1),
+    "of either sign": (lambda value: True, 0.0),
 }
 
 
@@ -28,7 +29,7 @@ def check_number(name: str, value: object, rule: str) -> float:
     Args:
         name: The argument's name.
         value: What came.
-        rule: `"above 0"`, `"at least 0"` or `"from 0 to 1"`.
+        rule: `"above 0"`, `"at least 0"`, `"from 0 to 1"` or `"of either sign"`.
 
     Raises:
         TypeError: If `value` is not a number.

@@ -1,8 +1,21 @@
 """The teacher's stored answers, and augmentations that replay exactly."""
 
 from keras_kd.soft_labels.augmentation import compose
-from keras_kd.soft_labels.crops import crop_flip
+from keras_kd.soft_labels.colors import color_jitter, cutout
+from keras_kd.soft_labels.crops import crop_flip, random_resized_crop
 from keras_kd.soft_labels.draws import uniform
 from keras_kd.soft_labels.marks import batched, mixing
+from keras_kd.soft_labels.mixes import cutmix, mixup
 
-__all__ = ["batched", "compose", "crop_flip", "mixing", "uniform"]
+__all__ = [
+    "batched",
+    "color_jitter",
+    "compose",
+    "crop_flip",
+    "cutmix",
+    "cutout",
+    "mixing",
+    "mixup",
+    "random_resized_crop",
+    "uniform",
+]

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_kd._errors import message
-from keras_kd.soft_labels.crops import crop_flip
+from keras_kd.soft_labels.colors import color_jitter, cutout
+from keras_kd.soft_labels.crops import crop_flip, random_resized_crop
 from keras_kd.soft_labels.draws import folded
 from keras_kd.soft_labels.marks import MIXING, PER_IMAGE, call_of
+from keras_kd.soft_labels.mixes import cutmix, mixup
 
-_SHIPPED = {function.__name__: function for function in (crop_flip,)}
+_SHIPPED = {
+    function.__name__: function
+    for function in (crop_flip, random_resized_crop, color_jitter, cutout, mixup, cutmix)
+}
 
 
 @dataclass(frozen=True)

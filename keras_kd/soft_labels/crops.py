@@ -1,32 +1,177 @@
-"""Augmentations that move the frame: shifted and resized crops, flips."""
+"""Augmentations that move the frame: shifts and flips, resized crops."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from keras_kd.soft_labels import arguments
 from keras_kd.soft_labels.draws import uniform
 from keras_kd.soft_labels.marks import batched
+from keras_kd.soft_labels.pixels import as_dtype, as_float, checked, numbered, picked
+
+_TRIES = 10
+_RATIO_STEPS = 4096
 
 
 @batched
 def crop_flip(images: Any, seeds: Any, padding: int = 4) -> Any:
-    """Shifts each image by up to `padding` pixels either way, and flips every other one.
+    """Shifts each image by up to `padding` pixels either way, and mirrors every other one.
+
+    The usual augmentation for CIFAR: zero padding, a random crop of the old size, a horizontal
+    flip with probability 1/2.
 
     Args:
         images: Tensor `(batch, height, width, channels)` or `(batch, height, width)`.
         seeds: int32 tensor `(batch, 2)`.
-        padding: Largest shift, in pixels. Pixels from outside of the image are 0.
+        padding: Largest shift, in whole pixels. Default 4.
 
     Returns:
         Tensor of the shape and dtype of `images`.
+
+    Raises:
+        ValueError: If `padding` is negative, or the images have no known size.
+        TypeError: If `padding` is not a whole number.
+
+    Example:
+    >>> augment = functools.partial(keras_kd.soft_labels.crop_flip, padding=2)
     """
     import tensorflow as tf
 
-    images = tf.convert_to_tensor(images)
-    height, width = images.shape[1:3]
-    offsets = tf.cast(uniform(seeds, 0, (2,)) * (2 * padding + 1), tf.int32)
-    flip = uniform(seeds, 1) < 0.5
-    margin = [[0, 0]] * (images.shape.rank - 3)
-    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], *margin])
-    rows = offsets[:, :1] + tf.range(height)
-    columns = tf.where(flip[:, tf.newaxis], tf.range(width)[::-1], tf.range(width))
-    padded = tf.gather(padded, rows, axis=1, batch_dims=1)
-    return tf.gather(padded, offsets[:, 1:] + columns, axis=2, batch_dims=1)
+    padding = arguments.whole("padding", padding)
+    frames = checked(images)
+    height, width = frames.shape[1:3]
+    draws = uniform(seeds, 0, (3,))
+    shifts = tf.cast(draws[:, :2] * (2 * padding + 1), tf.int32) - padding
+    mirrored = draws[:, 2:] < 0.5
+    rows = shifts[:, :1] + tf.range(height)
+    columns = shifts[:, 1:] + tf.where(mirrored, tf.range(width)[::-1], tf.range(width))
+
+    batch = tf.shape(frames)[0]
+    outside = batch * height * width  # the number of the one black pixel after all others
+    starts = (tf.range(batch)[:, tf.newaxis] * height + rows) * width
+    starts = tf.where((rows >= 0) & (rows < height), starts, outside)
+    columns = tf.where((columns >= 0) & (columns < width), columns, outside)
+    numbers = tf.minimum(starts[:, :, tf.newaxis] + columns[:, tf.newaxis, :], outside)
+    black = tf.zeros([1, frames.shape[3]], frames.dtype)
+    return tf.reshape(picked(frames, numbers, black), tf.shape(images))
+
+
+@batched
+def random_resized_crop(
+    images: Any,
+    seeds: Any,
+    size: int | Sequence[int] | None = None,
+    scale: Sequence[float] = (0.08, 1.0),
+    ratio: Sequence[float] = (3 / 4, 4 / 3),
+    flip: bool = True,
+) -> Any:
+    """Cuts a box of random area and shape out of each image and resizes it.
+
+    The usual augmentation for ImageNet. The box is made of whole pixels: its area is uniform in
+    `scale`, the logarithm of width to height uniform in `ratio`. Of ten candidates the first that
+    fits is taken; where none fits, the largest box in the middle with a ratio in bounds. Bilinear,
+    without smoothing before it shrinks.
+
+    Args:
+        images: Tensor `(batch, height, width, channels)` or `(batch, height, width)`.
+        seeds: int32 tensor `(batch, 2)`.
+        size: Height and width of the result, or one number for both. Default: as `images`.
+        scale: Least and greatest area, as parts of the image's. Default `(0.08, 1.0)`.
+        ratio: Least and greatest width divided by height. Default `(3/4, 4/3)`.
+        flip: Whether every other result is mirrored. Default `True`.
+
+    Returns:
+        Tensor `(batch, *size, channels)` or `(batch, *size)`, of the dtype of `images`.
+
+    Raises:
+        ValueError: If a range is empty or out of bounds, or the images have no known size.
+        TypeError: If an argument is of the wrong type.
+
+    Reference:
+        - [Szegedy et al., Going Deeper with Convolutions, CVPR 2015](
+            https://arxiv.org/abs/1409.4842)
+    """
+    scale = arguments.span("scale", scale, most=1.0)
+    ratio = arguments.span("ratio", ratio)
+    frames = checked(images)
+    sizes = frames.shape[1:3] if size is None else arguments.sizes("size", size)
+    starts, sides = _boxes(seeds, tuple(frames.shape[1:3]), scale, ratio)
+    result = as_float(frames)
+    mirrored = uniform(seeds, 2) < (0.5 if flip else 0.0)
+    result = _resized_rows(result, starts[:, 0], sides[:, 0], sizes[0])
+    result = _resized_columns(result, starts[:, 1], sides[:, 1], sizes[1], mirrored)
+    result = as_dtype(result, frames.dtype)
+    return result if images.shape[3:] else result[..., 0]
+
+
+def _boxes(seeds: Any, shape: tuple[int, int], scale: Any, ratio: Any) -> tuple[Any, Any]:
+    """Returns starts and sides of the boxes, int32 `(batch, 2)` each: rows, columns.
+
+    The ratios come from a table, so that no power or logarithm runs in the graph: those of
+    TensorFlow differ in the last bit between the middle and the end of a vector.
+    """
+    import tensorflow as tf
+
+    steps = (np.arange(_RATIO_STEPS) + 0.5) / _RATIO_STEPS
+    roots = math.sqrt(ratio[0]) * (ratio[1] / ratio[0]) ** (steps / 2)
+    draws = uniform(seeds, 0, (_TRIES, 2))
+    parts = scale[0] + (scale[1] - scale[0]) * tf.cast(draws[..., 0], tf.float64)
+    root = tf.gather(tf.constant(roots), tf.cast(draws[..., 1] * _RATIO_STEPS, tf.int32))
+    side = tf.sqrt(parts * (shape[0] * shape[1]))
+    candidates = tf.cast(tf.round(tf.stack([side / root, side * root], axis=-1)), tf.int32)
+    candidates = tf.maximum(candidates, 1)
+    fits = tf.reduce_all(candidates <= shape, axis=-1)
+    first = tf.reduce_min(tf.where(fits, tf.range(_TRIES), _TRIES), axis=-1)
+    last = tf.broadcast_to(tf.constant(_middle(shape, ratio)), tf.shape(candidates[:, :1]))
+    sides = tf.gather(tf.concat([candidates, last], axis=1), first, axis=1, batch_dims=1)
+    room = tf.cast(shape - sides + 1, tf.float32)
+    return tf.cast(uniform(seeds, 1, (2,)) * room, tf.int32), sides
+
+
+def _middle(shape: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int]:
+    height, width = shape
+    if width / height < ratio[0]:
+        height = max(1, round(width / ratio[0]))
+    elif width / height > ratio[1]:
+        width = max(1, round(height * ratio[1]))
+    return height, width
+
+
+def _neighbours(starts: Any, sides: Any, size: int, dtype: Any) -> tuple[Any, Any, Any]:
+    """Returns for each of `size` places the pixels before and after it and the latter's weight."""
+    import tensorflow as tf
+
+    sides = sides[:, tf.newaxis]
+    # Centre i + 1/2 of the result lies at (i + 1/2)·side/size of the box.
+    twice = (2 * tf.range(size) + 1) * sides - size
+    twice = tf.clip_by_value(twice, 0, 2 * size * (sides - 1))
+    before = twice // (2 * size)
+    weight = tf.cast(twice - before * 2 * size, dtype) / (2 * size)
+    after = tf.minimum(before + 1, sides - 1)
+    return starts[:, tf.newaxis] + before, starts[:, tf.newaxis] + after, weight
+
+
+def _resized_rows(images: Any, starts: Any, sides: Any, size: int) -> Any:
+    import tensorflow as tf
+
+    height, row = images.shape[1], math.prod(images.shape[2:])
+    before, after, weight = _neighbours(starts, sides, size, images.dtype)
+    offsets = tf.range(tf.shape(images)[0])[:, tf.newaxis] * height
+    rows = tf.reshape(images, [-1, row])
+    before, after = tf.gather(rows, offsets + before), tf.gather(rows, offsets + after)
+    mixed = before + (after - before) * weight[..., tf.newaxis]
+    return tf.reshape(mixed, [-1, size, *images.shape[2:]])
+
+
+def _resized_columns(images: Any, starts: Any, sides: Any, size: int, mirrored: Any) -> Any:
+    import tensorflow as tf
+
+    before, after, weight = (
+        tf.where(mirrored[:, tf.newaxis], part[:, ::-1], part)[:, tf.newaxis, :]
+        for part in _neighbours(starts, sides, size, images.dtype)
+    )
+    first = numbered(images)[:, :, :1]
+    before, after = picked(images, first + before), picked(images, first + after)
+    return before + (after - before) * weight[..., tf.newaxis]

@@ -1,0 +1,119 @@
+"""What the shipped augmentations share: checked images, pixels picked by number, dtypes kept."""
+
+from typing import Any
+
+from keras_kd._errors import message
+
+
+def checked(images: Any, *, channels: tuple[int, ...] | None = None) -> Any:
+    """Returns `images` as a tensor `(batch, height, width, channels)`.
+
+    Args:
+        images: Tensor of this shape or `(batch, height, width)`, which gets one channel.
+        channels: The numbers of channels that will do. Default: any.
+
+    Raises:
+        ValueError: If the shape is another, or the size of the images is not known.
+        TypeError: If the images are not numbers.
+    """
+    import tensorflow as tf
+
+    images = tf.convert_to_tensor(images)
+    if not (images.dtype.is_floating or images.dtype.is_integer):
+        raise TypeError(
+            message(
+                "images must be numbers",
+                expected="an integer or float dtype",
+                received=f"dtype {images.dtype.name}",
+                mend="Decode or cast them before",
+            )
+        )
+    shape = images.shape
+    framed = shape.rank in (3, 4) and None not in shape[1:]
+    if framed and channels and (*shape, 1)[3] not in channels:
+        framed = False
+    if not framed:
+        rule = f" and {' or '.join(map(str, channels))} channels" if channels else ""
+        raise ValueError(
+            message(
+                f"images must be batches of one known size{rule}",
+                expected="(batch, height, width, channels) or (batch, height, width)",
+                received=f"shape {tuple(shape) if shape.rank is not None else 'unknown'}",
+                mend="Resize the images to one size before, or use a function of your own",
+            )
+        )
+    return images if shape.rank == 4 else images[..., tf.newaxis]
+
+
+def numbered(images: Any) -> Any:
+    """Returns the number of each pixel in the flattened batch, int32 `(batch, height, width)`."""
+    import tensorflow as tf
+
+    batch, height, width = _sizes(images)
+    return tf.reshape(tf.range(batch * height * width), [batch, height, width])
+
+
+def picked(images: Any, numbers: Any, *more: Any) -> Any:
+    """Returns the pixels of those numbers.
+
+    One `gather_nd` over flat pixels: `gather` along two axes takes twice as long, and a projective
+    transform three times (128 images of 32 x 32).
+
+    Args:
+        images: Tensor `(batch, height, width, channels)`.
+        numbers: int32 tensor `(batch, height, width)`, counted on from `images` into `more`.
+        more: Tensors of further pixels, `(..., channels)`, of the dtype of `images`.
+    """
+    import tensorflow as tf
+
+    pixels = [tf.reshape(part, [-1, images.shape[3]]) for part in (images, *more)]
+    flat = tf.concat(pixels, axis=0) if more else pixels[0]
+    return tf.gather_nd(flat, numbers[..., tf.newaxis])
+
+
+def in_box(seeds: Any, draw: int, sides: tuple[Any, Any], images: Any) -> Any:
+    """Returns which pixels lie in a box around a random pixel, cut off at the edges.
+
+    Args:
+        seeds: int32 tensor `(batch, 2)`.
+        draw: Which draw places the box.
+        sides: Height and width of the box, in pixels: integers or int32 `(batch,)`.
+        images: Tensor `(batch, height, width, channels)`.
+
+    Returns:
+        int32 tensor `(batch, height, width)` of ones within and zeros without.
+    """
+    import tensorflow as tf
+
+    from keras_kd.soft_labels.draws import uniform
+
+    places = uniform(seeds, draw, (2,))
+    inside = []
+    for axis, side in enumerate(sides):
+        length = images.shape[1 + axis]
+        start = tf.cast(places[:, axis] * length, tf.int32) - side // 2
+        distance = tf.range(length) - start[:, tf.newaxis]
+        limit = tf.reshape(side, [-1, 1])
+        inside.append(tf.cast((distance >= 0) & (distance < limit), tf.int32))
+    return inside[0][:, :, tf.newaxis] * inside[1][:, tf.newaxis, :]
+
+
+def as_float(images: Any) -> Any:
+    """Returns the images in float32, or in float64 where float32 would lose digits."""
+    import tensorflow as tf
+
+    wide = images.dtype in (tf.float64, tf.int32, tf.uint32, tf.int64, tf.uint64)
+    return tf.cast(images, tf.float64 if wide else tf.float32)
+
+
+def as_dtype(values: Any, dtype: Any) -> Any:
+    """Returns float values in `dtype`, rounded and saturated where it is an integer one."""
+    import tensorflow as tf
+
+    return tf.saturate_cast(tf.round(values), dtype) if dtype.is_integer else tf.cast(values, dtype)
+
+
+def _sizes(images: Any) -> tuple[Any, int, int]:
+    import tensorflow as tf
+
+    return tf.shape(images)[0], images.shape[1], images.shape[2]
