@@ -124,7 +124,7 @@ def uniform(seeds: Any, draw: int, shape: tuple[int, ...] = ()) -> Any:
     words = _finalized_tensor(stream[..., tf.newaxis] + tf.constant(counters))
     bits = tf.cast(tf.bitwise.right_shift(words, _constant(40)), tf.int32)
     numbers = tf.cast(bits, tf.float32) * 2.0**-24
-    return tf.reshape(numbers, tf.concat([tf.shape(stream), list(shape)], axis=0))
+    return tf.reshape(numbers, [*(-1 if n is None else n for n in stream.shape), *shape])
 
 
 def folded(seeds: Any, number: int) -> Any:
