@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_kd import stock_losses
-from keras_kd.teachers import KerasModel
 from keras_kd.terms import Term
 
 if TYPE_CHECKING:
@@ -16,11 +15,10 @@ if TYPE_CHECKING:
 
 def line(distiller: "Distiller") -> str:
     """Returns teacher, student and terms in one line."""
-    teacher = _model_of(distiller.teacher)
     terms = ", ".join(f"{weight} {term.name}" for term, weight in _weighted(distiller))
     return (
         f"<Distiller name={distiller.name}, student={distiller.student.name}, "
-        f"teacher={teacher.name if teacher else None}, "
+        f"teacher={distiller.asked.name}, "
         f"loss={_number(distiller.hard_weight)} hard_loss + {terms}>"
     )
 
@@ -36,14 +34,9 @@ def summary(distiller: "Distiller", *args: Any, print_fn: Any = print, **kwargs:
 
 
 def _rows(distiller: "Distiller") -> Iterable[tuple[str, str]]:
-    student, teacher = distiller.student, _model_of(distiller.teacher)
+    student = distiller.student
     trained = _count(student.trainable_variables)
-    yield (
-        "teacher",
-        f"{teacher.name}, {teacher.count_params():,} parameters, neither trained nor saved"
-        if teacher
-        else "none; set distiller.teacher before training",
-    )
+    yield "teacher", distiller.asked.described()
     if distiller.compiled:
         yield "hard loss", f"{_number(distiller.hard_weight)} · {_hard_loss(distiller)}"
     for term, weight in _weighted(distiller):
@@ -89,10 +82,6 @@ def _term(term: Term) -> str:
     ]
     where = f" on {term.output_name}" if term.output_name else ""
     return f"{type(term.loss).__name__}({', '.join(options)}){where}"
-
-
-def _model_of(teacher: Any) -> keras.Model | None:
-    return teacher.model if isinstance(teacher, KerasModel) else teacher
 
 
 def _count(variables: list[keras.Variable]) -> int:

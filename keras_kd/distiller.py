@@ -13,7 +13,7 @@ from keras_kd.live import live_scalar
 from keras_kd.losses.base import weighted_loss
 from keras_kd.models import check_model, training_policy
 from keras_kd.saving import SavedWithoutTeacher
-from keras_kd.teachers import KerasModel, NoTeacher
+from keras_kd.teachers import NoTeacher, Teacher
 from keras_kd.terms import Term
 
 
@@ -75,7 +75,7 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         self,
         *,
         student: keras.Model,
-        teacher: keras.Model | KerasModel,
+        teacher: keras.Model | Teacher,
         terms: Sequence[keras.losses.Loss | Term] | None = None,
         student_head: str | dict[str, str] | None = None,
         teacher_head: str | dict[str, str] | None = None,
@@ -150,6 +150,7 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         self._hard_weight.assign(weight)
         if self._plain:
             self.temperature.assign(temperature)
+        self._teacher.check_temperatures(self._terms, self._logits.names)
         self._label_rules = labels.rules(loss, self._logits.heads, self._terms)
         own = [name for name, rule in self._label_rules.items() if rule.own]
         self._own_losses = hard_loss.ByExample(self, own, self._logits.names)
@@ -159,6 +160,10 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
 
     def compute_mask(self, *args: Any) -> None:
         """Returns none: the student's outputs carry their own."""
+
+    def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that `fit` adds: those of the teacher."""
+        return self._teacher.callbacks(steps_per_epoch)
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes Keras' training function, which reports the first step's faults."""
@@ -176,7 +181,9 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         *state, data = args
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not batches.carries_answers(x):
+        if batches.carries_answers(x):
+            x = batches.with_answers(batches.inputs(x), self._carried(batches.answers(x)))
+        else:
             x = batches.with_answers(x, self._ask(x, weights, *state))
         return super().train_step(*state, (x, y, sample_weight))
 
@@ -187,6 +194,12 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
             self.trainable_variables + self.non_trainable_variables, [*state[0], *state[1]]
         )
         return self._teacher(x, self._logits.names, [*values, *shared])
+
+    def _carried(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """Returns the teacher's logits out of what came with the batch."""
+        names = self._logits.names
+        temperatures = {term.output_name or names[0]: term.temperature for term in self._terms}
+        return self._teacher.carried(answers, names, temperatures)
 
     def _teachers_own_variables(self) -> list[keras.Variable]:
         return jax_step.not_shared(self._teacher.variables, self.variables)
@@ -225,6 +238,7 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
             hard_loss=batch.missing_in(self._own_losses.others()),
             answers=batches.not_finite(answers),
             settings=self._settings_out_of_range() if answers else None,
+            temperatures=self._teacher.out_of_range(self._terms, names) if answers else None,
         )
         return loss
 
@@ -267,19 +281,26 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         return self._logs_of_step(training=training, labelled=y is not None)
 
     @property
+    def asked(self) -> Teacher:
+        """The teacher as what is asked, one of `keras_kd.teachers`."""
+        return self._teacher
+
+    @property
     def output_names(self) -> list[str]:
         """The student's output names, to which Keras matches losses and metrics."""
         return self.student.output_names
 
     @property
-    def teacher(self) -> keras.Model | KerasModel | None:
+    def teacher(self) -> keras.Model | Teacher | None:
         """The teacher as it was given, or `None` after loading."""
         return self._teacher_given
 
     @teacher.setter
-    def teacher(self, teacher: keras.Model | KerasModel | NoTeacher) -> None:
+    def teacher(self, teacher: keras.Model | Teacher | NoTeacher) -> None:
         asked = matching.asked_teacher(teacher, self._heads_given["teacher_head"])
         matching.check_teacher(asked, self._terms, self._logits)
+        if self.compiled:
+            asked.check_temperatures(self._terms, self._logits.names)
         self._teacher = asked
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)

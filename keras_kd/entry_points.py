@@ -38,12 +38,19 @@ class EntryPoints(keras.Model):
         if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
             forms.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
-        given["callbacks"] = self._watch.callbacks(given.get("callbacks"))
+        if hasattr(given.get("x"), "element_spec"):
+            given.setdefault("shuffle", False)  # Keras' default, of which it warns for tf.data
+        added = self.fit_callbacks(given.get("steps_per_epoch"))
+        given["callbacks"] = self._watch.callbacks(given.get("callbacks"), added)
         try:
             with self._tracing_anew_after_a_failure():
                 return super().fit(**given)
         finally:
             self._watch.epoch = None
+
+    def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that `fit` adds."""
+        return []
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; no teacher runs.

@@ -9,41 +9,48 @@ from keras_kd._errors import message
 from keras_kd.heads import Head, LogitsModel
 from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import same_shape
-from keras_kd.teachers import KerasModel, NoTeacher
+from keras_kd.teachers import KerasModel, NoTeacher, Teacher
 from keras_kd.terms import Term
 
 
-def asked_teacher(teacher: Any, head: str | dict | None) -> KerasModel | NoTeacher:
+def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
     """Returns what is asked for answers: a teacher of `keras_kd.teachers` as it is, or a model.
 
     Raises:
         TypeError: If it is neither.
         ValueError: If `teacher_head` says again what the teacher says itself.
     """
-    if not isinstance(teacher, (KerasModel, NoTeacher)):
+    if not isinstance(teacher, Teacher):
         return KerasModel(teacher, head)
-    if head is not None and isinstance(teacher, KerasModel):
+    if head is not None and not isinstance(teacher, NoTeacher):
         raise ValueError(
             message(
                 "teacher_head must be left to a teacher of keras_kd.teachers",
                 expected="teacher_head=None",
                 received=f"teacher_head={head!r}",
-                mend=f"Pass keras_kd.teachers.KerasModel(model, head={head!r})",
+                mend=f"Say it where the teacher is made, e.g. KerasModel(model, head={head!r})",
             )
         )
     return teacher
 
 
-def check_teacher(teacher: KerasModel | NoTeacher, terms: list[Term], student: LogitsModel) -> None:
+def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
     """Raises where the teacher cannot teach the student.
 
     Outputs of dicts belong together by key, those of lists by position.
     """
     if isinstance(teacher, NoTeacher):
         return
+    _check_outputs(teacher, terms, student)
+    teacher.check_terms(terms, list(student.heads))
+    if teacher.model is not None:
+        _check_model(teacher, student)
+
+
+def _check_model(teacher: Teacher, student: LogitsModel) -> None:
+    """Raises where the teacher's model does not take the student's input, or is the student."""
     if teacher.preprocess is None:
         _check_inputs(teacher.model, student.model)
-    _check_outputs(teacher, terms, student)
     own = {id(weight) for weight in teacher.model.weights}
     if teacher.model is student.model or (own and own <= set(map(id, student.model.weights))):
         raise ValueError(
@@ -65,7 +72,7 @@ def _check_inputs(teacher: keras.Model, student: keras.Model) -> None:
     if isinstance(given, dict) and isinstance(needed, dict):
         given = {name: tensor for name, tensor in given.items() if name in needed}
     shapes = [[tensor.shape for tensor in keras.tree.flatten(each)] for each in (given, needed)]
-    same = len(shapes[0]) == len(shapes[1]) and all(map(_same_but_for_ones, *shapes))
+    same = len(shapes[0]) == len(shapes[1]) and all(map(same_but_for_ones, *shapes))
     if not same:
         raise ValueError(
             message(
@@ -78,13 +85,13 @@ def _check_inputs(teacher: keras.Model, student: keras.Model) -> None:
         )
 
 
-def _same_but_for_ones(a: tuple, b: tuple) -> bool:
+def same_but_for_ones(a: tuple, b: tuple) -> bool:
     """Whether Keras takes one shape for the other: it adds and drops a last axis of size 1."""
     a, b = (shape[:-1] if shape[-1] == 1 else shape for shape in (a, b))
     return same_shape(a, b)
 
 
-def _check_outputs(teacher: KerasModel, terms: list[Term], student: LogitsModel) -> None:
+def _check_outputs(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
     names = list(student.heads)
     by_key = len(names) > 1 and (teacher.keyed or student.keyed)
     same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)

@@ -11,10 +11,78 @@ from keras_kd.heads import Head, LogitsModel
 from keras_kd.models import check_model
 
 
-class KerasModel:
-    """A `keras.Model` that is asked online, in inference mode and without gradient.
+class Teacher:
+    """What a Distiller has to know of whoever answers, and to ask for.
 
-    A plain object, so that a Distiller that holds it neither tracks nor saves the model.
+    A plain object, so that a Distiller that holds it neither tracks nor saves a model.
+
+    Attributes:
+        model: The model that is asked during training, if there is one.
+        name: What it is called, `None` where there is nobody.
+        variables: Its variables.
+        preprocess: What is done to the student's input before.
+        heads: Dict of `keras_kd.heads.Head` by output name, in order.
+        keyed: Whether the outputs are known by name, else by their order.
+        inverted: Whether each output's logits come from its probabilities' logarithm, by name.
+    """
+
+    model: keras.Model | None = None
+    name: str | None = None
+    variables: Sequence[keras.Variable] = ()
+    preprocess: Callable[[Any], Any] | None = None
+    heads: dict[str, Head]
+    keyed: bool
+    inverted: dict[str, bool]
+
+    def __call__(
+        self, x: Any, names: list[str], values: Sequence[tuple[keras.Variable, Any]] = ()
+    ) -> dict[str, Any]:
+        """Returns the logits by the student's output names: by key for dicts, else in order.
+
+        Args:
+            x: The student's input.
+            names: The student's output names.
+            values: Values of variables of the model to take instead of their own.
+        """
+        raise NotImplementedError
+
+    def carried(
+        self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the logits by the student's output names, of answers that came with a batch.
+
+        Args:
+            answers: What came.
+            names: The student's output names.
+            temperatures: The temperature of the terms on each output.
+        """
+        return answers
+
+    def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where terms on the student's outputs cannot learn from the answers."""
+
+    def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where the answers do not serve the temperature of a term."""
+
+    def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
+        """Returns whether a term now has a temperature that the answers do not serve."""
+        return False
+
+    def callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
+        """Returns what has to be told of the epochs of `fit`."""
+        return []
+
+    def described(self) -> str:
+        """Returns who teaches, and what becomes of it, for `summary()`."""
+        raise NotImplementedError
+
+    def taught_by(self, names: list[str]) -> dict[str, str]:
+        """Returns the teacher's output names by the student's: the same keys, else in order."""
+        return dict(zip(names, names if self.keyed and len(names) > 1 else self.heads))
+
+
+class KerasModel(Teacher):
+    """A `keras.Model` that is asked online, in inference mode and without gradient.
 
     Args:
         model: A built model. It is not changed, its `trainable` flag included.
@@ -53,6 +121,7 @@ class KerasModel:
         if isinstance(preprocess, keras.layers.Layer) and _keras.seed_generators(preprocess):
             raise _changes_by_the_step(preprocess)
         self.preprocess = preprocess
+        self.name = self.model.name
         self._logits = LogitsModel(model, head, role="teacher")
 
     @property
@@ -75,19 +144,18 @@ class KerasModel:
         """Whether each output's logits come from its probabilities' logarithm, by name."""
         return self._logits.inverted
 
+    def described(self) -> str:
+        """Returns the model's name and size."""
+        size = f"{self.model.count_params():,} parameters"
+        return f"{self.name}, {size}, neither trained nor saved"
+
     def __call__(
         self,
         x: Any,
         names: list[str],
         values: Sequence[tuple[keras.Variable, Any]] = (),
     ) -> dict[str, Any]:
-        """Returns the logits by the student's output names: by key for dicts, else in order.
-
-        Args:
-            x: The student's input.
-            names: The student's output names.
-            values: Values of variables of the model to take instead of their own.
-        """
+        """Returns the model's logits by the student's output names."""
         # In the scope the model can change neither its variables nor its losses.
         with keras.StatelessScope(state_mapping=list(values)) as scope:
             if self.preprocess is not None:
@@ -96,9 +164,7 @@ class KerasModel:
                 if _differ(before, scope.state_mapping):
                     raise _changes_by_the_step(self.preprocess)
             _, logits = self._logits(x, training=False)
-        if self.keyed and len(names) > 1:
-            return {name: logits[name] for name in names}
-        return dict(zip(names, logits.values()))
+        return {name: logits[own] for name, own in self.taught_by(names).items()}
 
 
 def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
@@ -117,11 +183,12 @@ def _changes_by_the_step(preprocess: Any) -> ValueError:
     )
 
 
-class NoTeacher:
+class NoTeacher(Teacher):
     """The place of the teacher in a Distiller that has just been loaded."""
 
-    model = None
-    variables: Sequence[keras.Variable] = ()
+    def described(self) -> str:
+        """Returns what is missing."""
+        return "none; set distiller.teacher before training"
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for there is nobody to ask."""

@@ -6,7 +6,7 @@ batches at their end.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -35,6 +35,12 @@ _REPORTS = {
         "expected": "temperatures above 0, weights of at least 0, alpha from 0 to 1",
         "found": "others",
         "mend": "Correct the schedule that assigns them",
+    },
+    "temperatures": {
+        "what": "The temperature must stay one that the labels were written for",
+        "expected": "a temperature of SoftLabels.write(temperatures=...)",
+        "found": "another",
+        "mend": "Write the labels with all temperatures of the schedule",
     },
     "answers": {
         "what": "The teacher must give finite answers",
@@ -75,8 +81,8 @@ class Watch(keras.metrics.Metric):
         """Counts a batch, and notes its faults.
 
         Args:
-            **faults: By kind, `labels`, `hard_loss`, `settings` or `answers`: a boolean scalar, or
-                `None` where nobody looked.
+            **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures` or `answers`: a
+                boolean scalar, or `None` where nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)
@@ -161,13 +167,18 @@ class Watch(keras.metrics.Metric):
 
         return checked
 
-    def callbacks(self, given: Any) -> Any:
-        """Returns the callbacks of `fit` with one that reads the notes before any other acts."""
+    def callbacks(self, given: Any, others: Sequence[keras.callbacks.Callback] = ()) -> Any:
+        """Returns the callbacks of `fit` with one that reads the notes before any other acts.
+
+        Args:
+            given: What `fit` was given: callbacks or a `CallbackList`.
+            others: Callbacks that act next.
+        """
         if isinstance(given, keras.callbacks.CallbackList):
             if not any(isinstance(callback, _Reader) for callback in given.callbacks):
-                given.callbacks.insert(0, _Reader(self))
+                given.callbacks[:0] = [_Reader(self), *others]
             return given
-        return [_Reader(self), *keras.tree.flatten(given or [])]
+        return [_Reader(self), *others, *keras.tree.flatten(given or [])]
 
 
 class _Reader(keras.callbacks.Callback):

@@ -6,8 +6,10 @@ from keras_kd.soft_labels.crops import crop_flip, random_resized_crop
 from keras_kd.soft_labels.draws import uniform
 from keras_kd.soft_labels.marks import batched, mixing
 from keras_kd.soft_labels.mixes import cutmix, mixup
+from keras_kd.soft_labels.store import SoftLabels
 
 __all__ = [
+    "SoftLabels",
     "batched",
     "color_jitter",
     "compose",

@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_kd._errors import message
@@ -90,6 +90,10 @@ class Augmentation:
         if isinstance(augment, cls):
             return augment
         return cls((_stage(augment),))
+
+    def anew(self) -> "Augmentation":
+        """Returns the same stages, to be traced anew."""
+        return Augmentation(tuple(replace(stage) for stage in self.stages))
 
     @property
     def mixes(self) -> bool:

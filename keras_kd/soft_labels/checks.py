@@ -1,0 +1,220 @@
+"""What is refused before anything is asked, read or trained."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import check_number, message
+from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.replay import Replay
+from keras_kd.soft_labels.sources import Arrays, Stream
+
+
+def check_write(
+    *,
+    directory: Any,
+    augment: Any,
+    views: Any,
+    seed: Any,
+    top_k: Any,
+    temperatures: Any,
+    dtype: Any,
+    batch_size: Any,
+    shard: Any,
+) -> None:
+    """Raises where an argument of `write` is of the wrong type or out of range."""
+    if directory is not None and not isinstance(directory, str | os.PathLike):
+        raise TypeError(_wrong("directory", "be a path or None", "e.g. 'labels/'", directory))
+    check_count("views", views)
+    check_count("batch_size", batch_size)
+    if top_k is not None:
+        check_count("top_k", top_k)
+    if not _is_integer(seed):
+        raise TypeError(_wrong("seed", "be an integer", "e.g. 0", seed))
+    if dtype not in ("float16", "float32"):
+        raise ValueError(_wrong("dtype", "be a stored one", "'float16' or 'float32'", dtype))
+    if not isinstance(temperatures, Sequence) or not temperatures:
+        raise TypeError(_wrong("temperatures", "be a list of numbers", "e.g. [4.0]", temperatures))
+    for temperature in temperatures:
+        check_number("temperatures", temperature, "above 0")
+    pair = isinstance(shard, Sequence) and len(shard) == 2 and all(map(_is_integer, shard))
+    if not pair or not 0 <= shard[0] < shard[1]:
+        raise ValueError(_wrong("shard", "be (i, n) with 0 <= i < n", "e.g. (0, 4)", shard))
+    if directory is None and tuple(shard) != (0, 1):
+        raise ValueError(_wrong("shard", "be left out in memory", "(0, 1)", shard))
+    if augment is None and views > 1:
+        raise ValueError(_wrong("views", "be 1 without augment", "1", views))
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raises where a number is no integer above 0."""
+    if not _is_integer(value):
+        raise TypeError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
+    if value < 1:
+        raise ValueError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
+
+
+def check_verify(verify: Any) -> None:
+    """Raises where `verify` is not one of its values."""
+    if verify not in ("lazy", "full"):
+        raise ValueError(_wrong("verify", "say when", "'lazy' or 'full'", verify))
+
+
+def check_steps(views_per_step: Any, views: int, batch_size: Any = None) -> None:
+    """Raises where the views of a step do not fit into the batch, or are not there."""
+    check_count("views_per_step", views_per_step)
+    if views_per_step > views:
+        raise ValueError(
+            _wrong("views_per_step", "not exceed the stored views", f"1 to {views}", views_per_step)
+        )
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+        if batch_size % views_per_step:
+            expected = f"a multiple of views_per_step={views_per_step}"
+            raise ValueError(_wrong("batch_size", "hold whole samples", expected, batch_size))
+
+
+def known_augmentation(augment: Any, stages: list[dict[str, Any]]) -> Augmentation | None:
+    """Returns the augmentation that labels were written with, `None` where it is unknown.
+
+    Raises:
+        ValueError: If `augment` is another one.
+    """
+    if augment is None:
+        return Augmentation.from_description(stages)
+    augmentation = Augmentation.of(augment)
+    if augmentation.description() != stages:
+        raise ValueError(
+            message(
+                "augment must be the one that the labels were written with",
+                expected=_shown(stages),
+                received=_shown(augmentation.description()),
+                mend="Leave it out where it is made of keras_kd.soft_labels' functions",
+            )
+        )
+    return augmentation
+
+
+def given_augmentation(augmentation: Augmentation | None, stages: list[dict]) -> Augmentation:
+    """Returns the augmentation, which must be known to make pixels."""
+    if augmentation is None:
+        raise ValueError(
+            message(
+                "augment must be given to SoftLabels.open where it has functions of one's own",
+                expected=_shown(stages),
+                received="None",
+                mend="Call SoftLabels.open(directory, augment=...)",
+            )
+        )
+    return augmentation
+
+
+def check_data(content: dict[str, Any], data: Arrays | Stream, found: dict[str, Any]) -> None:
+    """Raises where labels were written for other data."""
+    expected = {"samples": content["samples"], **content["data"]}
+    received = {"samples": data.samples, **found}
+    if expected["all"] is None or received["all"] is None:
+        expected["all"] = received["all"] = None
+    other = [name for name in expected if expected[name] != received[name]]
+    if other:
+        names = [name for name in other if name in ("samples", "sample")] or ["content"]
+        raise ValueError(
+            message(
+                "The data must be those that the labels were written for",
+                expected=", ".join(f"{name} {expected.get(name, 'as then')}" for name in names),
+                received=", ".join(f"{name} {received.get(name, 'changed')}" for name in names),
+                mend="Pass the array or dataset that SoftLabels.write was given, in its order",
+            )
+        )
+
+
+def check_partners(replay: Replay, data: Arrays | Stream) -> None:
+    """Raises where partners lie beyond what can be seen of a stream at once."""
+    if isinstance(data, Stream) and replay.pairing > data.pairing:
+        raise ValueError(
+            message(
+                "Mixed labels that were written from arrays must be read with arrays",
+                expected="soft.dataset(x, y)",
+                received="soft.attach(dataset)",
+                mend="Write them from the dataset, which mixes neighbours",
+            )
+        )
+
+
+def check_outputs(content: dict[str, Any], outputs: str) -> None:
+    """Raises where the augmentation makes other pixels than it did."""
+    if content["augmentation"]["outputs"] != outputs:
+        raise ValueError(
+            message(
+                "The augmentation must make the pixels that the teacher was shown",
+                expected=f"those of then, with {content['versions']}",
+                received="other pixels for the first samples",
+                mend="Undo the change of the function, or write the labels again",
+            )
+        )
+
+
+def labels(samples: int, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """Returns labels and weights as arrays, as far as they were given.
+
+    Raises:
+        ValueError: If there are not as many as samples, or weights without labels.
+    """
+    given = {"y": y, "sample_weight": sample_weight}
+    if y is None and sample_weight is not None:
+        raise ValueError(_wrong("y", "be given beside sample_weight", "labels", None))
+    arrays = {
+        name: keras.tree.map_structure(np.asarray, value)
+        for name, value in given.items()
+        if value is not None
+    }
+    for name, value in arrays.items():
+        for leaf in keras.tree.flatten(value):
+            if leaf.shape[:1] != (samples,):
+                expected = f"{samples} of them, one per sample"
+                raise ValueError(_wrong(name, "fit the samples", expected, leaf.shape))
+    return arrays
+
+
+def wrong_kind(method: str, other: str) -> TypeError:
+    """Returns the error of data that belong into another method."""
+    return TypeError(
+        message(
+            f"{method} must be given {'arrays' if method == 'dataset' else 'a tf.data.Dataset'}",
+            expected="what SoftLabels.write was given",
+            received="a tf.data.Dataset" if method == "dataset" else "arrays",
+            mend=f"Use soft.{other}(...)",
+        )
+    )
+
+
+def no_answers() -> ValueError:
+    """Returns the error of training data without answers."""
+    return ValueError(
+        message(
+            "Training data must carry the stored answers where the teacher is a SoftLabels",
+            expected="soft.dataset(x, y, ...), or soft.attach(dataset) shuffled and batched",
+            received="data without answers",
+            mend="Call distiller.fit(soft.dataset(x, y, batch_size=128))",
+        )
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _shown(stages: list[dict[str, Any]]) -> str:
+    return ", then ".join(f"{s['name']}({s['parameters'] or ''})" for s in stages) or "none"
+
+
+def _wrong(name: str, rule: str, expected: str, received: Any) -> str:
+    return message(
+        f"{name} must {rule}",
+        expected=expected,
+        received=repr(received),
+        mend=f"Pass {name} as expected",
+    )

@@ -1,0 +1,66 @@
+"""Which epoch comes next: set by callbacks, counted up by those who iterate without them."""
+
+import threading
+from typing import Any
+
+import keras
+
+
+class Epochs:
+    """The epoch that a dataset's next pass shows.
+
+    A pass counts once somebody has asked for more than its first batch, so a look at one batch,
+    one's own or Keras', shifts nothing.
+
+    Args:
+        batches: The number of batches in a pass, where it is known.
+    """
+
+    def __init__(self, batches: int | None = None):
+        self._batches = batches
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def set(self, epoch: int, steps_per_epoch: int | None = None) -> None:
+        """Has the next pass show `epoch`, or the pass that epochs of fewer steps have come to."""
+        if steps_per_epoch and self._batches:
+            epoch = epoch * steps_per_epoch // self._batches
+        with self._lock:
+            self._next = epoch
+
+    def start(self) -> int:
+        """Returns the epoch of a pass that starts now."""
+        with self._lock:
+            return self._next
+
+    def advance(self, epoch: int) -> int:
+        """Notes that a pass that showed `epoch` is under way, and returns what comes after it."""
+        with self._lock:
+            self._next = epoch + 1
+            return self._next
+
+
+class EpochCallback(keras.callbacks.Callback):
+    """Sets the epoch of soft labels' datasets at the start of each epoch of `fit`.
+
+    Args:
+        labels: The `SoftLabels`.
+        steps_per_epoch: As given to `fit`. With it Keras reads on where the last epoch stopped, so
+            only the first epoch is set, as far as so many steps have come; passes count up.
+    """
+
+    def __init__(self, labels: Any, steps_per_epoch: int | None = None):
+        super().__init__()
+        self._labels = labels
+        self._steps = steps_per_epoch
+        self._started = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begins anew, wherever another `fit` has come to."""
+        self._started = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets the epoch."""
+        if self._steps is None or not self._started:
+            self._labels.start_epoch(epoch, self._steps)
+        self._started = True

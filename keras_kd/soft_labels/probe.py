@@ -1,0 +1,64 @@
+"""Is an augmentation pure, and still the one that it was?"""
+
+import hashlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd.soft_labels import rows
+from keras_kd.soft_labels.replay import Replay
+
+_SAMPLES, _VIEWS = 8, 2
+
+
+def probe(replay: Replay, data: Any) -> str:
+    """Returns a hash of what the first samples look like in their first views.
+
+    Args:
+        replay: The views.
+        data: The source of the samples.
+
+    Raises:
+        ValueError: If a sample looks otherwise when it is asked for again, or beside others.
+    """
+    import tensorflow as tf
+
+    samples, views = min(_SAMPLES, replay.samples), min(_VIEWS, replay.views)
+    ids, views = (axis.ravel() for axis in np.meshgrid(np.arange(samples), np.arange(views)))
+
+    def pixels(chosen: Any, shown: Any = replay.pixels) -> list[np.ndarray]:
+        images, _ = shown(*rows.to_show(rows.taken(replay, data, ids[chosen], views[chosen])))
+        return [np.asarray(leaf) for leaf in keras.tree.flatten(images)]
+
+    places = np.arange(len(ids))
+    alone = [pixels(places[i : i + 1]) for i in places]
+    # What Python draws is frozen into a trace, so another trace tells.
+    traced = tf.function(replay.anew().pixels)
+    again = [pixels(places[i : i + 1], traced) for i in places[::-1]][::-1]
+    _check_same(alone, again, "other pixels when asked again with the same seed")
+    if data.fixed:
+        together = pixels(places)
+        beside = [[leaf[i : i + 1] for leaf in together] for i in places]
+        _check_same(alone, beside, "other pixels when other images are in the batch")
+    digest = hashlib.sha256()
+    for leaves in alone:
+        for leaf in leaves:
+            digest.update(f"{leaf.dtype} {leaf.shape}".encode())
+            digest.update(repr(leaf.tolist()).encode() if leaf.dtype == object else leaf.tobytes())
+    return digest.hexdigest()
+
+
+def _check_same(first: list, second: list, received: str) -> None:
+    pairs = zip(keras.tree.flatten(first), keras.tree.flatten(second))
+    if not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs):
+        raise ValueError(
+            message(
+                "augment must be a pure function of image and seed",
+                expected="the same pixels for the same image and seed",
+                received=received,
+                mend="Draw with tf.random.stateless_*(seed=seed) or keras_kd.soft_labels.uniform, "
+                "never with tf.random.* or NumPy's generators",
+            )
+        )

@@ -1,0 +1,177 @@
+"""How the teacher's answer to one view is stored: dense, or the top classes and their tail."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_kd._errors import message
+
+# Up to here a dense answer is smaller, or hardly larger, than one by top classes.
+DENSE_CLASSES = 256
+
+
+@dataclass(frozen=True)
+class Record:
+    """How one signal of the teacher is stored.
+
+    Attributes:
+        shape: The signal's shape without the batch; the last axis holds the classes.
+        dtype: `"float16"` or `"float32"`.
+        centered: Whether the mean over the classes is taken off, which a softmax does not see.
+        top_k: How many classes are kept, or `None` for all.
+        temperatures: Temperatures at which the other classes' sum is kept.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float16"
+    centered: bool = False
+    top_k: int | None = None
+    temperatures: tuple[float, ...] = field(default=())
+
+    @property
+    def classes(self) -> int:
+        """The size of the last axis."""
+        return self.shape[-1]
+
+    def fields(self, name: str) -> list[tuple]:
+        """Returns the fields of a NumPy record that holds one answer."""
+        float_type = {"float16": "<f2", "float32": "<f4"}[self.dtype]
+        if self.top_k is None:
+            return [(name, float_type, self.shape)]
+        index_type = "<u2" if self.classes <= 2**16 else "<u4"
+        top = (*self.shape[:-1], self.top_k)
+        return [
+            (f"{name}.indices", index_type, top),
+            (f"{name}.logits", float_type, top),
+            (f"{name}.tails", "<f4", (*self.shape[:-1], len(self.temperatures))),
+        ]
+
+    def encode(self, name: str, logits: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the values of `fields(name)` for a batch of answers.
+
+        Args:
+            name: The signal's name.
+            logits: `(batch, *shape)`.
+
+        Raises:
+            ValueError: If a number is too large for float16.
+        """
+        logits = logits.astype("float32")
+        if self.centered:
+            logits = logits - logits.mean(axis=-1, keepdims=True)
+        largest = np.abs(logits).max(initial=0.0)
+        if not largest <= np.finfo(self.dtype).max:
+            raise _too_large(name, largest)
+        if self.top_k is None:
+            return {name: logits}
+        indices = np.argpartition(logits, -self.top_k, axis=-1)[..., -self.top_k :]
+        top = np.take_along_axis(logits, indices, axis=-1)
+        order = np.argsort(-top, axis=-1, kind="stable")
+        rest = logits.copy()
+        np.put_along_axis(rest, indices, -np.inf, axis=-1)
+        tails = [_log_sum_exp(rest / temperature) for temperature in self.temperatures]
+        return {
+            f"{name}.indices": np.take_along_axis(indices, order, axis=-1),
+            f"{name}.logits": np.take_along_axis(top, order, axis=-1),
+            f"{name}.tails": np.stack(tails, axis=-1),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the Record as a dict of JSON's types."""
+        return asdict(self) | {"shape": list(self.shape), "temperatures": list(self.temperatures)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Record":
+        """Rebuilds a Record from `to_json()`."""
+        lists = {name: tuple(values[name]) for name in ("shape", "temperatures")}
+        return cls(**{**values, **lists})
+
+
+def dense(answers: dict[str, Any], name: str, record: Record, temperature: Any) -> Any:
+    """Returns a signal's dense logits, in operations of the backend.
+
+    Of top classes, the others' probability at the temperature is spread evenly over them, so the
+    tempered softmax is exact on the kept classes and in the sum of the others.
+
+    Args:
+        answers: Values by field, batched, as they ride in a batch.
+        name: The signal's name.
+        record: How it is stored.
+        temperature: Scalar, one of the Record's; unused for dense Records.
+    """
+    from keras import ops
+
+    if record.top_k is None:
+        return answers[name]
+    tails = ops.cast(answers[f"{name}.tails"], "float32")
+    known = ops.convert_to_tensor(np.asarray(record.temperatures, "float32"))
+    nearest = ops.argmin(ops.abs(known - ops.cast(temperature, "float32")))
+    rest = record.classes - record.top_k
+    tail = ops.take(known, nearest) * (ops.take(tails, nearest, axis=-1) - float(np.log(rest)))
+    logits = ops.cast(answers[f"{name}.logits"], "float32")
+    spread = ops.repeat(ops.reshape(tail, (-1,)), record.classes)
+    starts = record.classes * ops.arange(ops.size(tail), dtype="int32")
+    indices = ops.cast(answers[f"{name}.indices"], "int32")
+    places = ops.reshape(indices, (-1, record.top_k)) + ops.expand_dims(starts, axis=-1)
+    full = ops.scatter_update(spread, ops.reshape(places, (-1, 1)), ops.reshape(logits, (-1,)))
+    return ops.reshape(full, (-1, *record.shape))
+
+
+def check_term(term: Any, name: str, record: Record) -> None:
+    """Raises where the loss of a term cannot learn from what is stored of an output.
+
+    Args:
+        term: A `keras_kd.Term`.
+        name: The output's name.
+        record: How it is stored.
+    """
+    if record.top_k is None:
+        return
+    standardizes = getattr(term.loss, "standardize", False)
+    if term.temperature is None or standardizes:
+        raise ValueError(
+            message(
+                f"The loss of term {term.name!r} must be a tempered softmax of the logits, for "
+                f"the labels keep the top {record.top_k} of {record.classes} classes at {name!r}",
+                expected="e.g. SoftTargets(temperature=4.0), without standardize",
+                received=type(term.loss).__name__ + "(standardize=True)" * standardizes,
+                mend=f"Write the labels with top_k={record.classes}",
+            )
+        )
+
+
+def check_temperature(temperature: float, name: str, record: Record) -> None:
+    """Raises where top classes were not stored for a temperature."""
+    if record.top_k is not None and not np.isclose(temperature, record.temperatures).any():
+        raise ValueError(
+            message(
+                f"The temperature at {name!r} must be one that the labels were written for",
+                expected=f"one of {list(record.temperatures)}",
+                received=f"{temperature:g}",
+                mend=f"Write the labels with temperatures=[{temperature:g}], or with "
+                f"top_k={record.classes} for any temperature",
+            )
+        )
+
+
+def record_type(records: dict[str, Record]) -> np.dtype:
+    """Returns the NumPy type of all that is stored of one view, its check byte first."""
+    fields = [field for name, record in records.items() for field in record.fields(name)]
+    return np.dtype([("check", "u1"), *fields])
+
+
+def _log_sum_exp(x: np.ndarray) -> np.ndarray:
+    top = x.max(axis=-1, keepdims=True)
+    return np.log(np.exp(x - top).sum(axis=-1)) + top[..., 0]
+
+
+def _too_large(name: str, largest: float) -> ValueError:
+    return ValueError(
+        message(
+            f"The teacher's answer {name!r} must fit the dtype in which it is stored",
+            expected="numbers below 65504 for float16",
+            received=f"{largest:g}",
+            mend="Pass dtype='float32'",
+        )
+    )

@@ -1,0 +1,433 @@
+"""SoftLabels: a teacher's stored answers, in place of the teacher."""
+
+import os
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd.heads import Head
+from keras_kd.soft_labels import checks, folder
+from keras_kd.soft_labels.agreement import Agreement, compare
+from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.epochs import EpochCallback, Epochs
+from keras_kd.soft_labels.job import Job, asked
+from keras_kd.soft_labels.probe import probe
+from keras_kd.soft_labels.records import (
+    Record,
+    check_temperature,
+    check_term,
+    dense,
+    record_type,
+)
+from keras_kd.soft_labels.replay import Replay
+from keras_kd.soft_labels.shards import Shards, gather
+from keras_kd.soft_labels.sources import Arrays, Stream, description, source
+from keras_kd.soft_labels.training import Training
+from keras_kd.soft_labels.writer import Questions
+from keras_kd.teachers import Teacher
+
+
+class SoftLabels(Teacher):
+    """A teacher's answers to every view of every sample, stored once and replayed exactly.
+
+    Made by `SoftLabels.write` and `SoftLabels.open`. A student then trains at the cost of training
+    without a teacher, on the very pixels that the teacher was shown:
+
+    >>> soft = keras_kd.SoftLabels.write("labels/", teacher=teacher, data=x, augment=crop_flip,
+    ...                                  views=10)
+    >>> train = soft.dataset(x, y, batch_size=128)
+    >>> distiller = keras_kd.Distiller(student=student, teacher=soft)
+    >>> distiller.compile("adam", loss=cross_entropy)
+    >>> distiller.fit(train, epochs=30)
+
+    Epoch `e` shows sample `i` its view `(e + i) mod views`. `Distiller.fit` sets the epoch, and
+    `callback()` does for other models; who iterates by hand gets the next epoch with each pass.
+
+    Attributes:
+        samples: The number of samples.
+        views: The number of views of each sample.
+        heads: Dict of `keras_kd.heads.Head` by output name.
+
+    Reference:
+        - [Shen and Xing, A Fast Knowledge Distillation Framework for Visual Recognition, ECCV
+            2022](https://arxiv.org/abs/2112.01528)
+        - [Beyer et al., Knowledge distillation: A good teacher is patient and consistent, CVPR
+            2022](https://arxiv.org/abs/2106.05237)
+    """
+
+    def __init__(
+        self,
+        content: dict[str, Any],
+        shards: Any,
+        augmentation: Augmentation | None,
+        directory: Path | None,
+    ):
+        self._content, self._shards, self._directory = content, shards, directory
+        self._augmentation = augmentation
+        self.samples, self.views = content["samples"], content["views"]
+        self._records = {n: Record.from_json(r) for n, r in content["signals"].items()}
+        outputs = content["teacher"]["outputs"]
+        self.heads = {n: Head(outputs[n]["head"], (None, *self._records[n].shape)) for n in outputs}
+        self.keyed = content["teacher"]["keyed"]
+        self.inverted = {name: output["inverted"] for name, output in outputs.items()}
+        self._epochs: weakref.WeakSet[Epochs] = weakref.WeakSet()
+
+    @classmethod
+    def write(
+        cls,
+        directory: str | os.PathLike[str] | None,
+        *,
+        teacher: Any,
+        data: Any,
+        augment: Any = None,
+        views: int = 1,
+        seed: int = 0,
+        top_k: int | None = None,
+        temperatures: Sequence[float] = (4.0,),
+        dtype: str = "float16",
+        batch_size: int = 128,
+        shard: tuple[int, int] = (0, 1),
+        verbose: int = 1,
+    ) -> "SoftLabels | None":
+        """Asks the teacher once for every view of every sample.
+
+        A folder that a killed `write` has left goes on where that stopped, and ends with the same
+        bytes. One that is complete is opened.
+
+        Args:
+            directory: Where the answers go, about 21 bytes per view for 10 classes; `None` keeps
+                them in memory.
+            teacher: A `keras.Model` or a `keras_kd.teachers.KerasModel`.
+            data: An array, or a dict or list of arrays; an unbatched `tf.data.Dataset` that gives
+                the same samples in the same order each time, `x`, `(x, y)` or `(x, y, weight)`; or
+                a TFDS builder, of which `"train"` is read. The student's input.
+            augment: A pure function `(image, seed)` in TensorFlow's operations, one of
+                `keras_kd.soft_labels`, or a `keras_kd.soft_labels.compose` of these.
+            views: How many views of each sample the teacher is shown.
+            seed: Seed of all draws.
+            top_k: How many classes are kept. Default: all, up to 256; 10 of more.
+            temperatures: With `top_k`: at which temperatures students will train. The sum of the
+                other classes is kept for each of them.
+            dtype: `"float16"` or `"float32"`.
+            batch_size: Views that the teacher is shown at once.
+            shard: `(i, n)` for the `i`-th of `n` workers, from 0. They write into one folder,
+                without knowing of each other.
+            verbose: 1 prints size and time, and a progress bar; 0 prints nothing.
+
+        Returns:
+            The labels, or `None` where other workers are not done yet.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If one is out of range, `augment` is not pure, `data` has no stable order,
+                the teacher gives NaN or Inf, or `directory` holds other labels.
+            OSError: If the disk is full; what is finished stays.
+        """
+        checks.check_write(
+            directory=directory,
+            augment=augment,
+            views=views,
+            seed=seed,
+            top_k=top_k,
+            temperatures=temperatures,
+            dtype=dtype,
+            batch_size=batch_size,
+            shard=shard,
+        )
+        job = Job.of(
+            teacher,
+            data,
+            augment,
+            views=int(views),
+            seed=int(seed),
+            top_k=top_k,
+            temperatures=tuple(float(t) for t in temperatures),
+            dtype=dtype,
+            batch_size=batch_size,
+        )
+        if directory is None:
+            return cls(job.content, job.to_memory(verbose), job.augmentation, None)
+        content = job.to_folder(directory, shard, verbose)
+        return None if content is None else cls._of(Path(directory), content, job.augmentation)
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        augment: Any = None,
+        verify: str = "lazy",
+    ) -> "SoftLabels":
+        """Opens what `write` has written.
+
+        Args:
+            directory: The folder.
+            augment: The augmentation, where it has functions of one's own: no code comes from a
+                folder. Those of `keras_kd.soft_labels` are found by their names.
+            verify: `"lazy"` compares a shard with its checksum before its first use, `"full"` all
+                of them now.
+
+        Raises:
+            FileNotFoundError: If it is no such folder.
+            ValueError: If it is unfinished, damaged or of a newer version, or if `augment` is
+                another augmentation.
+        """
+        checks.check_verify(verify)
+        content = folder.read(directory)
+        augmentation = checks.known_augmentation(augment, content["augmentation"]["stages"])
+        soft = cls._of(Path(directory), content, augmentation)
+        if verify == "full":
+            for number in range(folder.layout_of(content).shards):
+                soft._shards[number]
+        return soft
+
+    @classmethod
+    def _of(cls, directory: Path, content: dict, augmentation: Augmentation | None) -> "SoftLabels":
+        layout = folder.layout_of(content)
+        records = {n: Record.from_json(r) for n, r in content["signals"].items()}
+        shapes = [layout.shape(number) for number in range(layout.shards)]
+        shards = Shards(directory, content["shards"], shapes, record_type(records))
+        return cls(content, shards, augmentation, directory)
+
+    def read(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns stored values in any order.
+
+        Args:
+            ids: Sample ids, integers `(n,)`.
+            views: Their views, integers `(n,)`.
+
+        Returns:
+            Arrays `(n, ...)` by field: a signal's logits under its name; of top classes
+            `"<name>.indices"`, `"<name>.logits"` and `"<name>.tails"`.
+
+        Raises:
+            ValueError: If a shard is damaged.
+        """
+        values = self._read(np.asarray(ids), np.asarray(views))
+        del values["check"]
+        return values
+
+    def _read(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        rows = gather(self._shards, self._content["samples_per_shard"], ids, views)
+        return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
+
+    def arrays(self, epoch: int = 0) -> dict[str, np.ndarray]:
+        """Returns the answers that an epoch shows, in the order of the samples, as `read` does."""
+        ids, views = self._replay(None).shown(np.arange(self.samples), epoch)
+        return self.read(ids, views)
+
+    def dataset(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int = 0,
+        views_per_step: int = 1,
+        drop_remainder: bool = False,
+        check: bool = True,
+    ) -> Any:
+        """Returns a `tf.data.Dataset` for `Distiller.fit`.
+
+        Args:
+            x: The samples that `write` was given, as arrays.
+            y: Labels, an array or structure of arrays; none for training on the teacher alone.
+                Integer labels come out one-hot where the augmentation mixes.
+            sample_weight: Weights of the samples.
+            batch_size: Rows in a batch.
+            shuffle: Whether each epoch has an order of its own, drawn from `seed`.
+            seed: Seed of the orders.
+            views_per_step: How many views of a sample come in one batch. A pass over the data is
+                then so many times as long.
+            drop_remainder: Whether a last batch of fewer rows is left out.
+            check: Whether each row's pixels are compared with those that the teacher was shown.
+
+        Returns:
+            Batches `({"keras_kd.input": ..., "keras_kd.answers": ...}, y, sample_weight)`, as far
+            as they were given.
+
+        Raises:
+            ValueError: If the data or the augmentation are others than those of `write`.
+        """
+        data = source(x)
+        if not isinstance(data, Arrays):
+            raise checks.wrong_kind("dataset", "attach")
+        labels = checks.labels(data.samples, y, sample_weight)
+        checks.check_steps(views_per_step, self.views, batch_size)
+        training = self._training(data, views_per_step, check)
+        rows = self.samples * views_per_step
+        batches = rows // batch_size if drop_remainder else -(-rows // batch_size)
+        epochs = self._new_epochs(batches)
+        dataset = training.of_arrays(
+            data,
+            labels,
+            epochs,
+            batch_size=batch_size,
+            shuffle=seed if shuffle else None,
+            drop_remainder=drop_remainder,
+        )
+        return _with_cardinality(dataset, batches)
+
+    def attach(self, dataset: Any, *, views_per_step: int = 1, check: bool = True) -> Any:
+        """Returns single rows of an unbatched dataset, to be shuffled and batched.
+
+        Args:
+            dataset: What `write` was given: `x`, `(x, y)` or `(x, y, sample_weight)`, or a TFDS
+                builder, in the order of then.
+            views_per_step: How many views of a sample follow each other, made of one sample that
+                is read and decoded once.
+            check: As in `dataset`.
+
+        Returns:
+            A `tf.data.Dataset` of `({"keras_kd.input": ..., "keras_kd.answers": ...}, y,
+            sample_weight)`, as far as they were given.
+
+        Raises:
+            ValueError: As in `dataset`; while reading, if the order is another one.
+        """
+        data = source(dataset, samples=self.samples)
+        if not isinstance(data, Stream):
+            raise checks.wrong_kind("attach", "dataset")
+        checks.check_steps(views_per_step, self.views)
+        training = self._training(data, views_per_step, check)
+        epochs = self._new_epochs(None)
+        return _with_cardinality(training.of_stream(data, epochs), self.samples * views_per_step)
+
+    def check(self, teacher: Any, data: Any, n: int = 64) -> Agreement:
+        """Asks the teacher again and compares.
+
+        Args:
+            teacher: As given to `write`.
+            data: As given to `write`.
+            n: How many samples, evenly spread; the first ones of a dataset.
+
+        Returns:
+            What was found; `print` it.
+
+        Raises:
+            ValueError: If teacher, data or augmentation are others, or the answers differ by more
+                than their storage explains.
+        """
+        checks.check_count("n", n)
+        data = source(data, samples=self.samples)
+        replay = self._checked_replay(data)
+        ids = data.spread(n)
+        views = np.arange(len(ids)) % self.views
+        questions = Questions(asked(teacher), data, replay, batch_size=len(ids))
+        fresh = questions.answers(questions.about(ids, views))
+        return compare(fresh, self.read(ids, views), self._records, self.heads)
+
+    def callback(self, steps_per_epoch: int | None = None) -> keras.callbacks.Callback:
+        """Returns what sets the epoch in the `fit` of other models; `Distiller.fit` brings it.
+
+        Args:
+            steps_per_epoch: As given to `fit`.
+        """
+        return EpochCallback(self, steps_per_epoch)
+
+    def start_epoch(self, epoch: int, steps_per_epoch: int | None = None) -> None:
+        """Has the next pass of each dataset show an epoch.
+
+        Args:
+            epoch: The epoch, from 0.
+            steps_per_epoch: Steps of an epoch, where it is not a pass.
+        """
+        for epochs in list(self._epochs):
+            epochs.set(epoch, steps_per_epoch)
+
+    def callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
+        """Returns what `Distiller.fit` adds to its callbacks."""
+        return [self.callback(steps_per_epoch)]
+
+    def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where terms cannot learn from what is stored."""
+        for term, own in self._learning(terms, names):
+            check_term(term, own, self._records[own])
+
+    def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where the answers were not stored for the temperature of a term."""
+        for term, own in self._learning(terms, names):
+            if self._records[own].top_k is not None:
+                check_temperature(float(term.temperature), own, self._records[own])
+
+    def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
+        """Returns whether a term has got a temperature that the answers were not stored for."""
+        known = [ops.convert_to_tensor(True)]
+        for term, own in self._learning(terms, names):
+            record = self._records[own]
+            if record.top_k is not None:
+                stored = ops.convert_to_tensor(np.asarray(record.temperatures, "float32"))
+                known.append(ops.any(ops.isclose(stored, term.temperature.value)))
+        return ~ops.all(ops.stack(known))
+
+    def _learning(self, terms: Sequence[Any], names: list[str]) -> Iterator[tuple[Any, str]]:
+        """Gives each term with the name of the output that it learns from."""
+        own = self.taught_by(names)
+        return ((term, own[term.output_name or names[0]]) for term in terms)
+
+    def carried(
+        self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the dense logits by the student's output names, of answers out of a batch."""
+        return {
+            name: dense(answers, own, self._records[own], temperatures[name])
+            for name, own in self.taught_by(names).items()
+        }
+
+    def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
+        """Raises, for only the datasets of `dataset` and `attach` carry the answers."""
+        raise checks.no_answers()
+
+    @property
+    def name(self) -> str:
+        """Whose answers they are."""
+        return f"stored answers of {self._content['teacher']['name']}"
+
+    def described(self) -> str:
+        """Returns whose answers to what they are, and where they lie."""
+        where = self._directory or "memory"
+        return f"{self.name} to {self.samples:,} samples x {self.views} views, in {where}"
+
+    def __repr__(self) -> str:
+        return f"<SoftLabels {self.described()}>"
+
+    def _training(self, data: Arrays | Stream, views_per_step: int, check: bool) -> Training:
+        return Training(
+            self._checked_replay(data),
+            self._read,
+            check=check,
+            views_per_step=views_per_step,
+            classes=next(iter(self._records.values())).classes,
+        )
+
+    def _checked_replay(self, data: Arrays | Stream) -> Replay:
+        """Returns the views, once data and augmentation have been found to be the old ones."""
+        checks.check_data(self._content, data, description(data))
+        stages = self._content["augmentation"]["stages"]
+        replay = self._replay(checks.given_augmentation(self._augmentation, stages))
+        checks.check_partners(replay, data)
+        checks.check_outputs(self._content, probe(replay, data))
+        return replay
+
+    def _replay(self, augmentation: Augmentation | None) -> Replay:
+        content = self._content
+        augmentation = augmentation or Augmentation()
+        return Replay(augmentation, content["seed"], self.samples, self.views, content["pairing"])
+
+    def _new_epochs(self, batches: int | None) -> Epochs:
+        epochs = Epochs(batches)
+        self._epochs.add(epochs)
+        return epochs
+
+
+def _with_cardinality(dataset: Any, size: int) -> Any:
+    import tensorflow as tf
+
+    return dataset.apply(tf.data.experimental.assert_cardinality(size))

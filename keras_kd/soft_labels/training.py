@@ -1,0 +1,208 @@
+"""Datasets that show students what the teacher was shown, beside what it answered."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import batches
+from keras_kd._errors import message
+from keras_kd.soft_labels import draws, rows
+from keras_kd.soft_labels.epochs import Epochs
+from keras_kd.soft_labels.replay import Replay, check_bytes
+from keras_kd.soft_labels.sources import Arrays, Stream
+
+_NOT_REPLAYED = message(
+    "The pixels must be those that the teacher was shown",
+    expected="the data that SoftLabels.write was given, a dataset in the same order",
+    received="other pixels, or another order",
+    mend="Shuffle after soft.attach(dataset), not before; else write the labels again",
+)
+
+
+class Training:
+    """Makes datasets of views and answers.
+
+    Args:
+        replay: The views.
+        answers: Returns the stored values by field, of ids and views.
+        check: Whether the pixels of each row are compared with those that the teacher was shown.
+        views_per_step: How many views of a sample a pass shows, one after the other.
+        classes: The number of classes, for integer labels that are mixed.
+    """
+
+    def __init__(
+        self,
+        replay: Replay,
+        answers: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+        *,
+        check: bool,
+        views_per_step: int,
+        classes: int,
+    ):
+        self._replay, self._answers = replay, answers
+        self._check, self._times, self._classes = check, views_per_step, classes
+
+    def of_arrays(
+        self,
+        data: Arrays,
+        labels: dict[str, Any],
+        epochs: Epochs,
+        *,
+        batch_size: int,
+        shuffle: int | None,
+        drop_remainder: bool,
+    ) -> Any:
+        """Returns a dataset of batches.
+
+        Args:
+            data: The samples.
+            labels: Arrays under the keys `"y"` and `"sample_weight"`, where there are any.
+            epochs: Says which epoch a pass shows.
+            batch_size: Rows in a batch.
+            shuffle: Seed of the orders, or `None` for the data's own.
+            drop_remainder: Whether a last batch of fewer rows is left out.
+        """
+        import tensorflow as tf
+
+        def load(ids: np.ndarray, epoch: int) -> dict[str, Any]:
+            ids, views = self._replay.shown(ids, epoch, self._times)
+            batch = rows.taken(self._replay, data, ids, views)
+            batch |= _taken(labels, ids)
+            if self._replay.augmentation.mixes and "y" in labels:
+                batch["partner_y"] = _taken({"y": labels["y"]}, batch["partners"])["y"]
+            return batch | {"answers": self._answers(ids, views)}
+
+        def order(epoch: int) -> np.ndarray:
+            ids = np.arange(data.samples)
+            if shuffle is None:
+                return ids
+            return draws.permuted(ids, len(ids), int(draws.hashed(shuffle, epoch)[0]))
+
+        loaded = rows.on_host(load, load(np.arange(1), 0))
+        ordered = rows.on_host(order, np.arange(1))
+
+        def one_pass(epoch: Any) -> Any:
+            ids = tf.data.Dataset.from_tensor_slices(ordered(epoch))
+            groups = ids.batch(batch_size // self._times, drop_remainder=drop_remainder)
+            return groups.map(lambda group: loaded(group, epoch), num_parallel_calls=-1).map(
+                self._element, num_parallel_calls=-1
+            )
+
+        return _passes(one_pass, epochs)
+
+    def of_stream(self, data: Stream, epochs: Epochs) -> Any:
+        """Returns a dataset of single rows, in the order of the stream."""
+        import tensorflow as tf
+
+        size = rows.chunk_size(self._replay, data)
+
+        def plan(first: int, count: int, epoch: int) -> dict[str, Any]:
+            ids = first + np.arange(count)
+            ids, views = self._replay.shown(ids, epoch, self._times)
+            _check_known(ids, self._replay.samples)
+            planned = rows.drawn(self._replay, ids, views)
+            return planned | {"answers": self._answers(ids, views)}
+
+        planned = rows.on_host(plan, plan(0, 1, 0))
+
+        def one_pass(epoch: Any) -> Any:
+            def batch(number: Any, chunk: Any) -> Any:
+                x, y, weight = keras.utils.unpack_x_y_sample_weight(chunk)
+                count = tf.shape(keras.tree.flatten(x)[0], tf.int64)[0]
+                first = number * size
+                batch = rows.with_samples(planned(first, count, epoch), x, first)
+                if y is not None:
+                    batch["y"] = rows.picked(y, batch["ids"] - first)
+                    if "partners" in batch:
+                        batch["partner_y"] = rows.picked(y, batch["partners"] - first)
+                if weight is not None:
+                    batch["sample_weight"] = rows.picked(weight, batch["ids"] - first)
+                return self._element(batch)
+
+            chunks = data.dataset.batch(size).enumerate()
+            return chunks.map(batch, num_parallel_calls=-1).unbatch()
+
+        return _passes(one_pass, epochs)
+
+    def _element(self, batch: dict[str, Any]) -> tuple:
+        """Returns what `fit` takes."""
+        import tensorflow as tf
+
+        images, share = self._replay.pixels(*rows.to_show(batch))
+        answers = dict(batch["answers"])
+        expected = answers.pop("check")
+        if self._check:
+            same = tf.debugging.assert_equal(check_bytes(images), expected, _NOT_REPLAYED)
+            with tf.control_dependencies([same]):
+                images = tf.nest.map_structure(tf.identity, images)
+        element = (batches.with_answers(images, answers),)
+        if "y" not in batch:
+            return element
+        y = batch["y"]
+        if share is not None:
+            y = tf.nest.map_structure(
+                lambda own, other: self._mixed(own, other, share), y, batch["partner_y"]
+            )
+        weight = (batch["sample_weight"],) if "sample_weight" in batch else ()
+        return (*element, y, *weight)
+
+    def _mixed(self, y: Any, partner_y: Any, share: Any) -> Any:
+        """Returns labels mixed as the images are; a row of -1 where one of them is missing."""
+        import tensorflow as tf
+
+        if not y.dtype.is_integer:
+            share = tf.reshape(tf.cast(share, y.dtype), (-1, *[1] * (y.shape.rank - 1)))
+            return share * y + (1 - share) * partner_y
+        y, partner_y = (tf.reshape(ids, (-1,)) for ids in (y, partner_y))
+        own, other = (tf.one_hot(ids, self._classes) for ids in (y, partner_y))
+        share = tf.cast(share, own.dtype)[:, None]
+        known = ((y >= 0) & (partner_y >= 0))[:, None]
+        return tf.where(known, share * own + (1 - share) * other, -1.0)
+
+
+def _passes(one_pass: Callable, epochs: Epochs) -> Any:
+    """Returns a dataset whose every pass shows the epoch that is due."""
+    import tensorflow as tf
+
+    started = rows.on_host(epochs.start, np.int64(0))
+    advanced = rows.on_host(epochs.advance, np.int64(0))
+
+    def counted(_: Any) -> Any:
+        epoch = started()
+        shown = one_pass(epoch).prefetch(-1)
+
+        def noted(index: Any, *element: Any) -> tuple:
+            past_first = tf.cond(index == 1, lambda: advanced(epoch), lambda: epoch)
+            with tf.control_dependencies([past_first]):
+                return tf.nest.map_structure(tf.identity, element)
+
+        def end(_: Any) -> Any:
+            with tf.control_dependencies([advanced(epoch)]):
+                return shown.take(tf.identity(tf.constant(0, tf.int64)))
+
+        marked = shown.enumerate().map(lambda index, element: noted(index, *element))
+        return marked.concatenate(tf.data.Dataset.range(1).flat_map(end).map(lambda *e: e))
+
+    options = tf.data.Options()
+    # A prefetch of TensorFlow's own behind the last stage would make a look at one batch a pass.
+    options.experimental_optimization.inject_prefetch = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return tf.data.Dataset.range(1).flat_map(counted).with_options(options)
+
+
+def _taken(arrays: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
+    return keras.tree.map_structure(lambda leaf: leaf[ids], arrays)
+
+
+def _check_known(ids: np.ndarray, samples: int) -> None:
+    if ids[-1] >= samples:
+        raise ValueError(
+            message(
+                "The dataset must have the samples that the labels were written for",
+                expected=f"{samples} samples",
+                received="more",
+                mend="Pass the dataset that SoftLabels.write was given, without repeat()",
+            )
+        )

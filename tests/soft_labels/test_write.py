@@ -1,0 +1,177 @@
+"""Asking once: every view of every sample, in shards that resume."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd
+from keras_kd import soft_labels
+from keras_kd.soft_labels import draws
+from keras_kd.teachers import KerasModel
+
+pytestmark = pytest.mark.tensorflow
+
+
+def views_of(x, seed, view):
+    """Shifts and flips the images as crop_flip does in a view, each by itself."""
+    seeds = draws.seeds(seed, np.arange(len(x)), np.full(len(x), view))
+    return np.concatenate(
+        [np.asarray(soft_labels.crop_flip(x[i : i + 1], seeds[i : i + 1])) for i in range(len(x))]
+    )
+
+
+def test_every_view_is_what_the_teacher_says_of_it(images, classifier, write, stored):
+    x, _ = images
+    teacher = classifier(16)
+    soft = write(teacher=teacher, data=x, augment=soft_labels.crop_flip, views=3, seed=5)
+    for view in range(3):
+        answers = soft.read(np.arange(len(x)), np.full(len(x), view))["output"]
+        expected = teacher.predict(views_of(x, 5, view), verbose=0)
+        np.testing.assert_allclose(answers, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_float32_keeps_what_the_teacher_says(images, classifier, write):
+    x, _ = images
+    teacher = classifier(16)
+    soft = write(teacher=teacher, data=x, dtype="float32", batch_size=50)
+    expected = teacher.predict(x, batch_size=50, verbose=0)
+    np.testing.assert_allclose(soft.arrays()["output"], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_softmax_head_is_stored_as_centred_logits(images, classifier, write):
+    x, _ = images
+    teacher = classifier(16, activation="softmax")
+    answers = write(teacher=teacher, data=x, dtype="float32").arrays()["output"]
+    np.testing.assert_allclose(answers.mean(-1), 0.0, atol=1e-5)
+    expected = teacher.predict(x, verbose=0)
+    np.testing.assert_allclose(keras.ops.softmax(answers), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_several_outputs_and_inputs(write):
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(size=(40, 4)).astype("float32") for name in ("left", "right")}
+    inputs = {name: keras.Input((4,), name=name) for name in x}
+    both = keras.layers.Concatenate()(list(inputs.values()))
+    outputs = {
+        "kind": keras.layers.Dense(3, activation="softmax", name="kind")(both),
+        "tags": keras.layers.Dense(2, activation="sigmoid", name="tags")(both),
+    }
+    teacher = keras.Model(inputs, outputs)
+    soft = write(teacher=teacher, data=x, dtype="float32")
+    expected = teacher.predict(x, verbose=0)
+    answers = soft.arrays()
+    np.testing.assert_allclose(keras.ops.sigmoid(answers["tags"]), expected["tags"], rtol=1e-4)
+    np.testing.assert_allclose(keras.ops.softmax(answers["kind"]), expected["kind"], rtol=1e-4)
+
+
+def test_a_teacher_of_another_resolution(images, classifier, write):
+    x, _ = images
+    small = keras.layers.Resizing(4, 4)
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    soft = write(teacher=KerasModel(model, preprocess=small), data=x, dtype="float32")
+    expected = model.predict(small(x.astype("float32")), verbose=0)
+    np.testing.assert_allclose(soft.arrays()["output"], expected, rtol=1e-4, atol=1e-3)
+
+
+def test_top_classes_of_many(images, classifier, write):
+    x, _ = images
+    teacher = classifier(16, classes=300)
+    answers = write(teacher=teacher, data=x).arrays()  # 10 of 300 by default
+    expected = teacher.predict(x, verbose=0)
+    assert answers["output.indices"].shape == (len(x), 10)
+    assert np.mean(answers["output.indices"][:, 0] == expected.argmax(-1)) > 0.99
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def to_folder(images, classifier, tmp_path):
+    """Returns `f(name, **arguments)`: writes 2 shards into a folder under the test's own."""
+    x, _ = images
+    teacher = classifier(8)
+
+    def run(name="labels", **arguments):
+        given = {"teacher": teacher, "data": x, "augment": soft_labels.crop_flip, "views": 4}
+        soft = keras_kd.SoftLabels.write(tmp_path / name, verbose=0, **given | arguments)
+        return tmp_path / name, soft
+
+    return run
+
+
+def test_a_complete_folder_is_opened(to_folder):
+    folder, first = to_folder()
+    before = files(folder)
+    _, again = to_folder()
+    assert files(folder) == before
+    opened = keras_kd.SoftLabels.open(folder, verify="full")
+    for soft in (again, opened):
+        assert np.array_equal(soft.arrays(3)["output"], first.arrays(3)["output"])
+
+
+def test_workers_share_a_folder_without_knowing_of_each_other(to_folder):
+    alone, _ = to_folder("alone")
+    shared, first = to_folder("shared", shard=(1, 2))
+    assert first is None
+    with pytest.raises(ValueError, match=r"2 shards. Received: 1; missing are 0.*goes on"):
+        keras_kd.SoftLabels.open(shared)
+    _, last = to_folder("shared", shard=(0, 2))
+    assert last is not None
+    assert files(shared) == files(alone)
+
+
+def test_a_lost_shard_is_written_again(to_folder):
+    folder, _ = to_folder()
+    before = files(folder)
+    next(folder.glob("shard-000001*")).unlink()
+    to_folder()
+    assert files(folder) == before
+
+
+def test_a_damaged_shard_is_written_again(to_folder):
+    folder, _ = to_folder()
+    before = files(folder)
+    shard = next(folder.glob("shard-000001*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    to_folder()
+    assert files(folder) == before
+
+
+def test_another_batch_size_goes_on(to_folder):
+    folder, _ = to_folder()
+    next(folder.glob("shard-000001*")).unlink()
+    (folder / ".unfinished-shard-000001-ab.npy-77").write_bytes(b"half")
+    to_folder(batch_size=32)
+    assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"seed": 1}, "augmentation.outputs, seed"),
+        ({"views": 3}, "views"),
+        ({"dtype": "float32"}, "signals.output.dtype"),
+        ({"augment": None, "views": 1}, "augmentation"),
+    ],
+)
+def test_a_folder_of_other_labels_is_refused(to_folder, other, named):
+    to_folder()
+    with pytest.raises(ValueError, match=f"differ in .*{named}"):
+        to_folder(**other)
+
+
+def test_another_teacher_is_refused(to_folder, classifier):
+    to_folder()
+    with pytest.raises(ValueError, match=r"differ in teacher.name, teacher.weights"):
+        to_folder(teacher=classifier(8))
+
+
+def test_size_and_time_are_said_before(images, classifier, capsys):
+    x, _ = images
+    keras_kd.SoftLabels.write(None, teacher=classifier(8), data=x)
+    said = capsys.readouterr().out
+    assert "300 answers to write (300 samples x 1 views in all), 2.1 kB, about" in said
+    assert "300/300" in said
