@@ -141,7 +141,7 @@ def test_other_data_are_refused(images, soft):
     changed[-1, 0, 0, 0] ^= 1
     with pytest.raises(ValueError, match=r"The data must be those .*Received: content changed"):
         soft.dataset(changed, y)
-    with pytest.raises(ValueError, match="Expected: samples 300. Received: samples 299"):
+    with pytest.raises(ValueError, match=r"Expected: samples 300. Received: samples 299"):
         soft.dataset(x[:-1], y[:-1])
     with pytest.raises(ValueError, match=r"uint8 \(8, 8, 3\).*float32 \(8, 8, 3\)"):
         soft.dataset(x.astype("float32"), y)

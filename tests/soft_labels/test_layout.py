@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ def test_every_sample_lies_in_one_shard_of_one_worker(samples, views, workers):
     spans = [layout.span(number) for number in range(layout.shards)]
     assert spans[0].start == 0
     assert spans[-1].stop == samples
-    assert all(a.stop == b.start for a, b in zip(spans, spans[1:]))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(spans))
     assert all(len(span) > 0 for span in spans)
     shares = [layout.share(worker, workers) for worker in range(workers)]
     assert [number for share in shares for number in share] == list(range(layout.shards))
