@@ -181,9 +181,7 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         *state, data = args
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if batches.carries_answers(x):
-            x = batches.with_answers(batches.inputs(x), self._carried(batches.answers(x)))
-        else:
+        if not batches.carries_answers(x):
             x = batches.with_answers(x, self._ask(x, weights, *state))
         return super().train_step(*state, (x, y, sample_weight))
 
@@ -221,7 +219,7 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
     ) -> Any:
         """Returns hard loss + terms + regularizers; outside of training, without the terms."""
         names, output = self._logits.names, batches.output(y_pred)
-        answers = batches.answers(x) if batches.carries_signals(y_pred) else {}
+        answers = self._carried(batches.answers(x)) if batches.carries_signals(y_pred) else {}
         batch = labels.sort_out(y, output, names, self._label_rules)
         sample_weight = batches.weights_like(output, names, sample_weight)
         if _keras.has_loss(self):

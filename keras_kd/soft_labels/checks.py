@@ -9,8 +9,9 @@ import numpy as np
 
 from keras_kd._errors import check_number, message
 from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.probe import probe
 from keras_kd.soft_labels.replay import Replay
-from keras_kd.soft_labels.sources import Arrays, Stream
+from keras_kd.soft_labels.sources import Arrays, Stream, description
 
 
 def check_write(
@@ -55,6 +56,17 @@ def check_count(name: str, value: Any) -> None:
         raise TypeError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
     if value < 1:
         raise ValueError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
+
+
+def check_range(name: str, values: np.ndarray, size: int) -> None:
+    """Raises where numbers are no indices of `size` things."""
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        received = f"{values.dtype} of shape {values.shape}"
+        raise TypeError(_wrong(name, "be integers (n,)", "a vector of integers", received))
+    if len(values) and not (values.min() >= 0 and values.max() < size):
+        expected = f"0 to {size - 1}"
+        received = f"{values.min()} to {values.max()}"
+        raise ValueError(_wrong(name, "be there", expected, received))
 
 
 def check_verify(verify: Any) -> None:
@@ -110,6 +122,27 @@ def given_augmentation(augmentation: Augmentation | None, stages: list[dict]) ->
             )
         )
     return augmentation
+
+
+def replay(content: dict[str, Any], augmentation: Augmentation | None, data: Any) -> Replay:
+    """Returns the views that labels were written for, once they have been found to be the same.
+
+    Args:
+        content: The labels' manifest.
+        augmentation: What makes the views, `None` where it is unknown.
+        data: The source of the samples.
+
+    Raises:
+        ValueError: If the data or the augmentation are others than then.
+    """
+    check_data(content, data, description(data))
+    augmentation = given_augmentation(augmentation, content["augmentation"]["stages"])
+    views = Replay(
+        augmentation, content["seed"], content["samples"], content["views"], content["pairing"]
+    )
+    check_partners(views, data)
+    check_outputs(content, probe(views, data))
+    return views
 
 
 def check_data(content: dict[str, Any], data: Arrays | Stream, found: dict[str, Any]) -> None:

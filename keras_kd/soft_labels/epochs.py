@@ -13,18 +13,18 @@ class Epochs:
     one's own or Keras', shifts nothing.
 
     Args:
-        batches: The number of batches in a pass, where it is known.
+        batches: The number of elements in a pass, batches or rows, where it is known.
     """
 
     def __init__(self, batches: int | None = None):
-        self._batches = batches
+        self.batches = batches
         self._next = 0
         self._lock = threading.Lock()
 
     def set(self, epoch: int, steps_per_epoch: int | None = None) -> None:
         """Has the next pass show `epoch`, or the pass that epochs of fewer steps have come to."""
-        if steps_per_epoch and self._batches:
-            epoch = epoch * steps_per_epoch // self._batches
+        if steps_per_epoch and self.batches:
+            epoch = epoch * steps_per_epoch // self.batches
         with self._lock:
             self._next = epoch
 

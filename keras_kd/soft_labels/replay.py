@@ -48,18 +48,6 @@ class Replay:
         again = self.augmentation.anew()
         return Replay(again, self.seed, self.samples, self.views, self.pairing)
 
-    def shown(self, ids: np.ndarray, epoch: int, times: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Returns ids and views of the rows that an epoch shows: view `(epoch + id) mod views`.
-
-        Args:
-            ids: Sample ids, `(n,)`.
-            epoch: The epoch.
-            times: How many views of a sample an epoch shows, one after the other.
-        """
-        places = np.tile(np.arange(times), len(ids))
-        ids = np.repeat(ids, times)
-        return ids, (epoch * times + places + ids) % self.views
-
     def plan(self, ids: np.ndarray, views: np.ndarray) -> Plan:
         """Returns what is drawn for (sample, view) pairs."""
         seeds = draws.seeds(self.seed, ids, views)
@@ -91,6 +79,20 @@ class Replay:
             return images, None
         partners = self.augmentation.apply(partner_x, partner_seeds)
         return self.augmentation.mix(images, partners, seeds)
+
+
+def shown(ids: np.ndarray, views: int, epoch: int, times: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Returns ids and views of the rows that an epoch shows: view `(epoch + id) mod views`.
+
+    Args:
+        ids: Sample ids, `(n,)`.
+        views: The number of views.
+        epoch: The epoch.
+        times: How many views of a sample an epoch shows, one after the other.
+    """
+    places = np.tile(np.arange(times), len(ids))
+    ids = np.repeat(ids, times)
+    return ids, (epoch * times + places + ids) % views
 
 
 def check_bytes(images: Any) -> Any:

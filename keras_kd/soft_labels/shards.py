@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd.soft_labels.layout import Layout
 
 _NAME = re.compile(r"shard-(\d{6})-([0-9a-f]{64})\.npy")
 _UNFINISHED = ".unfinished-"
@@ -144,7 +145,7 @@ class Shards:
             raise _wrong(path, f"no plain array ({error})") from error
         if records.dtype != self._record or records.shape != self._shapes[number]:
             raise _wrong(path, f"records {records.dtype} of shape {records.shape}")
-        return records
+        return records.view(np.ndarray)
 
 
 def _wrong(path: Path, received: str) -> ValueError:
@@ -159,15 +160,19 @@ def _wrong(path: Path, received: str) -> ValueError:
     )
 
 
-def gather(shards: Any, samples_per_shard: int, ids: np.ndarray, views: np.ndarray) -> np.ndarray:
+def gather(shards: Any, layout: Layout, ids: np.ndarray, views: np.ndarray) -> np.ndarray:
     """Returns the records of (sample, view) pairs in any order, `(len(ids),)`."""
-    numbers, rows = np.divmod(ids, samples_per_shard)
+    numbers, rows = np.divmod(ids, layout.samples_per_shard)
     order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    result: Any = None
-    for group in np.split(order, starts[1:]):
-        records = shards[int(numbers[group[0]])]
-        if result is None:
-            result = np.empty(len(ids), records.dtype)
-        result[group] = records[rows[group], views[group]]
-    return result
+    numbers, places = numbers[order], (rows * layout.views + views)[order]
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    kind = shards[0].dtype
+    # NumPy copies plain bytes five times as fast as records.
+    whole = np.dtype((np.void, kind.itemsize))
+    found = np.empty(len(ids), whole)
+    for start, stop in zip(starts, [*starts[1:], len(ids)]):
+        records = shards[int(numbers[start])].reshape(-1).view(whole)
+        records.take(places[start:stop], out=found[start:stop], mode="clip")
+    result = np.empty_like(found)
+    result[order] = found
+    return result.view(kind)

@@ -2,37 +2,27 @@
 
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_kd.heads import Head
 from keras_kd.soft_labels import checks, folder
 from keras_kd.soft_labels.agreement import Agreement, compare
+from keras_kd.soft_labels.answers import StoredAnswers
 from keras_kd.soft_labels.augmentation import Augmentation
 from keras_kd.soft_labels.epochs import EpochCallback, Epochs
 from keras_kd.soft_labels.job import Job, asked
-from keras_kd.soft_labels.probe import probe
-from keras_kd.soft_labels.records import (
-    Record,
-    check_temperature,
-    check_term,
-    dense,
-    record_type,
-)
-from keras_kd.soft_labels.replay import Replay
-from keras_kd.soft_labels.shards import Shards, gather
-from keras_kd.soft_labels.sources import Arrays, Stream, description, source
+from keras_kd.soft_labels.records import Record, record_type
+from keras_kd.soft_labels.shards import Shards
+from keras_kd.soft_labels.sources import Arrays, Stream, source
 from keras_kd.soft_labels.training import Training
 from keras_kd.soft_labels.writer import Questions
-from keras_kd.teachers import Teacher
 
 
-class SoftLabels(Teacher):
+class SoftLabels(StoredAnswers):
     """A teacher's answers to every view of every sample, stored once and replayed exactly.
 
     Made by `SoftLabels.write` and `SoftLabels.open`. A student then trains at the cost of training
@@ -67,14 +57,8 @@ class SoftLabels(Teacher):
         augmentation: Augmentation | None,
         directory: Path | None,
     ):
-        self._content, self._shards, self._directory = content, shards, directory
+        super().__init__(content, shards, directory)
         self._augmentation = augmentation
-        self.samples, self.views = content["samples"], content["views"]
-        self._records = {n: Record.from_json(r) for n, r in content["signals"].items()}
-        outputs = content["teacher"]["outputs"]
-        self.heads = {n: Head(outputs[n]["head"], (None, *self._records[n].shape)) for n in outputs}
-        self.keyed = content["teacher"]["keyed"]
-        self.inverted = {name: output["inverted"] for name, output in outputs.items()}
         self._epochs: weakref.WeakSet[Epochs] = weakref.WeakSet()
 
     @classmethod
@@ -194,33 +178,6 @@ class SoftLabels(Teacher):
         shards = Shards(directory, content["shards"], shapes, record_type(records))
         return cls(content, shards, augmentation, directory)
 
-    def read(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns stored values in any order.
-
-        Args:
-            ids: Sample ids, integers `(n,)`.
-            views: Their views, integers `(n,)`.
-
-        Returns:
-            Arrays `(n, ...)` by field: a signal's logits under its name; of top classes
-            `"<name>.indices"`, `"<name>.logits"` and `"<name>.tails"`.
-
-        Raises:
-            ValueError: If a shard is damaged.
-        """
-        values = self._read(np.asarray(ids), np.asarray(views))
-        del values["check"]
-        return values
-
-    def _read(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        rows = gather(self._shards, self._content["samples_per_shard"], ids, views)
-        return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
-
-    def arrays(self, epoch: int = 0) -> dict[str, np.ndarray]:
-        """Returns the answers that an epoch shows, in the order of the samples, as `read` does."""
-        ids, views = self._replay(None).shown(np.arange(self.samples), epoch)
-        return self.read(ids, views)
-
     def dataset(
         self,
         x: Any,
@@ -264,16 +221,14 @@ class SoftLabels(Teacher):
         training = self._training(data, views_per_step, check)
         rows = self.samples * views_per_step
         batches = rows // batch_size if drop_remainder else -(-rows // batch_size)
-        epochs = self._new_epochs(batches)
-        dataset = training.of_arrays(
+        return training.of_arrays(
             data,
             labels,
-            epochs,
+            self._new_epochs(batches),
             batch_size=batch_size,
             shuffle=seed if shuffle else None,
             drop_remainder=drop_remainder,
         )
-        return _with_cardinality(dataset, batches)
 
     def attach(self, dataset: Any, *, views_per_step: int = 1, check: bool = True) -> Any:
         """Returns single rows of an unbatched dataset, to be shuffled and batched.
@@ -297,8 +252,7 @@ class SoftLabels(Teacher):
             raise checks.wrong_kind("attach", "dataset")
         checks.check_steps(views_per_step, self.views)
         training = self._training(data, views_per_step, check)
-        epochs = self._new_epochs(None)
-        return _with_cardinality(training.of_stream(data, epochs), self.samples * views_per_step)
+        return training.of_stream(data, self._new_epochs(None))
 
     def check(self, teacher: Any, data: Any, n: int = 64) -> Agreement:
         """Asks the teacher again and compares.
@@ -317,7 +271,7 @@ class SoftLabels(Teacher):
         """
         checks.check_count("n", n)
         data = source(data, samples=self.samples)
-        replay = self._checked_replay(data)
+        replay = checks.replay(self._content, self._augmentation, data)
         ids = data.spread(n)
         views = np.arange(len(ids)) % self.views
         questions = Questions(asked(teacher), data, replay, batch_size=len(ids))
@@ -346,88 +300,16 @@ class SoftLabels(Teacher):
         """Returns what `Distiller.fit` adds to its callbacks."""
         return [self.callback(steps_per_epoch)]
 
-    def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
-        """Raises where terms cannot learn from what is stored."""
-        for term, own in self._learning(terms, names):
-            check_term(term, own, self._records[own])
-
-    def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
-        """Raises where the answers were not stored for the temperature of a term."""
-        for term, own in self._learning(terms, names):
-            if self._records[own].top_k is not None:
-                check_temperature(float(term.temperature), own, self._records[own])
-
-    def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
-        """Returns whether a term has got a temperature that the answers were not stored for."""
-        known = [ops.convert_to_tensor(True)]
-        for term, own in self._learning(terms, names):
-            record = self._records[own]
-            if record.top_k is not None:
-                stored = ops.convert_to_tensor(np.asarray(record.temperatures, "float32"))
-                known.append(ops.any(ops.isclose(stored, term.temperature.value)))
-        return ~ops.all(ops.stack(known))
-
-    def _learning(self, terms: Sequence[Any], names: list[str]) -> Iterator[tuple[Any, str]]:
-        """Gives each term with the name of the output that it learns from."""
-        own = self.taught_by(names)
-        return ((term, own[term.output_name or names[0]]) for term in terms)
-
-    def carried(
-        self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the dense logits by the student's output names, of answers out of a batch."""
-        return {
-            name: dense(answers, own, self._records[own], temperatures[name])
-            for name, own in self.taught_by(names).items()
-        }
-
-    def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
-        """Raises, for only the datasets of `dataset` and `attach` carry the answers."""
-        raise checks.no_answers()
-
-    @property
-    def name(self) -> str:
-        """Whose answers they are."""
-        return f"stored answers of {self._content['teacher']['name']}"
-
-    def described(self) -> str:
-        """Returns whose answers to what they are, and where they lie."""
-        where = self._directory or "memory"
-        return f"{self.name} to {self.samples:,} samples x {self.views} views, in {where}"
-
-    def __repr__(self) -> str:
-        return f"<SoftLabels {self.described()}>"
-
     def _training(self, data: Arrays | Stream, views_per_step: int, check: bool) -> Training:
         return Training(
-            self._checked_replay(data),
-            self._read,
+            checks.replay(self._content, self._augmentation, data),
+            self.read_checked,
             check=check,
             views_per_step=views_per_step,
             classes=next(iter(self._records.values())).classes,
         )
 
-    def _checked_replay(self, data: Arrays | Stream) -> Replay:
-        """Returns the views, once data and augmentation have been found to be the old ones."""
-        checks.check_data(self._content, data, description(data))
-        stages = self._content["augmentation"]["stages"]
-        replay = self._replay(checks.given_augmentation(self._augmentation, stages))
-        checks.check_partners(replay, data)
-        checks.check_outputs(self._content, probe(replay, data))
-        return replay
-
-    def _replay(self, augmentation: Augmentation | None) -> Replay:
-        content = self._content
-        augmentation = augmentation or Augmentation()
-        return Replay(augmentation, content["seed"], self.samples, self.views, content["pairing"])
-
     def _new_epochs(self, batches: int | None) -> Epochs:
         epochs = Epochs(batches)
         self._epochs.add(epochs)
         return epochs
-
-
-def _with_cardinality(dataset: Any, size: int) -> Any:
-    import tensorflow as tf
-
-    return dataset.apply(tf.data.experimental.assert_cardinality(size))

@@ -10,7 +10,7 @@ from keras_kd import batches
 from keras_kd._errors import message
 from keras_kd.soft_labels import draws, rows
 from keras_kd.soft_labels.epochs import Epochs
-from keras_kd.soft_labels.replay import Replay, check_bytes
+from keras_kd.soft_labels.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.sources import Arrays, Stream
 
 _NOT_REPLAYED = message(
@@ -67,7 +67,7 @@ class Training:
         import tensorflow as tf
 
         def load(ids: np.ndarray, epoch: int) -> dict[str, Any]:
-            ids, views = self._replay.shown(ids, epoch, self._times)
+            ids, views = shown(ids, self._replay.views, epoch, self._times)
             batch = rows.taken(self._replay, data, ids, views)
             batch |= _taken(labels, ids)
             if self._replay.augmentation.mixes and "y" in labels:
@@ -90,7 +90,7 @@ class Training:
                 self._element, num_parallel_calls=-1
             )
 
-        return _passes(one_pass, epochs)
+        return _passes(one_pass, epochs, epochs.batches)
 
     def of_stream(self, data: Stream, epochs: Epochs) -> Any:
         """Returns a dataset of single rows, in the order of the stream."""
@@ -100,7 +100,7 @@ class Training:
 
         def plan(first: int, count: int, epoch: int) -> dict[str, Any]:
             ids = first + np.arange(count)
-            ids, views = self._replay.shown(ids, epoch, self._times)
+            ids, views = shown(ids, self._replay.views, epoch, self._times)
             _check_known(ids, self._replay.samples)
             planned = rows.drawn(self._replay, ids, views)
             return planned | {"answers": self._answers(ids, views)}
@@ -124,7 +124,7 @@ class Training:
             chunks = data.dataset.batch(size).enumerate()
             return chunks.map(batch, num_parallel_calls=-1).unbatch()
 
-        return _passes(one_pass, epochs)
+        return _passes(one_pass, epochs, self._replay.samples * self._times)
 
     def _element(self, batch: dict[str, Any]) -> tuple:
         """Returns what `fit` takes."""
@@ -162,8 +162,8 @@ class Training:
         return tf.where(known, share * own + (1 - share) * other, -1.0)
 
 
-def _passes(one_pass: Callable, epochs: Epochs) -> Any:
-    """Returns a dataset whose every pass shows the epoch that is due."""
+def _passes(one_pass: Callable, epochs: Epochs, size: int) -> Any:
+    """Returns a dataset whose every pass, of `size` elements, shows the epoch that is due."""
     import tensorflow as tf
 
     started = rows.on_host(epochs.start, np.int64(0))
@@ -189,7 +189,8 @@ def _passes(one_pass: Callable, epochs: Epochs) -> Any:
     # A prefetch of TensorFlow's own behind the last stage would make a look at one batch a pass.
     options.experimental_optimization.inject_prefetch = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return tf.data.Dataset.range(1).flat_map(counted).with_options(options)
+    passes = tf.data.Dataset.range(1).flat_map(counted).with_options(options)
+    return passes.apply(tf.data.experimental.assert_cardinality(size))
 
 
 def _taken(arrays: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:

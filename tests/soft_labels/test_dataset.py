@@ -236,3 +236,17 @@ def test_keras_does_not_shift_the_epochs_of_other_models(images, soft, classifie
         assert np.array_equal(shown, expected_views(x, soft, epoch))
     assert len(seen) == 2
     keras.backend.clear_session()
+
+
+def test_answers_are_read_at_random(images, classifier, write):
+    x, _ = images
+    soft = write(teacher=classifier(8), data=np.repeat(x, 10, axis=0), dtype="float32")
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 3000, 500)  # of 3 shards
+    expected = soft.arrays()["output"][ids]
+    assert np.array_equal(soft.read(ids, np.zeros(500, int))["output"], expected)
+    for wrong, error in (([3000], ValueError), ([-1], ValueError), ([0.5], TypeError)):
+        with pytest.raises(error, match="ids must be"):
+            soft.read(wrong, [0])
+    with pytest.raises(ValueError, match="views must be there"):
+        soft.read([0], [1])

@@ -1,0 +1,123 @@
+"""Stored answers, read at random; to a Distiller, a teacher that is not there."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_kd.heads import Head
+from keras_kd.soft_labels import checks
+from keras_kd.soft_labels.folder import layout_of
+from keras_kd.soft_labels.records import Record, check_temperature, check_term, dense
+from keras_kd.soft_labels.replay import shown
+from keras_kd.soft_labels.shards import gather
+from keras_kd.teachers import Teacher
+
+
+class StoredAnswers(Teacher):
+    """A teacher's answers by sample and view.
+
+    Args:
+        content: A manifest's content.
+        shards: The records of each shard, by number.
+        directory: Where they lie, `None` for memory.
+    """
+
+    def __init__(
+        self,
+        content: dict[str, Any],
+        shards: Any,
+        directory: Path | None,
+    ):
+        self._content, self._shards, self._directory = content, shards, directory
+        self._layout = layout_of(content)
+        self.samples, self.views = self._layout.samples, self._layout.views
+        self._records = {n: Record.from_json(r) for n, r in content["signals"].items()}
+        outputs = content["teacher"]["outputs"]
+        self.heads = {n: Head(outputs[n]["head"], (None, *self._records[n].shape)) for n in outputs}
+        self.keyed = content["teacher"]["keyed"]
+        self.inverted = {name: output["inverted"] for name, output in outputs.items()}
+
+    def read(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns stored values in any order.
+
+        Args:
+            ids: Sample ids, integers `(n,)`.
+            views: Their views, integers `(n,)`.
+
+        Returns:
+            Arrays `(n, ...)` by field: a signal's logits under its name; of top classes
+            `"<name>.indices"`, `"<name>.logits"` and `"<name>.tails"`.
+
+        Raises:
+            ValueError: If a shard is damaged, or a sample or view is not there.
+        """
+        ids, views = np.asarray(ids), np.asarray(views)
+        checks.check_range("ids", ids, self.samples)
+        checks.check_range("views", views, self.views)
+        values = self.read_checked(ids, views)
+        del values["check"]
+        return values
+
+    def read_checked(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what `read` does, and the check bytes of the images as `"check"`."""
+        rows = gather(self._shards, self._layout, ids, views)
+        return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
+
+    def arrays(self, epoch: int = 0) -> dict[str, np.ndarray]:
+        """Returns the answers that an epoch shows, in the order of the samples, as `read` does."""
+        return self.read(*shown(np.arange(self.samples), self.views, epoch))
+
+    def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where terms cannot learn from what is stored."""
+        for term, own in self._learning(terms, names):
+            check_term(term, own, self._records[own])
+
+    def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where the answers were not stored for the temperature of a term."""
+        for term, own in self._learning(terms, names):
+            if self._records[own].top_k is not None:
+                check_temperature(float(term.temperature), own, self._records[own])
+
+    def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
+        """Returns whether a term has got a temperature that the answers were not stored for."""
+        known = [ops.convert_to_tensor(True)]
+        for term, own in self._learning(terms, names):
+            record = self._records[own]
+            if record.top_k is not None:
+                stored = ops.convert_to_tensor(np.asarray(record.temperatures, "float32"))
+                known.append(ops.any(ops.isclose(stored, term.temperature.value)))
+        return ~ops.all(ops.stack(known))
+
+    def _learning(self, terms: Sequence[Any], names: list[str]) -> Iterator[tuple[Any, str]]:
+        """Gives each term with the name of the output that it learns from."""
+        own = self.taught_by(names)
+        return ((term, own[term.output_name or names[0]]) for term in terms)
+
+    def carried(
+        self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the dense logits by the student's output names, of answers out of a batch."""
+        return {
+            name: dense(answers, own, self._records[own], temperatures[name])
+            for name, own in self.taught_by(names).items()
+        }
+
+    def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
+        """Raises, for only the datasets of `dataset` and `attach` carry the answers."""
+        raise checks.no_answers()
+
+    @property
+    def name(self) -> str:
+        """Whose answers they are."""
+        return f"stored answers of {self._content['teacher']['name']}"
+
+    def described(self) -> str:
+        """Returns whose answers to what they are, and where they lie."""
+        where = self._directory or "memory"
+        return f"{self.name} to {self.samples:,} samples x {self.views} views, in {where}"
+
+    def __repr__(self) -> str:
+        return f"<SoftLabels {self.described()}>"
