@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_kd._errors import message
+from keras_kd.soft_labels.draws import uniform
 
 
 def checked(images: Any, *, channels: tuple[int, ...] | None = None) -> Any:
@@ -49,7 +50,7 @@ def numbered(images: Any) -> Any:
     """Returns the number of each pixel in the flattened batch, int32 `(batch, height, width)`."""
     import tensorflow as tf
 
-    batch, height, width = _sizes(images)
+    batch, height, width = tf.shape(images)[0], *images.shape[1:3]
     return tf.reshape(tf.range(batch * height * width), [batch, height, width])
 
 
@@ -85,8 +86,6 @@ def in_box(seeds: Any, draw: int, sides: tuple[Any, Any], images: Any) -> Any:
     """
     import tensorflow as tf
 
-    from keras_kd.soft_labels.draws import uniform
-
     places = uniform(seeds, draw, (2,))
     inside = []
     for axis, side in enumerate(sides):
@@ -111,9 +110,3 @@ def as_dtype(values: Any, dtype: Any) -> Any:
     import tensorflow as tf
 
     return tf.saturate_cast(tf.round(values), dtype) if dtype.is_integer else tf.cast(values, dtype)
-
-
-def _sizes(images: Any) -> tuple[Any, int, int]:
-    import tensorflow as tf
-
-    return tf.shape(images)[0], images.shape[1], images.shape[2]
