@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_number, message
-from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.probe import probe
 from keras_kd.soft_labels.replay import Replay
 from keras_kd.soft_labels.sources import Arrays, Stream, description

@@ -12,7 +12,7 @@ from keras_kd._errors import message
 from keras_kd._version import __version__
 from keras_kd.matching import asked_teacher, same_but_for_ones
 from keras_kd.soft_labels import manifest
-from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.folder import Folder
 from keras_kd.soft_labels.layout import Layout
 from keras_kd.soft_labels.probe import probe

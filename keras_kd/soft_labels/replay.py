@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd.soft_labels import draws
-from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.augmentation import draws
+from keras_kd.soft_labels.augmentation.stages import Augmentation
 
 # So many of an image's values go into its check byte, evenly spread.
 _CHECKED = 2048

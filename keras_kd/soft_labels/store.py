@@ -12,7 +12,7 @@ import numpy as np
 from keras_kd.soft_labels import checks, folder
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
-from keras_kd.soft_labels.augmentation import Augmentation
+from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.epochs import EpochCallback, Epochs
 from keras_kd.soft_labels.job import Job, asked
 from keras_kd.soft_labels.records import Record, record_type

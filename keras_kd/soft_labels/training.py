@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_kd import batches
 from keras_kd._errors import message
-from keras_kd.soft_labels import draws, rows
+from keras_kd.soft_labels import rows
+from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.epochs import Epochs
 from keras_kd.soft_labels.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.sources import Arrays, Stream

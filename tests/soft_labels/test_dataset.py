@@ -8,6 +8,7 @@ import pytest
 
 import keras_kd
 from keras_kd import batches, soft_labels
+from keras_kd.soft_labels.augmentation.draws import seeds as seeds_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -24,7 +25,7 @@ def rows(dataset):
 def expected_views(x, soft, epoch, augment=soft_labels.crop_flip, seed=0):
     ids = np.arange(len(x))
     views = (epoch + ids) % soft.views
-    return np.asarray(augment(x, soft_labels.draws.seeds(seed, ids, views)))
+    return np.asarray(augment(x, seeds_of(seed, ids, views)))
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ def with_global_random(image, seed):
 
 
 def with_numpy(image, seed):
-    return image + np.random.default_rng().integers(0, 9)
+    import tensorflow as tf
+
+    return tf.cast(image, "float32") + np.random.default_rng().random(dtype="float32")
 
 
 @soft_labels.batched

@@ -6,7 +6,7 @@ import pytest
 
 import keras_kd
 from keras_kd import soft_labels
-from keras_kd.soft_labels import draws
+from keras_kd.soft_labels.augmentation import draws
 from keras_kd.teachers import KerasModel
 
 pytestmark = pytest.mark.tensorflow

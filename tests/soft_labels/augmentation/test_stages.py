@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_kd.soft_labels import batched, color_jitter, compose, crop_flip, cutmix, mixing, mixup
-from keras_kd.soft_labels.augmentation import Augmentation
-from keras_kd.soft_labels.draws import folded, seeds, uniform
+from keras_kd.soft_labels.augmentation.draws import folded, seeds, uniform
+from keras_kd.soft_labels.augmentation.stages import Augmentation
 
 tensorflow = pytest.mark.tensorflow
 ROWS = seeds(0, np.arange(6), 0)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from keras_kd._errors import message
-from keras_kd.soft_labels.draws import uniform
+from keras_kd.soft_labels.augmentation.draws import uniform
 
 
 def checked(images: Any, *, channels: tuple[int, ...] | None = None) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_kd.soft_labels.draws import folded, hashed, permuted, seeds, uniform
+from keras_kd.soft_labels.augmentation.draws import folded, hashed, permuted, seeds, uniform
 
 WORD = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15

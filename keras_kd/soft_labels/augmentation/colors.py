@@ -3,9 +3,16 @@
 from typing import Any
 
 from keras_kd._errors import check_number
-from keras_kd.soft_labels.draws import uniform
-from keras_kd.soft_labels.marks import batched
-from keras_kd.soft_labels.pixels import as_dtype, as_float, checked, in_box, numbered, picked
+from keras_kd.soft_labels.augmentation.draws import uniform
+from keras_kd.soft_labels.augmentation.marks import batched
+from keras_kd.soft_labels.augmentation.pixels import (
+    as_dtype,
+    as_float,
+    checked,
+    in_box,
+    numbered,
+    picked,
+)
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _GREYS = 16 * 255  # steps of the mean grey: whole numbers sum to the same in any order

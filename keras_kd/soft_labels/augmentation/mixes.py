@@ -4,9 +4,16 @@ import math
 from typing import Any
 
 from keras_kd._errors import check_number
-from keras_kd.soft_labels.draws import uniform
-from keras_kd.soft_labels.marks import mixing
-from keras_kd.soft_labels.pixels import as_dtype, as_float, checked, in_box, numbered, picked
+from keras_kd.soft_labels.augmentation.draws import uniform
+from keras_kd.soft_labels.augmentation.marks import mixing
+from keras_kd.soft_labels.augmentation.pixels import (
+    as_dtype,
+    as_float,
+    checked,
+    in_box,
+    numbered,
+    picked,
+)
 
 _STEPS = 256  # shares are multiples of 1/256
 

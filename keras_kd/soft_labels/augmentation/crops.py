@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.soft_labels import arguments
-from keras_kd.soft_labels.draws import uniform
-from keras_kd.soft_labels.marks import batched
-from keras_kd.soft_labels.pixels import as_dtype, as_float, checked, numbered, picked
+from keras_kd.soft_labels.augmentation import arguments
+from keras_kd.soft_labels.augmentation.draws import uniform
+from keras_kd.soft_labels.augmentation.marks import batched
+from keras_kd.soft_labels.augmentation.pixels import as_dtype, as_float, checked, numbered, picked
 
 _TRIES = 10
 _RATIO_STEPS = 4096

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_kd.soft_labels import crop_flip, random_resized_crop
-from keras_kd.soft_labels.draws import seeds
+from keras_kd.soft_labels.augmentation.draws import seeds
 
 pytestmark = pytest.mark.tensorflow
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_kd.soft_labels import cutmix, mixup
-from keras_kd.soft_labels.draws import seeds
-from keras_kd.soft_labels.mixes import beta_cdf
+from keras_kd.soft_labels.augmentation.draws import seeds
+from keras_kd.soft_labels.augmentation.mixes import beta_cdf
 
 N = 6000
 tensorflow = pytest.mark.tensorflow

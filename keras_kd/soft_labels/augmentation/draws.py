@@ -113,7 +113,7 @@ def uniform(seeds: Any, draw: int, shape: tuple[int, ...] = ()) -> Any:
         `[0, 1)`. The bits depend on neither the batch nor the device.
 
     Example:
-    >>> seeds = keras_kd.soft_labels.draws.seeds(0, ids=np.arange(3), views=0)
+    >>> seeds = np.arange(6, dtype="int32").reshape(3, 2)
     >>> keras_kd.soft_labels.uniform(seeds, draw=0, shape=(2,)).shape
     TensorShape([3, 2])
     """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_kd.soft_labels import color_jitter, cutout
-from keras_kd.soft_labels.draws import seeds, uniform
+from keras_kd.soft_labels.augmentation.draws import seeds, uniform
 
 pytestmark = pytest.mark.tensorflow
 

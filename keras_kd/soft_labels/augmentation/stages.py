@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_kd._errors import message
-from keras_kd.soft_labels.colors import color_jitter, cutout
-from keras_kd.soft_labels.crops import crop_flip, random_resized_crop
-from keras_kd.soft_labels.draws import folded
-from keras_kd.soft_labels.marks import MIXING, PER_IMAGE, call_of
-from keras_kd.soft_labels.mixes import cutmix, mixup
+from keras_kd.soft_labels.augmentation.colors import color_jitter, cutout
+from keras_kd.soft_labels.augmentation.crops import crop_flip, random_resized_crop
+from keras_kd.soft_labels.augmentation.draws import folded
+from keras_kd.soft_labels.augmentation.marks import MIXING, PER_IMAGE, call_of
+from keras_kd.soft_labels.augmentation.mixes import cutmix, mixup
 
 _SHIPPED = {
     function.__name__: function

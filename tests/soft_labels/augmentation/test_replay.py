@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_kd import soft_labels
-from keras_kd.soft_labels import augmentation, draws
+from keras_kd.soft_labels.augmentation import draws, stages
 
 pytestmark = pytest.mark.tensorflow
 
@@ -53,7 +53,7 @@ def images_of(ids, shape, dtype):
 
 def shown(name, ids, shape=(9, 7, 3), dtype=np.uint8, view=0):
     """Returns images and shares as a pipeline makes them: the partner is the next sample."""
-    augment = augmentation.Augmentation.of(SHIPPED[name])
+    augment = stages.Augmentation.of(SHIPPED[name])
     ids = np.asarray(ids)
     rows = draws.seeds(0, ids, view)
     images = augment.apply(images_of(ids, shape, dtype), rows)
@@ -91,7 +91,7 @@ def test_a_batch_shows_what_each_sample_shows_alone(name, count, shape, dtype, v
 def test_parallel_pipelines_show_the_same(name, dtype, size):
     import tensorflow as tf
 
-    augment = augmentation.Augmentation.of(SHIPPED[name])
+    augment = stages.Augmentation.of(SHIPPED[name])
     ids = np.arange(50)
     parts = [images_of(ids + k, (9, 7, 3), dtype) for k in (0, 1)]
     parts += [draws.seeds(0, ids + k, 0) for k in (0, 1)]

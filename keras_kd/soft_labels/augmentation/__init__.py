@@ -1,0 +1,1 @@
+"""Augmentations whose pixels are pure functions of seed, sample and view."""
