@@ -126,7 +126,7 @@ def describe(teacher: KerasModel) -> dict[str, Any]:
     """Returns what tells a teacher from others, in JSON's types."""
     digest = hashlib.sha256()
     for variable in teacher.model.variables:
-        values = np.asarray(keras.ops.convert_to_numpy(variable))
+        values = np.asarray(keras.ops.convert_to_numpy(variable.value))
         digest.update(f"{values.dtype} {values.shape}".encode())
         digest.update(values.tobytes())
     preprocess = teacher.preprocess
