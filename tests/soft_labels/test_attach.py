@@ -1,5 +1,7 @@
 """tf.data pipelines in a stable order: of one shape, of many, encoded, and from TFDS."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -119,6 +121,15 @@ def test_photos_of_different_sizes(photos, classifier, write, batch_size):
     shown, answers, _ = rows(soft.attach(photos, views_per_step=2))
     np.testing.assert_allclose(answers, teacher.predict(shown, verbose=0), rtol=1e-4, atol=1e-4)
     assert soft.check(teacher, photos, n=5).answers == 5
+
+
+def test_random_boxes_of_photos_of_different_sizes(photos, classifier, write):
+    teacher = classifier(8)
+    augment = functools.partial(soft_labels.random_resized_crop, size=8)
+    soft = write(teacher=teacher, data=photos, augment=augment, views=3, dtype="float32")
+    shown, answers, _ = rows(soft.attach(photos))
+    assert shown.shape == (20, 8, 8, 3)
+    np.testing.assert_allclose(answers, teacher.predict(shown, verbose=0), rtol=1e-4, atol=1e-4)
 
 
 def test_photos_of_different_sizes_cannot_be_mixed(photos, classifier, write):

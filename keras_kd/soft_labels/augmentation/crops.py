@@ -9,7 +9,7 @@ import numpy as np
 from keras_kd.soft_labels.augmentation import arguments
 from keras_kd.soft_labels.augmentation.draws import uniform
 from keras_kd.soft_labels.augmentation.marks import batched
-from keras_kd.soft_labels.augmentation.pixels import as_dtype, as_float, checked, numbered, picked
+from keras_kd.soft_labels.augmentation.pixels import as_dtype, as_float, checked, float_type, picked
 
 _TRIES = 10
 _RATIO_STEPS = 4096
@@ -77,7 +77,8 @@ def random_resized_crop(
     Args:
         images: Tensor `(batch, height, width, channels)` or `(batch, height, width)`.
         seeds: int32 tensor `(batch, 2)`.
-        size: Height and width of the result, or one number for both. Default: as `images`.
+        size: Height and width of the result, or one number for both. Default: as `images`, which
+            must then be of one known size.
         scale: Least and greatest area, as parts of the image's. Default `(0.08, 1.0)`.
         ratio: Least and greatest width divided by height. Default `(3/4, 4/3)`.
         flip: Whether every other result is mirrored. Default `True`.
@@ -93,20 +94,21 @@ def random_resized_crop(
         - [Szegedy et al., Going Deeper with Convolutions, CVPR 2015](
             https://arxiv.org/abs/1409.4842)
     """
+    import tensorflow as tf
+
     scale = arguments.span("scale", scale, most=1.0)
     ratio = arguments.span("ratio", ratio)
-    frames = checked(images)
+    frames = checked(images, any_size=size is not None)
     sizes = frames.shape[1:3] if size is None else arguments.sizes("size", size)
-    starts, sides = _boxes(seeds, tuple(frames.shape[1:3]), scale, ratio)
-    result = as_float(frames)
+    starts, sides = _boxes(seeds, tf.shape(frames)[1:3], scale, ratio)
     mirrored = uniform(seeds, 2) < (0.5 if flip else 0.0)
-    result = _resized_rows(result, starts[:, 0], sides[:, 0], sizes[0])
+    result = _resized_rows(frames, starts[:, 0], sides[:, 0], sizes[0])
     result = _resized_columns(result, starts[:, 1], sides[:, 1], sizes[1], mirrored)
     result = as_dtype(result, frames.dtype)
     return result if images.shape[3:] else result[..., 0]
 
 
-def _boxes(seeds: Any, shape: tuple[int, int], scale: Any, ratio: Any) -> tuple[Any, Any]:
+def _boxes(seeds: Any, shape: Any, scale: Any, ratio: Any) -> tuple[Any, Any]:
     """Returns starts and sides of the boxes, int32 `(batch, 2)` each: rows, columns.
 
     The ratios come from a table, so that no power or logarithm runs in the graph: those of
@@ -119,24 +121,24 @@ def _boxes(seeds: Any, shape: tuple[int, int], scale: Any, ratio: Any) -> tuple[
     draws = uniform(seeds, 0, (_TRIES, 2))
     parts = scale[0] + (scale[1] - scale[0]) * tf.cast(draws[..., 0], tf.float64)
     root = tf.gather(tf.constant(roots), tf.cast(draws[..., 1] * _RATIO_STEPS, tf.int32))
-    side = tf.sqrt(parts * (shape[0] * shape[1]))
+    side = tf.sqrt(parts * tf.cast(shape[0] * shape[1], tf.float64))
     candidates = tf.cast(tf.round(tf.stack([side / root, side * root], axis=-1)), tf.int32)
     candidates = tf.maximum(candidates, 1)
     fits = tf.reduce_all(candidates <= shape, axis=-1)
     first = tf.reduce_min(tf.where(fits, tf.range(_TRIES), _TRIES), axis=-1)
-    last = tf.broadcast_to(tf.constant(_middle(shape, ratio)), tf.shape(candidates[:, :1]))
+    last = tf.broadcast_to(_middle(shape, ratio), tf.shape(candidates[:, :1]))
     sides = tf.gather(tf.concat([candidates, last], axis=1), first, axis=1, batch_dims=1)
     room = tf.cast(shape - sides + 1, tf.float32)
     return tf.cast(uniform(seeds, 1, (2,)) * room, tf.int32), sides
 
 
-def _middle(shape: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int]:
-    height, width = shape
-    if width / height < ratio[0]:
-        height = max(1, round(width / ratio[0]))
-    elif width / height > ratio[1]:
-        width = max(1, round(height * ratio[1]))
-    return height, width
+def _middle(shape: Any, ratio: tuple[float, float]) -> Any:
+    """Returns the sides of the largest box with a ratio in bounds."""
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.cast(shape, tf.float64))
+    sides = tf.stack([tf.minimum(height, width / ratio[0]), tf.minimum(width, height * ratio[1])])
+    return tf.maximum(tf.cast(tf.round(sides), tf.int32), 1)
 
 
 def _neighbours(starts: Any, sides: Any, size: int, dtype: Any) -> tuple[Any, Any, Any]:
@@ -156,13 +158,16 @@ def _neighbours(starts: Any, sides: Any, size: int, dtype: Any) -> tuple[Any, An
 def _resized_rows(images: Any, starts: Any, sides: Any, size: int) -> Any:
     import tensorflow as tf
 
-    height, row = images.shape[1], math.prod(images.shape[2:])
-    before, after, weight = _neighbours(starts, sides, size, images.dtype)
+    _, height, width, channels = tf.unstack(tf.shape(images))
+    before, after, weight = _neighbours(starts, sides, size, float_type(images))
     offsets = tf.range(tf.shape(images)[0])[:, tf.newaxis] * height
-    rows = tf.reshape(images, [-1, row])
-    before, after = tf.gather(rows, offsets + before), tf.gather(rows, offsets + after)
+    rows = tf.reshape(images, [-1, width * channels])
+    # Only the rows in use become floats: most of a large image is left out.
+    before, after = (as_float(tf.gather(rows, offsets + part)) for part in (before, after))
     mixed = before + (after - before) * weight[..., tf.newaxis]
-    return tf.reshape(mixed, [-1, size, *images.shape[2:]])
+    return tf.ensure_shape(
+        tf.reshape(mixed, [-1, size, width, channels]), (None, size, *images.shape[2:])
+    )
 
 
 def _resized_columns(images: Any, starts: Any, sides: Any, size: int, mirrored: Any) -> Any:
@@ -173,7 +178,8 @@ def _resized_columns(images: Any, starts: Any, sides: Any, size: int, mirrored: 
         for part in _neighbours(starts, sides, size, images.dtype)
     )
     height, channels = images.shape[1], images.shape[3]
-    first = numbered(images)[:, :, :1]
+    count, width = tf.shape(images)[0], tf.shape(images)[2]
+    first = tf.reshape(tf.range(count * height) * width, [count, height, 1])
     before, after = (
         tf.reshape(picked(images, first + part[:, tf.newaxis, :]), [-1, height, size * channels])
         for part in (before, after)

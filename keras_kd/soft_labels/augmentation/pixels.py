@@ -6,12 +6,13 @@ from keras_kd._errors import message
 from keras_kd.soft_labels.augmentation.draws import uniform
 
 
-def checked(images: Any, *, channels: tuple[int, ...] | None = None) -> Any:
+def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: bool = False) -> Any:
     """Returns `images` as a tensor `(batch, height, width, channels)`.
 
     Args:
         images: Tensor of this shape or `(batch, height, width)`, which gets one channel.
         channels: The numbers of channels that will do. Default: any.
+        any_size: Whether height and width may be unknown until the graph runs.
 
     Raises:
         ValueError: If the shape is another, or the size of the images is not known.
@@ -30,7 +31,7 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None) -> Any:
             )
         )
     shape = images.shape
-    framed = shape.rank in (3, 4) and None not in shape[1:]
+    framed = shape.rank in (3, 4) and None not in shape[3 if any_size else 1 :]
     if framed and channels and (*shape, 1)[3] not in channels:
         framed = False
     if not framed:
@@ -97,12 +98,19 @@ def in_box(seeds: Any, draw: int, sides: tuple[Any, Any], images: Any) -> Any:
     return inside[0][:, :, tf.newaxis] * inside[1][:, tf.newaxis, :]
 
 
-def as_float(images: Any) -> Any:
-    """Returns the images in float32, or in float64 where float32 would lose digits."""
+def float_type(images: Any) -> Any:
+    """Returns float32, or float64 where float32 would lose digits."""
     import tensorflow as tf
 
     wide = images.dtype in (tf.float64, tf.int32, tf.uint32, tf.int64, tf.uint64)
-    return tf.cast(images, tf.float64 if wide else tf.float32)
+    return tf.float64 if wide else tf.float32
+
+
+def as_float(images: Any) -> Any:
+    """Returns the images in their `float_type`."""
+    import tensorflow as tf
+
+    return tf.cast(images, float_type(images))
 
 
 def as_dtype(values: Any, dtype: Any) -> Any:
