@@ -65,6 +65,10 @@ class DistillationLoss(keras.losses.Loss):
                 )
             )
 
+    def fits(self, teacher: tuple, student: tuple) -> bool:
+        """Whether signals of these shapes can be compared, as far as they are known."""
+        return same_shape(teacher, student)
+
     def logits(self, teacher: Any, student: Any) -> tuple[Any, Any]:
         """Returns `logits_pair(teacher, student)` where there are enough classes."""
         teacher, student = logits_pair(teacher, student)
