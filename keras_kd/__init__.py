@@ -1,8 +1,9 @@
 """Knowledge distillation for Keras 3."""
 
-from keras_kd import export, heads, losses, report, soft_labels, teachers
+from keras_kd import export, heads, losses, projectors, report, soft_labels, taps, teachers
 from keras_kd._version import __version__
 from keras_kd.distiller import Distiller
+from keras_kd.pairs import suggest_pairs
 from keras_kd.soft_labels import SoftLabels
 from keras_kd.terms import Term
 
@@ -14,7 +15,10 @@ __all__ = [
     "export",
     "heads",
     "losses",
+    "projectors",
     "report",
     "soft_labels",
+    "suggest_pairs",
+    "taps",
     "teachers",
 ]

@@ -1,7 +1,8 @@
 """Every private name of Keras that keras_kd touches; `tests/test_keras_private.py` guards each."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -52,6 +53,88 @@ def origin(tensor: keras.KerasTensor) -> tuple[Any, Any, int]:
     """Returns the operation that made `tensor`, the node of that call and the tensor's place."""
     operation, node_index, tensor_index = tensor._keras_history
     return operation, operation._inbound_nodes[node_index], tensor_index
+
+
+def nodes(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
+    """Returns the calls that lead to symbolic tensors, each behind those that it needs."""
+    order, seen = [], set()
+    stack = [(origin(tensor)[1], False) for tensor in tensors]
+    while stack:
+        node, its_needs_are_there = stack.pop()
+        if its_needs_are_there:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((origin(tensor)[1], False) for tensor in node.input_tensors)
+    return order
+
+
+def call_number(node: Any) -> int:
+    """Returns the place of a call among all calls of its operation, in any model."""
+    return node.operation._inbound_nodes.index(node)
+
+
+def input_again(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns a second input of a model, like the first in all."""
+    return keras.Input(
+        batch_shape=tensor.shape,
+        dtype=tensor.dtype,
+        sparse=tensor.sparse,
+        name=tensor.name,
+        optional=getattr(origin(tensor)[0], "optional", False),
+    )
+
+
+# What attention layers make of their arguments before they compare them.
+_PROJECTIONS = {name: f"_{name}_dense" for name in ("query", "key", "value")}
+
+
+def projection_shapes(node: Any) -> dict[str, tuple]:
+    """Returns the shapes of an attention layer's query, key and value at a call of it, by name.
+
+    None for other layers.
+    """
+    layer, shapes = node.operation, {}
+    for name, attribute in _PROJECTIONS.items():
+        if not hasattr(layer, attribute):
+            return {}
+        source = _attended(layer, node.arguments.args, node.arguments.kwargs)[name]
+        # Keras itself forgets the number of the tokens.
+        heads = getattr(layer, attribute).compute_output_shape(source.shape)[-2:]
+        shapes[name] = (*source.shape[:-1], *heads)
+    return shapes
+
+
+def _attended(layer: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    given = inspect.signature(layer.call).bind(*args, **kwargs).arguments
+    key = given.get("key")
+    return {
+        "query": given["query"],
+        "key": given["value"] if key is None else key,
+        "value": given["value"],
+    }
+
+
+def attend(layer: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """Calls an attention layer; returns its output, and its query, key and value by name.
+
+    Each of them has the mask of what it is made of, which the layer itself takes off.
+    """
+    twin, seen = shallow_copy(layer), {}
+    masks = {name: keras_mask(source) for name, source in _attended(layer, args, kwargs).items()}
+
+    def recorded(name: str, projection: Any) -> Any:
+        def call(inputs: Any) -> Any:
+            projected = projection(inputs)
+            seen[name] = masked(projected, masks[name])
+            return projected
+
+        return call
+
+    for name, attribute in _PROJECTIONS.items():
+        twin.__dict__[attribute] = recorded(name, getattr(layer, attribute))
+    return twin(*args, **kwargs), seen
 
 
 def shallow_copy(original: Any) -> Any:

@@ -18,7 +18,7 @@ _OUTPUT, _SIGNALS = "keras_kd.output", "keras_kd.signals"
 
 
 def with_answers(x: Any, answers: dict[str, Any]) -> dict[str, Any]:
-    """Returns `x` together with the teacher's logits by output name."""
+    """Returns `x` together with the teacher's logits by output name, and its signals."""
     return {_INPUT: x, _ANSWERS: answers}
 
 
@@ -33,7 +33,7 @@ def inputs(x: Any) -> Any:
 
 
 def answers(x: Any) -> dict[str, Any]:
-    """Returns the teacher's logits by output name."""
+    """Returns the teacher's logits by output name, and its signals."""
     return x[_ANSWERS]
 
 
@@ -45,7 +45,7 @@ def not_finite(answers: dict[str, Any]) -> Any:
 
 
 def with_signals(output: Any, signals: dict[str, Any]) -> dict[str, Any]:
-    """Returns the student's output together with its logits by output name."""
+    """Returns the student's output together with its logits by output name, and its signals."""
     return {_OUTPUT: output, _SIGNALS: signals}
 
 
@@ -60,7 +60,7 @@ def output(y_pred: Any) -> Any:
 
 
 def signals(y_pred: Any) -> dict[str, Any]:
-    """Returns the student's logits by output name."""
+    """Returns the student's logits by output name, and its signals."""
     return y_pred[_SIGNALS]
 
 
@@ -113,6 +113,27 @@ def weights_like(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
         )
     fitted = {name: _by_position(given.get(name), len(outputs[name].shape) - 1) for name in names}
     return replaced(output, names, fitted)
+
+
+def joint_weights(names: Sequence[str], sample_weight: Any, alike: bool) -> Any:
+    """Returns the weights of what belongs to no single output: the product of those by output.
+
+    Args:
+        names: The outputs' names.
+        sample_weight: One tensor, or one by output.
+        alike: Whether those by output are one tensor, repeated.
+    """
+    if not isinstance(sample_weight, (dict, list, tuple)):
+        return sample_weight
+    given = [w for w in by_name(sample_weight, names).values() if w is not None]
+    if alike:
+        return given[0]
+    rank = max((len(weight.shape) for weight in given), default=0)
+    product = None
+    for weight in given:
+        weight = at_rank(weight, rank)
+        product = weight if product is None else product * ops.cast(weight, product.dtype)
+    return product
 
 
 def _by_position(weight: Any, rank: int) -> Any:

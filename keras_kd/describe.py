@@ -41,6 +41,12 @@ def _rows(distiller: "Distiller") -> Iterable[tuple[str, str]]:
         yield "hard loss", f"{_number(distiller.hard_weight)} · {_hard_loss(distiller)}"
     for term, weight in _weighted(distiller):
         yield f"term {term.name}", f"{weight} · {_term(term)}"
+        if term.projector is not None:
+            yield (
+                "  projector",
+                f"{type(term.projector).__name__}, {term.projector.count_params():,} parameters, "
+                "trained and saved, not exported",
+            )
     yield (
         "trained",
         f"{student.name}, {trained:,} of {student.count_params():,} parameters of the student",
@@ -81,6 +87,8 @@ def _term(term: Term) -> str:
         if name not in ("name", "reduction", "dtype")
     ]
     where = f" on {term.output_name}" if term.output_name else ""
+    if not term.on_outputs:
+        where = f" from {term.student or 'output'} to {term.teacher or 'output'}{where}"
     return f"{type(term.loss).__name__}({', '.join(options)}){where}"
 
 

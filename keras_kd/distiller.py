@@ -6,7 +6,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd import _keras, batches, describe, forms, hard_loss, jax_step, labels, matching, peers
+from keras_kd import (
+    _keras,
+    batches,
+    describe,
+    forms,
+    hard_loss,
+    jax_step,
+    labels,
+    matching,
+    peers,
+    watch,
+)
 from keras_kd.entry_points import EntryPoints
 from keras_kd.heads import LogitsModel
 from keras_kd.live import live_scalar
@@ -87,13 +98,15 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         terms = forms.plain_terms(logits.heads) if plain else forms.full_terms(terms, logits.heads)
         super().__init__(
             ["hard_loss", *(term.name for term in terms)],
+            [watch.signal_fault(role, term.name) for term in terms for role in term.tapped()],
             name=name,
             # The policy brings Keras' loss scaling; the student's own layers do the casting.
             dtype=training_policy(student),
             autocast=False,
         )
         self.student = student
-        self._logits, self._plain, self._terms = logits, plain, terms
+        self._logits = logits.with_taps(term.student for term in terms if term.student)
+        self._plain, self._terms = plain, terms
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
         self._hard_weight = (
             live_scalar(self, "alpha", 0.1) if plain else live_scalar(self, "hard_weight", 1.0)
@@ -191,12 +204,15 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         shared = zip(
             self.trainable_variables + self.non_trainable_variables, [*state[0], *state[1]]
         )
-        return self._teacher(x, self._logits.names, [*values, *shared])
+        asked = self._logits.names if any(term.needs_output for term in self._terms) else []
+        return self._teacher(x, asked, [*values, *shared])
 
     def _carried(self, answers: dict[str, Any]) -> dict[str, Any]:
-        """Returns the teacher's logits out of what came with the batch."""
+        """Returns the teacher's logits and signals out of what came with the batch."""
         names = self._logits.names
-        temperatures = {term.output_name or names[0]: term.temperature for term in self._terms}
+        temperatures = {
+            term.output_of(names): term.temperature for term in self._terms if term.teacher is None
+        }
         return self._teacher.carried(answers, names, temperatures)
 
     def _teachers_own_variables(self) -> list[keras.Variable]:
@@ -221,11 +237,14 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         names, output = self._logits.names, batches.output(y_pred)
         answers = self._carried(batches.answers(x)) if batches.carries_signals(y_pred) else {}
         batch = labels.sort_out(y, output, names, self._label_rules)
+        joint = batches.joint_weights(names, sample_weight, self._weighs_all_alike)
         sample_weight = batches.weights_like(output, names, sample_weight)
         if _keras.has_loss(self):
             forms.check_labels(y)
         if answers:
-            loss = self._training_loss(batch, sample_weight, answers, batches.signals(y_pred))
+            signals = batches.signals(y_pred)
+            by_output = {**batches.by_name(sample_weight, names), None: joint}
+            loss = self._training_loss(batch, sample_weight, by_output, answers, signals)
         elif _keras.has_loss(self) or self.losses:
             loss = super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
             self._columns.update_state({"hard_loss": loss}, batch.examples(self._compared))
@@ -234,26 +253,43 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         self._watch.update_state(
             labels=batch.wrong,
             hard_loss=batch.missing_in(self._own_losses.others()),
-            answers=batches.not_finite(answers),
+            answers=batches.not_finite({n: answers[n] for n in names if n in answers}),
             settings=self._settings_out_of_range() if answers else None,
             temperatures=self._teacher.out_of_range(self._terms, names) if answers else None,
+            **self._signal_faults(answers, y_pred),
         )
         return loss
 
+    def _signal_faults(self, answers: dict[str, Any], y_pred: Any) -> dict[str, Any]:
+        """Returns whether a number in each signal of a term on features is NaN or infinite."""
+        if not answers:
+            return {}
+        found = {"teacher": answers, "student": batches.signals(y_pred)}
+        return {
+            watch.signal_fault(role, term.name): batches.not_finite({path: found[role][path]})
+            for term in self._terms
+            for role, path in term.tapped().items()
+        }
+
     def _training_loss(
-        self, batch: labels.Batch, sample_weight: Any, answers: dict, signals: dict
+        self,
+        batch: labels.Batch,
+        sample_weight: Any,
+        by_output: dict[str | None, Any],
+        answers: dict[str, Any],
+        signals: dict[str, Any],
     ) -> Any:
         """Returns the weighted sum of hard loss, terms and regularizers; logs each by itself."""
         losses, weights = {}, {}
         share = 1.0 - self._hard_weight if self._plain else 1.0
-        by_name = batches.by_name(sample_weight, self._logits.names)
         for term in self._terms:
-            name = term.output_name or self._logits.names[0]
+            output = term.output_of(self._logits.names)
+            answer, signal = term.signals_of(self._logits.names)
             losses[term.name] = term(
-                answers[name],
-                signals[name],
-                sample_weight=by_name[name],
-                labels=batch.ids.get(name),
+                answers[answer],
+                signals[signal],
+                sample_weight=by_output[output],
+                labels=batch.ids.get(output),
             )
             weights[term.name] = share * term.weight
         self._columns.update_state(losses, ops.shape(next(iter(answers.values())))[0])
@@ -283,6 +319,10 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
         """The teacher as what is asked, one of `keras_kd.teachers`."""
         return self._teacher
 
+    def check_batch_size(self, batch_size: int | None) -> None:
+        """Raises where a term needs pairs of examples, and there are none."""
+        forms.check_pairs(self._terms, batch_size)
+
     @property
     def output_names(self) -> list[str]:
         """The student's output names, to which Keras matches losses and metrics."""
@@ -296,6 +336,7 @@ class Distiller(SavedWithoutTeacher, EntryPoints):
     @teacher.setter
     def teacher(self, teacher: keras.Model | Teacher | NoTeacher) -> None:
         asked = matching.asked_teacher(teacher, self._heads_given["teacher_head"])
+        asked = asked.with_taps([term.teacher for term in self._terms if term.teacher])
         matching.check_teacher(asked, self._terms, self._logits)
         if self.compiled:
             asked.check_temperatures(self._terms, self._logits.names)

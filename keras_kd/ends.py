@@ -1,6 +1,6 @@
 """How the graph of a model ends: what kind of head, and where its logits are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import keras
 
 from keras_kd import _keras
 from keras_kd._errors import message
+from keras_kd.graphs import stood_for
 
 _ACTIVATIONS = {  # names of functions of Keras, TensorFlow and JAX
     "linear": "logits",
@@ -53,8 +54,12 @@ class Trace:
 UNKNOWN = Trace(None)
 
 
-def with_logits(name: str, inputs: Any, outputs: Any, traces: list[Trace]) -> keras.Model:
+def with_logits(
+    name: str, inputs: Any, outputs: Any, traces: list[Trace], signals: Sequence[Any] = ()
+) -> keras.Model:
     """Returns a model that gives the list of the outputs, then the logits behind each.
+
+    Behind them come the signals, symbolic tensors of the same graph.
 
     Raises:
         ValueError: If a part of the graph would have to run twice for it.
@@ -64,18 +69,26 @@ def with_logits(name: str, inputs: Any, outputs: Any, traces: list[Trace]) -> ke
         trace.cut(cuts) if trace.cut else [tensor, tensor]
         for trace, tensor in zip(traces, keras.tree.flatten(outputs))
     ]
+    signals = [_behind_a_cut(signal, cuts) for signal in signals]
     tapped = keras.Model(
         inputs,
-        [pair[0] for pair in pairs] + [pair[1] for pair in pairs],
+        [*(pair[0] for pair in pairs), *(pair[1] for pair in pairs), *signals],
         name=f"{name}_with_logits",
     )
     _check_runs_once(tapped)
     return tapped
 
 
+def _behind_a_cut(signal: Any, cuts: Cuts) -> Any:
+    """Returns what the layer of a signal gives where it has been rebuilt, else the signal."""
+    _, node, _ = _keras.origin(signal)
+    return cuts[id(node)][0] if id(node) in cuts else signal
+
+
 def _check_runs_once(tapped: keras.Model) -> None:
-    rebuilt = {layer.name for layer in tapped.layers if layer.name.endswith("_with_logits")}
-    for layer in tapped.layers:
+    layers = [stood_for(operation) for operation in tapped.operations]
+    rebuilt = {layer.name for layer in layers if layer.name.endswith("_with_logits")}
+    for layer in layers:
         if isinstance(layer, keras.Model) and f"{layer.name}_with_logits" in rebuilt:
             raise ValueError(
                 message(
@@ -91,6 +104,7 @@ def _check_runs_once(tapped: keras.Model) -> None:
 def trace(tensor: Any) -> Trace:
     """Finds out how the graph ends at a symbolic output."""
     operation, node, index = _keras.origin(tensor)
+    operation = stood_for(operation)
     if isinstance(operation, keras.Model):
         return _trace_model(operation, node, index)
     if not isinstance(operation, keras.layers.Layer):

@@ -17,12 +17,14 @@ class EntryPoints(keras.Model):
 
     Args:
         columns: Names of what the training logs show besides Keras' own.
+        signals: `keras_kd.watch.signal_fault`s to look for.
         **kwargs: As in `keras.Model`.
     """
 
-    def __init__(self, columns: list[str], **kwargs: Any):
+    def __init__(self, columns: list[str], signals: list[str], **kwargs: Any):
         super().__init__(**kwargs)
-        self._watch = Watch()
+        self._watch = Watch(signals)
+        self._weighs_all_alike = False
         self._columns = LossColumns(columns)
         self._trains_unlabelled = False
 
@@ -38,6 +40,8 @@ class EntryPoints(keras.Model):
         if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
             forms.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
+        self.check_batch_size(given.get("batch_size"))
+        self._note_weights(given.get("y"), given.get("sample_weight"))
         if hasattr(given.get("x"), "element_spec"):
             given.setdefault("shuffle", False)  # Keras' default, of which it warns for tf.data
         added = self.fit_callbacks(given.get("steps_per_epoch"))
@@ -47,6 +51,16 @@ class EntryPoints(keras.Model):
                 return super().fit(**given)
         finally:
             self._watch.epoch = None
+
+    def check_batch_size(self, batch_size: int | None) -> None:
+        """Raises where a batch is too small for what is minimised."""
+
+    def _note_weights(self, y: Any, sample_weight: Any) -> None:
+        """Notes whether Keras will repeat one array of weights for each of several outputs."""
+        nested = [keras.tree.is_nested(each) for each in (y, sample_weight)]
+        alike = sample_weight is not None and nested == [True, False]
+        if alike != self._weighs_all_alike:
+            self._weighs_all_alike, self.train_function = alike, None
 
     def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that `fit` adds."""

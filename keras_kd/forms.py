@@ -57,27 +57,28 @@ def full_terms(
                 mend="Put one term into a list, too; leave terms out for the plain form",
             )
         )
-    named: list[Term] = []
+    terms = [term if isinstance(term, Term) else Term(term) for term in terms]
+    taken: set[str] = {term.name for term in terms if term.is_named}
     for term in terms:
-        if not isinstance(term, Term):
-            term = _with_free_name(term, [other.name for other in named])
         _check_output(term, heads)
-        named.append(term)
-    _check_names([term.name for term in named])
-    return named
+        if not term.is_named:
+            _name_freely(term, taken)
+    _check_names([term.name for term in terms])
+    return terms
 
 
-def _with_free_name(loss: Any, taken: list[str]) -> Term:
-    term = Term(loss)
+def _name_freely(term: Term, taken: set[str]) -> None:
+    """Numbers the name of a Term that its loss has named, where another one has it already."""
     name, number = term.name, 1
     while name in taken:
         number += 1
         name = f"{term.name}_{number}"
-    return term if name == term.name else Term(loss, name=name)
+    term.name, term.is_named = name, True
+    taken.add(name)
 
 
 def _check_output(term: Term, heads: dict[str, Head]) -> None:
-    missing = term.output_name is None and len(heads) > 1
+    missing = term.output_name is None and term.needs_output and len(heads) > 1
     if missing or term.output_name not in (None, *heads):
         raise ValueError(
             message(
@@ -183,5 +184,20 @@ def check_labels(y: Any) -> None:
                 expected="labels, for the Distiller was compiled with a loss",
                 received="None",
                 mend="Pass y, or compile with loss=None to train on the teacher alone",
+            )
+        )
+
+
+def check_pairs(terms: Sequence[Term], batch_size: int | None) -> None:
+    """Raises where a term compares the examples of a batch, and a batch has only one."""
+    alone = [term.name for term in terms if getattr(term.loss, "needs_pairs", False)]
+    if alone and batch_size == 1:
+        raise ValueError(
+            message(
+                f"batch_size must be at least 2 for term {alone[0]!r}, which compares the examples "
+                "of a batch with each other",
+                expected="batch_size of some dozens",
+                received="batch_size=1",
+                mend="Pass e.g. batch_size=64",
             )
         )

@@ -1,14 +1,16 @@
 """Does a model end in logits, softmax or sigmoid? Give me its logits."""
 
+import copy
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_kd import _keras, ends
+from keras_kd import _keras, ends, graphs, taps
 from keras_kd._errors import message
 
 KINDS = ("logits", "softmax", "sigmoid")
@@ -53,10 +55,12 @@ class LogitsModel:
         keyed: Whether the model returns a dict, so that its outputs are known by name.
         heads: Dict of `Head` by output name, in the order of the outputs.
         inverted: Whether each output's logits come from its probabilities' logarithm, by name.
+        signals: Shapes of the signals from the inside of the model, by name.
     """
 
     def __init__(self, model: keras.Model, head: str | dict | None, role: str):
-        self.model = model
+        self.model, self._role = model, role
+        self.signals: dict[str, tuple[int | None, ...]] = {}
         graph = _keras.graph(model)
         self._structure = graph[1] if graph else None
         self.names = _output_names(model, self._structure)
@@ -77,22 +81,52 @@ class LogitsModel:
             _warn_of_inversion([name for name, yes in self.inverted.items() if yes])
         self._tapped = self._cut(graph, traces) if graph else None
 
+    def with_taps(self, paths: Iterable[str]) -> "LogitsModel":
+        """Returns one that gives the signals at these layer paths, too, in the same forward pass.
+
+        Raises:
+            TypeError: If a path is no string.
+            ValueError: If a path names nothing, or more than one thing.
+        """
+        found = taps.find_all(self.model, paths, self._role)
+        twin = copy.copy(self)
+        if found:
+            inputs, outputs, signals = graphs.with_taps(_keras.graph(self.model), found.values())
+            tensors = {taps.signal_name(path): signals[tap] for path, tap in found.items()}
+            traces = [ends.trace(tensor) for tensor in keras.tree.flatten(outputs)]
+            twin.signals = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+            twin._tapped = ends.with_logits(
+                self.model.name, inputs, outputs, self._usable(traces), list(tensors.values())
+            )
+        return twin
+
     def _cut(self, graph: Any, traces: list[ends.Trace]) -> keras.Model | None:
         """Rebuilds the end of the graph so that it gives outputs and logits; `None` if no need."""
-        agree = [head.kind == trace.kind for head, trace in zip(self.heads.values(), traces)]
-        if not any(trace.cut and yes for trace, yes in zip(traces, agree)):
+        used = self._usable(traces)
+        if not any(trace.cut for trace in used):
             return None
-        used = [trace if yes else ends.UNKNOWN for trace, yes in zip(traces, agree)]
         return ends.with_logits(self.model.name, *graph, used)
 
+    def _usable(self, traces: list[ends.Trace]) -> list[ends.Trace]:
+        """Returns the traces that agree with the heads, which may have been overruled."""
+        return [
+            trace if head.kind == trace.kind else ends.UNKNOWN
+            for head, trace in zip(self.heads.values(), traces)
+        ]
+
     def __call__(self, x: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
-        """Returns the model's output in its own structure, and a dict of logits by output name."""
+        """Returns the model's output in its own structure, and a dict of logits and signals.
+
+        The logits have the outputs' names, the signals those of `keras_kd.taps.signal_name`.
+        """
+        signals: list[Any] = []
         if self._tapped is None:
             output = self.model(x, training=training)
             flat = logits = keras.tree.flatten(output)
         else:
             both = self._tapped(x, training=training)
-            flat, logits = both[: len(self.names)], both[len(self.names) :]
+            count = len(self.names)
+            flat, logits, signals = both[:count], both[count : 2 * count], both[2 * count :]
             output = keras.tree.pack_sequence_as(self._structure, flat)
         if len(flat) != len(self.names):
             raise ValueError(
@@ -104,10 +138,11 @@ class LogitsModel:
                     "names are known",
                 )
             )
-        return output, {
+        by_name = {
             name: _invert(self.heads[name].kind, z) if self.inverted[name] else z
             for name, z in zip(self.names, logits)
         }
+        return output, by_name | dict(zip(self.signals, signals))
 
 
 def _invert(kind: str, probabilities: Any) -> Any:

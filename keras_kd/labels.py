@@ -70,7 +70,7 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
     compared = {
         term.output_name or next(iter(heads))
         for term in terms
-        if isinstance(term.loss, DistillationLoss)
+        if isinstance(term.loss, DistillationLoss) and term.on_outputs
     }
     found = {}
     for name, head in heads.items():

@@ -7,7 +7,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.heads import Head, LogitsModel
-from keras_kd.losses import DistillationLoss
+from keras_kd.losses import DistillationLoss, FeatureLoss
 from keras_kd.losses.base import same_shape
 from keras_kd.teachers import KerasModel, NoTeacher, Teacher
 from keras_kd.terms import Term
@@ -35,14 +35,17 @@ def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
 
 
 def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
-    """Raises where the teacher cannot teach the student.
+    """Raises where the teacher cannot teach the student; builds the terms' projectors.
 
     Outputs of dicts belong together by key, those of lists by position.
     """
     if isinstance(teacher, NoTeacher):
         return
-    _check_outputs(teacher, terms, student)
-    teacher.check_terms(terms, list(student.heads))
+    on_features = not any(term.needs_output for term in terms)
+    taught_by = {} if on_features else _check_outputs(teacher, terms, student)
+    _connect(teacher, terms, student, taught_by)
+    on_outputs = [term for term in terms if term.needs_output]
+    teacher.check_terms(on_outputs, list(student.heads))
     if teacher.model is not None:
         _check_model(teacher, student)
 
@@ -91,28 +94,58 @@ def same_but_for_ones(a: tuple, b: tuple) -> bool:
     return same_shape(a, b)
 
 
-def _check_outputs(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
+def _check_outputs(teacher: Teacher, terms: list[Term], student: LogitsModel) -> dict[str, str]:
+    """Raises where outputs do not belong together; returns the teacher's by the student's names."""
     names = list(student.heads)
     by_key = len(names) > 1 and (teacher.keyed or student.keyed)
     same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)
     if len(teacher.heads) != len(names) or (by_key and not same_keys):
         raise _mismatch("the same outputs", names, list(teacher.heads))
     taught_by = dict(zip(names, names if by_key else teacher.heads))
+    free = _free_outputs(terms, names)
     for name, s in student.heads.items():
         t = teacher.heads[taught_by[name]]
-        if s.shape is not None and t.shape is not None and not same_shape(s.shape, t.shape):
+        if s.shape is None or t.shape is None or name in free:
+            continue
+        if not same_shape(s.shape, t.shape):
             raise _mismatch(f"the same shape at {name!r}", s.shape, t.shape)
+    return taught_by
+
+
+def _free_outputs(terms: list[Term], names: list[str]) -> set[str]:
+    """Returns the outputs whose shapes are the business of terms on features or with projectors."""
+    compared, free = set(), set()
     for term in terms:
-        name = term.output_name or names[0]
-        heads = {"student": student.heads[name], "teacher": teacher.heads[taught_by[name]]}
-        inverted = student.inverted[name] or teacher.inverted[taught_by[name]]
-        _check_signals(term, name, heads, inverted)
+        if term.needs_output:
+            alike = term.on_outputs and term.projector is None
+            alike = alike and not isinstance(term.loss, FeatureLoss)
+            (compared if alike else free).add(term.output_of(names))
+    return free - compared
 
 
-def _check_signals(term: Term, output: str, heads: dict[str, Head], inverted: bool) -> None:
+def _connect(teacher: Teacher, terms: list[Term], student: LogitsModel, taught_by: dict) -> None:
+    """Has each term fit the shapes of its two signals."""
+    names = list(student.heads)
+    shapes = [
+        {name: head.shape for name, head in student.heads.items()} | student.signals,
+        {name: teacher.heads[other].shape for name, other in taught_by.items()}
+        | dict(teacher.signals),
+    ]
+    for term in terms:
+        answer, signal = term.signals_of(names)
+        if term.on_outputs:
+            output = term.output_of(names)
+            heads = {"student": student.heads[output], "teacher": teacher.heads[taught_by[output]]}
+            inverted = student.inverted[output] or teacher.inverted[taught_by[output]]
+            _check_heads(term, output, heads, inverted)
+        term.connect(shapes[1][answer], shapes[0][signal])
+
+
+def _check_heads(term: Term, output: str, heads: dict[str, Head], inverted: bool) -> None:
     """Raises where the two signals of a term are not of one kind."""
     kinds = {head.kind for head in heads.values()}
-    needs_logits = isinstance(term.loss, DistillationLoss)
+    on_features = isinstance(term.loss, FeatureLoss)
+    needs_logits = isinstance(term.loss, DistillationLoss) and not on_features
     for role, head in heads.items():
         if head.kind is None and (needs_logits or kinds & {"softmax", "sigmoid"}):
             raise _unknown_head(term, role)

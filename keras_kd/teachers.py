@@ -1,6 +1,8 @@
 """Where the teacher's signals come from."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -24,6 +26,7 @@ class Teacher:
         heads: Dict of `keras_kd.heads.Head` by output name, in order.
         keyed: Whether the outputs are known by name, else by their order.
         inverted: Whether each output's logits come from its probabilities' logarithm, by name.
+        signals: Shapes of the signals from the inside of the model, by name.
     """
 
     model: keras.Model | None = None
@@ -33,6 +36,26 @@ class Teacher:
     heads: dict[str, Head]
     keyed: bool
     inverted: dict[str, bool]
+    signals: Mapping[str, tuple[int | None, ...]] = MappingProxyType({})
+
+    def with_taps(self, paths: Sequence[str]) -> "Teacher":
+        """Returns a teacher that answers with the signals at these layer paths, too.
+
+        They have the names of `keras_kd.taps.signal_name`.
+
+        Raises:
+            ValueError: If the teacher does not have them.
+        """
+        if not paths:
+            return self
+        raise ValueError(
+            message(
+                "The teacher must have a signal at the layers that the terms name",
+                expected="a keras.Model",
+                received=f"{type(self).__name__}, which answers with outputs only, for {paths}",
+                mend="Pass the model itself as the teacher, or leave teacher= out of the Terms",
+            )
+        )
 
     def __call__(
         self, x: Any, names: list[str], values: Sequence[tuple[keras.Variable, Any]] = ()
@@ -41,7 +64,7 @@ class Teacher:
 
         Args:
             x: The student's input.
-            names: The student's output names.
+            names: The student's output names; none where the logits are not asked for.
             values: Values of variables of the model to take instead of their own.
         """
         raise NotImplementedError
@@ -149,13 +172,24 @@ class KerasModel(Teacher):
         size = f"{self.model.count_params():,} parameters"
         return f"{self.name}, {size}, neither trained nor saved"
 
+    @property
+    def signals(self) -> dict[str, tuple[int | None, ...]]:
+        """The shapes of the signals from the inside of the model, by name."""
+        return self._logits.signals
+
+    def with_taps(self, paths: Sequence[str]) -> "KerasModel":
+        """Returns a teacher that answers with the signals at these layer paths, too."""
+        twin = copy.copy(self)
+        twin._logits = self._logits.with_taps(paths)
+        return twin
+
     def __call__(
         self,
         x: Any,
         names: list[str],
         values: Sequence[tuple[keras.Variable, Any]] = (),
     ) -> dict[str, Any]:
-        """Returns the model's logits by the student's output names."""
+        """Returns the model's logits by the student's output names, and its signals."""
         # In the scope the model can change neither its variables nor its losses.
         with keras.StatelessScope(state_mapping=list(values)) as scope:
             if self.preprocess is not None:
@@ -163,8 +197,9 @@ class KerasModel(Teacher):
                 x = self.preprocess(x)
                 if _differ(before, scope.state_mapping):
                     raise _changes_by_the_step(self.preprocess)
-            _, logits = self._logits(x, training=False)
-        return {name: logits[own] for name, own in self.taught_by(names).items()}
+            _, found = self._logits(x, training=False)
+        signals = {name: found[name] for name in self.signals}
+        return {name: found[own] for name, own in self.taught_by(names).items()} | signals
 
 
 def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
@@ -189,6 +224,10 @@ class NoTeacher(Teacher):
     def described(self) -> str:
         """Returns what is missing."""
         return "none; set distiller.teacher before training"
+
+    def with_taps(self, paths: Sequence[str]) -> "NoTeacher":
+        """Returns itself."""
+        return self
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for there is nobody to ask."""

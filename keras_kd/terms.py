@@ -1,24 +1,28 @@
 """Term: which pair of signals, which loss, what weight."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_kd import _keras, batches, peers, stock_losses
+from keras_kd import _keras, batches, connecting, peers, stock_losses
 from keras_kd._errors import check_number, message
 from keras_kd.live import live_scalar
-from keras_kd.losses.base import full_precision, loss_dtype, same_shape
+from keras_kd.losses.base import full_precision, loss_dtype
+from keras_kd.taps import signal_name
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
 class Term(keras.layers.Layer):
-    """One distillation term: a loss between the teacher's and the student's logits of one output.
+    """One distillation term: a loss between a signal of the teacher and one of the student.
 
-    A Term is a layer: its weight and its temperature are scalar variables. They act on the next
-    step after `.assign(value)`, without a new trace, and are saved with the Distiller. On JAX,
-    reach them through the Distiller within an epoch (`distiller.terms[0].weight.assign`): a
-    variable that was kept from before is stale until the epoch ends.
+    A signal is a model's output, the logits behind it, or what a layer gives. A Term is a layer
+    itself: its weight and its temperature are scalar variables. They act on the next step after
+    `.assign(value)`, without a new trace, and are saved with the Distiller; so is its projector,
+    which trains with the student and is no part of it. On JAX, reach them through the Distiller
+    within an epoch (`distiller.terms[0].weight.assign`): a variable that was kept from before is
+    stale until the epoch ends.
 
     Args:
         loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,
@@ -26,41 +30,59 @@ class Term(keras.layers.Layer):
             Term's first temperature; the object itself is not changed.
         weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
             for Keras' own losses.
-        output: Name of the output, needed only where the models have several.
+        teacher: Path of the teacher's layer: its name, behind those of the nested models around
+            it, `"backbone/block3"`; with the number of the call where there are several,
+            `"shared:1"` for the second; of an attention layer also `"att:query"`, `"att:key"`,
+            `"att:value"`. Default: the output's logits.
+        student: Path of the student's layer. Default: the output's logits.
+        projector: `"auto"` for the smallest one that fits, none where the loss can compare the
+            signals as they are; a layer from the student's signal to the teacher's shape, such as
+            those of `keras_kd.projectors`; `None` where the loss must take them as they are.
         name: Name of the Term and of its column in the logs. Default: the loss's name, behind the
-            output's where there are several.
+            output's where there are several; numbered from the second on.
+        output: Name of the output, needed only where the models have several and a side has no
+            path.
         temperature: A scalar variable to share with another Term, instead of one of its own.
 
     Attributes:
         weight: Scalar variable.
         temperature: Scalar variable, or `None` for a loss without temperature.
+        projector: The layer, once a Distiller has the Term; `None` where none is needed.
 
     Raises:
-        TypeError: If `loss` is no loss object, or `weight` no number.
+        TypeError: If `loss` is no loss object, `weight` no number, or `projector` no layer.
         ValueError: If `loss` compares probabilities with labels, or `weight` is negative.
 
     Example:
     >>> term = keras_kd.Term(keras_kd.losses.SoftTargets(temperature=2.0), weight=0.5)
     >>> term.weight.assign(0.25)
+    >>> hint = keras_kd.Term(
+    ...     keras_kd.losses.Hint(), teacher="conv4", student="conv2", projector="auto"
+    ... )
     """
 
     def __init__(
         self,
         loss: keras.losses.Loss,
         weight: float | None = None,
+        teacher: str | None = None,
+        student: str | None = None,
+        projector: keras.layers.Layer | str | None = None,
+        name: str | None = None,
         *,
         output: str | None = None,
-        name: str | None = None,
         temperature: keras.Variable | None = None,
     ):
-        loss = _check_loss(loss)
+        loss = _check_loss(loss, on_outputs=teacher is None and student is None)
         label = f"{output}_{loss.name}" if output else loss.name
         super().__init__(name=name or label, dtype="float32", autocast=False)
-        self.output_name = output
+        self.output_name, self.teacher, self.student = output, teacher, student
+        self.is_named = name is not None
         if weight is None:
             weight = getattr(loss, "default_weight", 1.0)
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.loss = loss
+        self.projector = connecting.check_projector(projector)
         self.default_temperature = getattr(loss, "temperature", None)
         self.temperature = _check_shared(temperature, loss)
         if self.default_temperature is not None:
@@ -71,6 +93,57 @@ class Term(keras.layers.Layer):
             self.loss.temperature = self.temperature
         self._reduction = _Reduction(reduction=loss.reduction)
         self.built = self.supports_masking = True
+
+    @property
+    def on_outputs(self) -> bool:
+        """Whether both signals are the models' outputs."""
+        return self.teacher is None and self.student is None
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether a signal is a model's output."""
+        return self.teacher is None or self.student is None
+
+    def output_of(self, names: Sequence[str]) -> str | None:
+        """Returns the name of the output that the Term is about, `None` if it is about none."""
+        return self.output_name or (names[0] if self.needs_output else None)
+
+    def signals_of(self, names: Sequence[str]) -> tuple[str, str]:
+        """Returns the names of the teacher's and of the student's signal.
+
+        Args:
+            names: The names of the student's outputs.
+        """
+        output = self.output_of(names)
+        return tuple(
+            output if path is None else signal_name(path) for path in (self.teacher, self.student)
+        )
+
+    def tapped(self) -> dict[str, str]:
+        """Returns the names of the signals from the inside of the networks, by role."""
+        paths = {"teacher": self.teacher, "student": self.student}
+        return {role: signal_name(path) for role, path in paths.items() if path is not None}
+
+    def connect(self, teacher: Any, student: Any) -> None:
+        """Builds the projector for signals of these shapes, `None` where a shape is not known.
+
+        Raises:
+            ValueError: If the loss cannot compare the signals, behind the projector if there is
+                one.
+        """
+        if teacher is not None and student is not None:
+            self.projector = connecting.connected(
+                self.name, self.loss, self.projector, tuple(teacher), tuple(student)
+            )
+        elif self.projector == "auto":
+            raise ValueError(
+                message(
+                    f"projector='auto' of term {self.name!r} must know the signals' shapes",
+                    expected="models built from keras.Input",
+                    received="a subclassed model",
+                    mend="Pass a layer as the projector",
+                )
+            )
 
     def call(
         self,
@@ -83,8 +156,8 @@ class Term(keras.layers.Layer):
         """Returns the reduced loss, without the Term's weight.
 
         Args:
-            answer: The teacher's logits, `(batch, ..., classes)`.
-            signal: The student's logits, same shape.
+            answer: The teacher's signal, `(batch, ...)`.
+            signal: The student's signal; in front of the projector, if there is one.
             sample_weight: Weights, `(batch,)`, or of the loss's own rank; `None` for equal ones.
             signal_mask: Boolean, `(batch, ...)`: where it is false, nothing counts. Default: the
                 mask that Keras' layers have passed on to `signal`.
@@ -93,12 +166,14 @@ class Term(keras.layers.Layer):
         Returns:
             A float32 scalar.
         """
-        self._check_shapes(answer.shape, signal.shape)
         signal = full_precision(signal)
+        if self.projector is not None:
+            signal, signal_mask = self._projected(signal, signal_mask)
+        self._check_shapes(answer, signal)
+        answer = ops.cast(answer, keras.tree.flatten(signal)[0].dtype)
         known = {"labels": labels, "mask": signal_mask}
-        values = self.loss.call(self._as_needed(ops.cast(answer, signal.dtype), known), signal)
-        rank = len(values.shape)
-        if rank == 0:
+        values = self.loss.call(self._as_needed(answer, known), signal)
+        if len(values.shape) == 0:
             raise ValueError(
                 message(
                     f"The loss of term {self.name!r} must return one value per example",
@@ -108,12 +183,25 @@ class Term(keras.layers.Layer):
                 )
             )
         if sample_weight is not None:
-            sample_weight = self._at_rank(sample_weight, rank, "sample_weight")
-        if signal_mask is not None:
-            signal_mask = self._at_rank(signal_mask, rank, "The student's mask")
+            sample_weight = self._at_rank(sample_weight, values, "sample_weight")
+        if signal_mask is not None and not self._is_used_up(signal_mask, values):
+            signal_mask = self._at_rank(signal_mask, values, "The student's mask")
             signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
             values = _keras.masked(values, signal_mask)
         return self._reduction(values, values, sample_weight)
+
+    def _projected(self, signal: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns what the projector makes of the signal, and the mask of what is left of it."""
+        if mask is not None:
+            signal = _keras.masked(signal, mask)  # for projectors that pool
+        projected = self.projector(signal)
+        rank = len(keras.tree.flatten(projected)[0].shape)
+        return projected, None if mask is None or len(mask.shape) >= rank else mask
+
+    def _is_used_up(self, mask: Any, values: Any) -> bool:
+        """Whether the loss has seen to a mask of positions, and gives one value per example."""
+        needs = getattr(self.loss, "needs", ())
+        return "mask" in needs and len(mask.shape) > len(values.shape)
 
     def _as_needed(self, answer: Any, known: dict[str, Any]) -> Any:
         """Returns the answer, together with what the loss says that it needs."""
@@ -123,24 +211,32 @@ class Term(keras.layers.Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns none: a loss is a scalar."""
 
-    def _check_shapes(self, answer: tuple, signal: tuple) -> None:
-        if not same_shape(answer, signal):
-            raise ValueError(
-                message(
-                    f"Teacher and student must give logits of one shape to term {self.name!r}",
-                    expected=f"the student's shape {tuple(signal)}",
-                    received=f"the teacher's shape {tuple(answer)}",
-                    mend="Use a teacher with the student's classes",
-                )
+    def _check_shapes(self, answer: Any, signal: Any) -> None:
+        teacher = tuple(answer.shape)
+        student = keras.tree.map_structure(lambda part: tuple(part.shape), signal)
+        if connecting.fits(self.loss, teacher, student):
+            return
+        if not self.on_outputs or self.projector is not None:
+            raise connecting.misfit(self.name, self.loss, teacher, student)
+        raise ValueError(
+            message(
+                f"Teacher and student must give logits of one shape to term {self.name!r}",
+                expected=f"the student's shape {student}",
+                received=f"the teacher's shape {teacher}",
+                mend="Use a teacher with the student's classes",
             )
+        )
 
-    def _at_rank(self, weight: Any, rank: int, what: str) -> Any:
+    def _at_rank(self, weight: Any, values: Any, what: str) -> Any:
+        rank = len(values.shape)
         fitting = batches.at_rank(weight, rank)
-        if len(fitting.shape) > rank:
+        sizes = zip(fitting.shape, values.shape)
+        if len(fitting.shape) > rank or not all(a in (1, None, b) or b is None for a, b in sizes):
             raise ValueError(
                 message(
-                    f"{what} must fit term {self.name!r}, which gives one value per example",
-                    expected=f"at most {rank} axes",
+                    f"{what} must fit term {self.name!r}, which gives one value per "
+                    f"{'example' if rank == 1 else 'position'}",
+                    expected=f"at most {rank} axes, of the sizes {tuple(values.shape)}",
                     received=f"shape {tuple(fitting.shape)}",
                     mend="Pass one weight per example",
                 )
@@ -159,6 +255,9 @@ class Term(keras.layers.Layer):
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "weight": float(self.weight),
+            "teacher": self.teacher,
+            "student": self.student,
+            "projector": keras.saving.serialize_keras_object(self.projector),
             "output": self.output_name,
             "name": self.name,
         }
@@ -166,8 +265,11 @@ class Term(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Term":
         """Rebuilds a Term from `get_config()`."""
-        loss = keras.saving.deserialize_keras_object(config["loss"])
-        return cls(**{**config, "loss": loss})
+        rebuilt = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("loss", "projector")
+        }
+        return cls(**{**config, **rebuilt})
 
 
 class _Reduction(keras.losses.Loss):
@@ -194,7 +296,7 @@ def _check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable |
     return temperature
 
 
-def _check_loss(loss: Any) -> keras.losses.Loss:
+def _check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
     loss = peers.converted_loss(loss)
     if not isinstance(loss, keras.losses.Loss):
         raise TypeError(
@@ -216,7 +318,7 @@ def _check_loss(loss: Any) -> keras.losses.Loss:
             )
         )
     better = stock_losses.better_on_logits(loss)
-    if better:
+    if better and on_outputs:
         raise ValueError(
             message(
                 "The loss of a Term on outputs must compare logits with logits",

@@ -51,19 +51,38 @@ _REPORTS = {
 }
 
 
+def signal_fault(role: str, term: str) -> str:
+    """Returns the kind of fault that a term's signal from the inside of a network may have."""
+    return f"the {role}'s signal in term {term!r}"
+
+
+def _signal_report(kind: str) -> dict[str, str]:
+    return {
+        "what": f"{kind[0].upper()}{kind[1:]} must be finite",
+        "expected": "finite numbers",
+        "found": "NaN or Inf",
+        "mend": "Look whether the batch itself is finite, then lower the learning rate or the "
+        "term's weight",
+    }
+
+
 class Watch(keras.metrics.Metric):
     """Notes the first batch since the last reset that had a fault of each kind.
 
     It has no result, so the logs do not show it.
 
+    Args:
+        signals: The `signal_fault`s to look for, too.
+
     Attributes:
         epoch: Number of the epoch under way, from 1, or `None`.
     """
 
-    def __init__(self):
+    def __init__(self, signals: Sequence[str] = ()):
         super().__init__(name="watch")
+        self._reports = _REPORTS | {kind: _signal_report(kind) for kind in signals}
         self._batches = self._counter("batches")
-        self._first = {kind: self._counter(kind) for kind in _REPORTS}
+        self._first = {kind: self._counter(f"fault_{n}") for n, kind in enumerate(self._reports)}
         self.epoch: int | None = None
         self._looks: Iterator[bool] = iter(())
 
@@ -81,8 +100,8 @@ class Watch(keras.metrics.Metric):
         """Counts a batch, and notes its faults.
 
         Args:
-            **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures` or `answers`: a
-                boolean scalar, or `None` where nobody looked.
+            **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures`, `answers` or a
+                `signal_fault`: a boolean scalar, or `None` where nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)
@@ -110,7 +129,7 @@ class Watch(keras.metrics.Metric):
             newer = (values or {}).get(id(variable))
             first = int(ops.convert_to_numpy(variable.value if newer is None else newer))
             if first:
-                report = _REPORTS[kind]
+                report = self._reports[kind]
                 raise ValueError(
                     message(
                         report["what"],

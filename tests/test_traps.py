@@ -41,6 +41,17 @@ class Ours:
         weight = {"alpha": alpha, "temperature": T} if model.is_plain else {"hard_weight": alpha}
         model.compile(optimizer, loss=loss, **weight, **kwargs)
 
+    def on_features(self, student, teacher, path="conv", teacher_path="conv"):
+        """Distils features from a layer to a layer."""
+        term = keras_kd.Term(
+            keras_kd.losses.Hint(),
+            teacher=teacher_path,
+            student=path,
+            projector="auto",
+            name="features",
+        )
+        return keras_kd.Distiller(student=student, teacher=teacher, terms=[term])
+
     def set_live(self, model, alpha, temperature):
         model.alpha.assign(alpha)
         model.temperature.assign(temperature)
@@ -71,6 +82,16 @@ class Theirs:
 
     def compile(self, model, optimizer="sgd", loss=SPARSE, alpha=ALPHA, **kwargs):
         model.compile(optimizer, loss=loss, **kwargs)
+
+    def on_features(self, student, teacher, path="conv", teacher_path="conv"):
+        return keras.distillation.Distiller(
+            teacher=teacher,
+            student=student,
+            distillation_losses=keras.distillation.FeatureDistillation(
+                loss="mse", teacher_layer_name=teacher_path, student_layer_name=path
+            ),
+            student_loss_weight=ALPHA,
+        )
 
     def set_live(self, model, alpha, temperature):
         model.student_loss_weight = alpha
@@ -373,6 +394,79 @@ def test_14_the_teacher_is_left_as_it_was(system, data):
     assert teacher.loss == "mse"
     np.testing.assert_array_equal(own[0], teacher.get_layer("own").get_weights()[0])
     assert np.abs(before[0] - shared.get_weights()[0]).max() > 0
+
+
+def features_net(width, counted=()):
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(width, name="conv")(inputs)
+    for layer in counted:
+        hidden = layer(hidden)
+    return keras.Model(inputs, layers.Dense(3)(hidden))
+
+
+def test_04_the_student_runs_once_with_features(system, data):
+    x, y = data
+    calls = []
+
+    class Counted(layers.Layer):
+        def call(self, inputs):
+            calls.append(1)
+            return inputs
+
+    norm = layers.BatchNormalization(momentum=0.5)
+    student = features_net(8, [Counted(), norm])
+    model = system.on_features(student, features_net(8))
+    model.compile(frozen(), loss=SPARSE, run_eagerly=True)
+    model.train_on_batch(x, y)
+    calls.clear()
+    before = np.asarray(norm.moving_mean)
+    model.train_on_batch(x, y)
+    assert len(calls) == 1
+    mean = np.asarray(student.get_layer("conv")(x)).mean(0)
+    np.testing.assert_allclose(norm.moving_mean, 0.5 * (before + mean), atol=1e-5)
+
+
+def test_15_features_of_other_widths_are_projected_or_refused(system, data):
+    x, y = data
+    try:
+        model = system.on_features(features_net(1), features_net(8))
+    except ValueError:
+        return  # refused at construction
+    model.compile("sgd", loss=SPARSE)
+    model.fit(x, y, verbose=0)
+    shapes = [tuple(w.shape) for w in model.trainable_weights]
+    assert (1, 8) in shapes, "the features were broadcast"
+
+
+def test_16_projectors_train_and_are_no_part_of_the_student(system, data):
+    x, y = data
+    student = features_net(4)
+    count = student.count_params()
+    model = system.on_features(student, features_net(8))
+    own = [w for w in model.trainable_weights if tuple(w.shape) == (4, 8)]
+    before = [np.asarray(w) for w in own]
+    model.compile("sgd", loss=SPARSE)
+    model.fit(x, y, verbose=0)
+    assert own
+    assert np.abs(before[0] - np.asarray(own[0])).max() > 0
+    assert student.count_params() == count
+
+
+@pytest.mark.parametrize("where", ["unknown", "nested"])
+def test_17_layers_are_found_or_refused_by_name(system, data, where):
+    x, y = data
+    if where == "unknown":
+        with pytest.raises(ValueError, match="covn"):
+            system.on_features(features_net(8), features_net(8), path="covn")
+        return
+    models = []
+    for _ in range(2):
+        inputs = keras.Input((4,))
+        inner = keras.Sequential([keras.Input((4,)), layers.Dense(8, name="conv")], name="inner")
+        models.append(keras.Model(inputs, layers.Dense(3)(inner(inputs))))
+    model = system.on_features(*models, path="inner/conv", teacher_path="inner/conv")
+    model.compile("sgd", loss=SPARSE)
+    model.fit(x, y, verbose=0)
 
 
 def test_18_unlabelled_data_needs_no_dummies(system, data):

@@ -1,0 +1,127 @@
+"""From a Term's two signals to one that its loss can compare: shapes, and the projector."""
+
+from typing import Any
+
+import keras
+
+from keras_kd._errors import message
+from keras_kd.losses import DistillationLoss
+from keras_kd.losses.base import same_shape
+from keras_kd.projectors import Linear, Projector
+
+Shape = tuple[int | None, ...]
+
+
+def fits(loss: keras.losses.Loss, teacher: Shape, student: Any) -> bool:
+    """Whether a loss can compare signals of these shapes, as far as they are known."""
+    if isinstance(loss, DistillationLoss):
+        return loss.fits(teacher, student)
+    return same_shape(teacher, student)
+
+
+def check_projector(projector: Any) -> Any:
+    """Returns a Term's projector if it is a layer, `"auto"` or `None`.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if projector is None or projector == "auto" or isinstance(projector, keras.layers.Layer):
+        return projector
+    raise TypeError(
+        message(
+            "projector must turn the student's signal into one of the teacher's shape",
+            expected="'auto', a layer, or None for signals that fit each other",
+            received=repr(projector),
+            mend="Pass projector='auto'",
+        )
+    )
+
+
+def connected(
+    term: str, loss: keras.losses.Loss, projector: Any, teacher: Shape, student: Shape
+) -> keras.layers.Layer | None:
+    """Returns the projector, built, that lets a loss compare two signals; `None` if none is needed.
+
+    Args:
+        term: The Term's name, for messages.
+        loss: Its loss.
+        projector: Its projector, as it was given.
+        teacher: Shape of the teacher's signal.
+        student: Shape of the student's signal.
+
+    Raises:
+        ValueError: If the signals do not fit each other behind it.
+    """
+    if projector is None or (projector == "auto" and fits(loss, teacher, student)):
+        if not fits(loss, teacher, student):
+            raise misfit(term, loss, teacher, student)
+        return None
+    if projector == "auto":
+        _check_alike(term, teacher, student)
+        projector = Linear(name="projector")
+    if isinstance(projector, Projector):
+        projector.aim_at(teacher)
+    projected = _projected(term, projector, student)
+    if not fits(loss, teacher, projected):
+        raise misfit(term, loss, teacher, projected, "Correct the projector's last layer")
+    return projector
+
+
+def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
+    """Raises where no projector of the channels, and of a map's sizes, can help."""
+    is_map = len(teacher) == 4
+    alike = len(teacher) == len(student) >= 2 and teacher[-1] and student[-1]
+    if alike and not is_map:
+        alike = same_shape(teacher[1:-1], student[1:-1])
+    if alike and is_map:
+        both = (*teacher[1:3], *student[1:3])
+        alike = None not in both or same_shape(teacher[1:3], student[1:3])
+    if not alike:
+        raise ValueError(
+            message(
+                f"projector='auto' of term {term!r} must have signals of one rank, with known "
+                "channels and, but for maps, of the same positions",
+                expected=f"a student's signal like the teacher's {tuple(teacher)}",
+                received=f"shape {tuple(student)}",
+                mend="Pass a layer, e.g. keras.Sequential([keras.layers.GlobalAveragePooling2D(), "
+                "keras.layers.Dense(units)])",
+            )
+        )
+
+
+def _projected(term: str, projector: keras.layers.Layer, student: Shape) -> Any:
+    """Builds the projector; returns the shape of what it gives, or several."""
+    try:
+        output = projector(keras.KerasTensor(student, "float32"))
+    except Exception as error:
+        raise ValueError(
+            message(
+                f"projector of term {term!r} must take the student's signal",
+                expected=f"a layer for shape {tuple(student)}",
+                received=f"{type(projector).__name__}, which says: {error}",
+                mend="Pass projector='auto', or another layer",
+            )
+        ) from error
+    if isinstance(output, keras.KerasTensor):
+        return tuple(output.shape)
+    return tuple(tuple(part.shape) for part in keras.tree.flatten(output))
+
+
+def misfit(
+    term: str,
+    loss: keras.losses.Loss,
+    teacher: Any,
+    student: Any,
+    mend: str = "Pass projector='auto', or a layer",
+) -> ValueError:
+    """Returns the error for signals that a Term's loss cannot compare."""
+    rule = getattr(loss, "rule", "one shape")
+    return ValueError(
+        message(
+            f"Teacher's and student's signals must fit the loss of term {term!r}, "
+            f"{type(loss).__name__}, which takes {rule}",
+            expected=f"a student's signal that fits the teacher's shape {tuple(teacher)}",
+            received=f"shape {tuple(student)}",
+            mend=mend,
+        )
+    )

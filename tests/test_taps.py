@@ -1,0 +1,302 @@
+"""Layer paths, and the signals at them in one forward pass."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd import taps
+from keras_kd.heads import LogitsModel
+
+
+def tapped(model, *paths):
+    """Returns a function of the input: output and signals by path."""
+    logits = LogitsModel(model, None, "student").with_taps(paths)
+
+    def call(x, training=None):
+        output, found = logits(x, training=training)
+        return output, {path: found[taps.signal_name(path)] for path in paths}
+
+    return call
+
+
+def same(a, b):
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-6)
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype("float32")
+
+
+def block(name, filters=4):
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, filters if name != "first" else 3)),
+            layers.Conv2D(filters, 3, padding="same", name="conv"),
+            layers.BatchNormalization(momentum=0.5, name="norm"),
+            layers.ReLU(name="relu"),
+        ],
+        name=name,
+    )
+
+
+@pytest.fixture
+def nested():
+    """A model of two blocks of equal layers, within a backbone, within a model."""
+    inputs = keras.Input((8, 8, 3))
+    middle = block("first")(inputs)
+    backbone = keras.Model(inputs, block("second")(middle) + middle, name="backbone")
+    images = keras.Input((8, 8, 3))
+    pooled = layers.GlobalAveragePooling2D(name="pool")(backbone(images))
+    return keras.Model(images, layers.Dense(3, activation="softmax", name="sort")(pooled))
+
+
+def test_signals_are_what_the_layers_give(nested, x):
+    paths = ["backbone/first/relu", "backbone/second/conv", "backbone/second", "backbone", "sort"]
+    output, found = tapped(nested, *paths)(x)
+    backbone = nested.get_layer("backbone")
+    first, second = backbone.get_layer("first"), backbone.get_layer("second")
+    same(output, nested(x))
+    same(found["sort"], nested(x))
+    same(found["backbone"], backbone(x))
+    same(found["backbone/first/relu"], first(x))
+    same(found["backbone/second"], second(first(x)))
+    same(found["backbone/second/conv"], second.get_layer("conv")(first(x)))
+
+
+def test_the_same_layers_run_once_in_one_pass(nested, x):
+    norm = nested.get_layer("backbone").get_layer("second").get_layer("norm")
+    norm.moving_mean.assign(np.ones(4))
+    inputs = nested.get_layer("backbone").get_layer("first")(x, training=True)
+    mean = np.mean(norm_input(nested, inputs), axis=(0, 1, 2))
+    call = tapped(nested, "backbone/second/relu", "backbone/first", "pool")
+    call(x, training=True)
+    same(norm.moving_mean, 0.5 + 0.5 * mean)
+
+
+def norm_input(model, inputs):
+    return np.asarray(model.get_layer("backbone").get_layer("second").get_layer("conv")(inputs))
+
+
+def test_the_model_is_left_as_it_was(nested, x):
+    logits = LogitsModel(nested, None, "student")
+
+    def calls():
+        backbone = nested.get_layer("backbone")
+        parts = [nested, backbone, backbone.get_layer("second")._functional]
+        operations = [operation for part in parts for operation in part.operations]
+        return [(len(o._inbound_nodes), len(o._outbound_nodes)) for o in operations]
+
+    before, config, weights = calls(), nested.get_config(), nested.get_weights()
+    logits.with_taps(["backbone/second/relu", "sort"])(x)
+    assert calls() == before
+    assert nested.get_config() == config
+    for a, b in zip(weights, nested.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_activity_regularizers_count_once(x):
+    images = keras.Input((8, 8, 3))
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(2, 1, activity_regularizer="l2", name="conv")],
+        name="inner",
+    )
+    model = keras.Model(images, layers.Dense(3)(layers.Flatten()(inner(images))))
+    model(x)
+    expected = [float(loss) for loss in model.losses]
+    inner._clear_losses()
+    _, found = tapped(model, "inner/conv", "inner")(x)
+    assert [float(loss) for loss in model.losses] == pytest.approx(expected)
+    same(found["inner"], found["inner/conv"])
+
+
+def test_frozen_and_changed_layers_stay_so(nested, x):
+    call = tapped(nested, "backbone/second/relu")
+    norm = nested.get_layer("backbone").get_layer("second").get_layer("norm")
+    norm.trainable = False
+    before = np.asarray(norm.moving_mean)
+    call(x, training=True)
+    same(norm.moving_mean, before)
+
+
+def test_each_call_of_a_shared_layer(x):
+    images = keras.Input((8, 8, 3))
+    shared = layers.Conv2D(3, 1, name="shared")
+    model = keras.Model(images, layers.Flatten(name="flat")(shared(shared(images))))
+    shared(keras.Input((4, 4, 3)))  # in no model
+    _, found = tapped(model, "shared:0", "shared:1", "flat:0")(x)
+    same(found["shared:0"], shared(x))
+    same(found["shared:1"], shared(shared(x)))
+    with pytest.raises(ValueError, match=r"which call.*'shared:0', 'shared:1'"):
+        taps.find(model, "shared", "student")
+    with pytest.raises(ValueError, match="the path of a layer"):
+        taps.find(model, "shared:2", "student")
+
+
+def test_each_call_of_a_nested_model(x):
+    images = keras.Input((8, 8, 3))
+    twin = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(3, 1, name="conv"), layers.ReLU(name="relu")],
+        name="twin",
+    )
+    model = keras.Model(images, layers.Flatten()(twin(twin(images))))
+    _, found = tapped(model, "twin:1/conv", "twin:0/relu")(x)
+    same(found["twin:1/conv"], twin.get_layer("conv")(twin(x)))
+    same(found["twin:0/relu"], twin(x))
+
+
+def test_functions_between_layers(x):
+    images = keras.Input((8, 8, 3))
+    doubled = keras.ops.multiply(images, 2.0)
+    model = keras.Model(images, layers.Dense(3)(layers.Flatten()(doubled)))
+    name = next(o.name for o in model.operations if "multiply" in o.name)
+    same(tapped(model, name)(x)[1][name], 2 * x)
+
+
+def test_a_sequential_model(x):
+    model = block("first")
+    same(tapped(model, "conv")(x)[1]["conv"], model.layers[0](x))
+
+
+def test_inputs_of_another_dtype_in_nested_models():
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="conv")], name="inner"
+    )
+    images = keras.Input((8, 8, 1), dtype="uint8")
+    model = keras.Model(images, layers.Flatten()(inner(images)))
+    x = np.random.default_rng(0).integers(0, 255, (2, 8, 8, 1)).astype("uint8")
+    output, found = tapped(model, "inner/conv")(x)
+    same(output, model(x))
+    same(found["inner/conv"], inner(x.astype("float32")))
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_inputs_in_structures(kind):
+    def pair():
+        return {"b": keras.Input((3,), name="b"), "a": keras.Input((3,), name="a")}
+
+    first = pair()
+    inner = keras.Model(
+        first if kind is dict else list(first.values()),
+        layers.Dense(2, name="dense")(first["b"] - 2 * first["a"]),
+        name="inner",
+    )
+    second = pair()
+    given = second if kind is dict else list(second.values())
+    model = keras.Model(given, layers.ReLU()(inner(given)))
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(size=(2, 3)).astype("float32") for name in "ba"}
+    x = x if kind is dict else list(x.values())
+    output, found = tapped(model, "inner/dense")(x)
+    same(output, model(x))
+    same(found["inner/dense"], inner(x))
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50", "DenseNet121"])
+def test_applications(name):
+    application = getattr(keras.applications, name)
+    backbone = application(input_shape=(32, 32, 3), include_top=False, weights=None)
+    images = keras.Input((32, 32, 3))
+    model = keras.Model(images, layers.GlobalAveragePooling2D()(backbone(images)))
+    middle = [layer.name for layer in backbone.layers][len(backbone.layers) // 2]
+    path = f"{backbone.name}/{middle}"
+    logits = LogitsModel(model, None, "teacher").with_taps([path])
+    inside = backbone.get_layer(middle).output
+    assert logits.signals == {f"layer:{path}": tuple(inside.shape)}
+
+
+class TestAttention:
+    @pytest.fixture(params=["MultiHeadAttention", "GroupQueryAttention"])
+    def model(self, request):
+        tokens = keras.Input((5,), dtype="int32")
+        embedded = layers.Embedding(9, 4, mask_zero=True, name="embedding")(tokens)
+        kind = getattr(layers, request.param)
+        sizes = (2, 3) if request.param == "MultiHeadAttention" else (3, 2, 1)
+        attended = kind(*sizes, name="att")(embedded, embedded)
+        inner = keras.Model(tokens, attended, name="encoder")
+        tokens = keras.Input((5,), dtype="int32")
+        return keras.Model(tokens, layers.Dense(3)(inner(tokens)))
+
+    @pytest.mark.filterwarnings("ignore:(?s:.*)does not support masking")
+    def test_query_key_and_value(self, model):
+        x = np.array([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
+        paths = [f"encoder/att:{part}" for part in ("query", "key", "value")]
+        output, found = tapped(model, *paths, "encoder/att", "encoder/embedding")(x)
+        same(output, model(x))
+        encoder = model.get_layer("encoder")
+        att, embedded = encoder.get_layer("att"), encoder.get_layer("embedding")(x)
+        for part, path in zip(("query", "key", "value"), paths):
+            same(found[path], getattr(att, f"_{part}_dense")(np.asarray(embedded)))
+        del found["encoder/att"]  # not every kind of attention passes masks on
+        for path, signal in found.items():
+            np.testing.assert_array_equal(signal._keras_mask, x != 0, err_msg=path)
+
+    def test_shapes(self, model):
+        logits = LogitsModel(model, None, "student").with_taps(["encoder/att:query"])
+        (shape,) = logits.signals.values()
+        assert shape[:2] == (None, 5)
+        assert None not in shape[2:]
+
+
+def test_all_paths(nested):
+    paths = taps.paths(nested)
+    assert "backbone/second/norm" in paths
+    assert "backbone/first" in paths
+    assert paths[-1] == "sort"
+    for path in paths:
+        taps.find(nested, path, "student")
+
+
+@pytest.mark.parametrize(
+    ("path", "close"),
+    [
+        ("backbone/second/reluu", "backbone/second/relu"),
+        ("relu", "backbone/first/relu"),
+        ("second", "backbone/second"),
+        ("pool/conv", "backbone/first/conv"),
+        ("Sort", "sort"),
+    ],
+)
+def test_unknown_paths_name_the_closest(nested, path, close):
+    with pytest.raises(ValueError, match=f"teacher of a Term must be the path.*'{close}'"):
+        taps.find(nested, path, "teacher")
+
+
+@pytest.mark.parametrize("path", [3, "", ["conv"], None])
+def test_a_path_is_a_string(nested, path):
+    with pytest.raises(TypeError, match="must be a layer path"):
+        taps.find(nested, path, "student")
+
+
+def test_only_attention_has_a_query(nested):
+    with pytest.raises(ValueError, match="query only where there is attention"):
+        taps.find(nested, "pool:query", "student")
+
+
+def test_a_layer_with_several_outputs_has_no_single_signal():
+    inputs = keras.Input((5, 4))
+    output, *_ = layers.LSTM(3, return_state=True, name="lstm")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(output))
+    with pytest.raises(ValueError, match=r"gives one tensor.*'lstm' with 3"):
+        taps.find(model, "lstm", "student")
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.dense = layers.Dense(3, name="dense")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_subclassed_models_say_how_to_return_the_signal():
+    model = Subclassed()
+    model(np.zeros((1, 4)))
+    words = "subclassed model 'subclassed'.*Return the signal as an output.*output='features'"
+    with pytest.raises(ValueError, match=words):
+        taps.find(model, "dense", "student")
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match=words):
+        taps.find(keras.Model(inputs, model(inputs)), "subclassed/dense", "student")
