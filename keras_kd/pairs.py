@@ -126,11 +126,16 @@ def _places(model: keras.Model, batch: Any, role: str) -> list[_Place]:
     chosen = {
         path: (tuple(node.outputs[0].shape), place / len(nodes))
         for place, (path, node) in enumerate(nodes, start=1)
-        if isinstance(node.operation, _ENDS) and len(node.outputs) == 1
+        if _ends_a_block(node.operation) and len(node.outputs) == 1
     }
     _, signals = LogitsModel(model, None, role).with_taps(chosen)(batch, training=False)
     grams = (_gram(signals[taps.signal_name(path)]) for path in chosen)
     return [_Place(path, *chosen[path], gram) for path, gram in zip(chosen, grams)]
+
+
+def _ends_a_block(layer: Any) -> bool:
+    activation = getattr(layer, "activation", None) or keras.activations.linear
+    return isinstance(layer, _ENDS) or activation is not keras.activations.linear
 
 
 def _gram(signal: Any) -> np.ndarray:
