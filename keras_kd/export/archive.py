@@ -11,7 +11,8 @@ from typing import Any
 import keras
 
 from keras_kd._errors import message
-from keras_kd.export.signature import SINGLE_OUTPUT, Signature
+from keras_kd.export.outputs import SINGLE_OUTPUT
+from keras_kd.export.signature import Signature
 
 ENDPOINT = "serve"
 # Standard output belongs to the process: exports in several threads redirect it in turn.
@@ -39,6 +40,18 @@ def write(signature: Signature, folder: Path) -> None:
                 mend="Choose a batch_size that the model was built for, or mend its layers",
             )
         ) from error
+
+
+def is_quantization_aware(signature: Signature) -> bool:
+    """Whether the student carries the ranges of its tensors, so that none need calibration."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    serve = tf.function(_endpoint(signature), autograph=False)
+    definition = serve.get_concrete_function(_specs(signature)).graph.as_graph_def()
+    nodes = [definition.node, *(function.node_def for function in definition.library.function)]
+    return any(node.op.startswith("FakeQuantWithMinMax") for part in nodes for node in part)
 
 
 def _specs(signature: Signature) -> Any:

@@ -12,28 +12,54 @@ class Mode:
     Args:
         tolerance: Relative RMS error allowed against the Keras model.
         weight_bytes: Bytes that one weight takes in the file.
-        ops: Name of the only `tf.lite.OpsSet` that the converter may use.
+        ops: Names of the `tf.lite.OpsSet`s that the converter may use, the preferred first.
+        optimized: Whether the converter may store weights in fewer bytes.
+        weight_type: Name of the only dtype for weights, where the converter is to be told.
         calibrated: Whether the converter needs samples to find the range of each tensor. The file
             is then checked on samples too: random inputs lie outside the ranges found.
+        ranges_from_student: Whether a quantisation-aware student can give the ranges instead.
+        without_squared_difference: Whether that operator has to be written otherwise.
+        float_inputs_only: Whether the quantiser fails on inputs of whole numbers.
         io_dtypes: What the file's float inputs and outputs may become, the default first. Empty
             where there is no choice.
     """
 
     tolerance: float
     weight_bytes: int
-    ops: str
+    ops: tuple[str, ...] = ("TFLITE_BUILTINS",)
+    optimized: bool = True
+    weight_type: str | None = None
     calibrated: bool = False
+    ranges_from_student: bool = False
+    without_squared_difference: bool = False
+    float_inputs_only: bool = False
     io_dtypes: tuple[str, ...] = ()
 
 
 MODES = {
-    "float32": Mode(tolerance=1e-4, weight_bytes=4, ops="TFLITE_BUILTINS"),
+    "float32": Mode(tolerance=1e-4, weight_bytes=4, optimized=False),
+    "float16": Mode(tolerance=1e-2, weight_bytes=2, weight_type="float16"),
+    "dynamic": Mode(tolerance=0.05, weight_bytes=1),
     "int8": Mode(
         tolerance=0.15,
         weight_bytes=1,
-        ops="TFLITE_BUILTINS_INT8",
+        ops=("TFLITE_BUILTINS_INT8",),
         calibrated=True,
+        ranges_from_student=True,
         io_dtypes=("int8", "uint8", "float32"),
+    ),
+    "int16x8": Mode(
+        tolerance=0.05,
+        weight_bytes=1,
+        # Few operators have 16-bit kernels; the others stay in float, and the report names them.
+        ops=(
+            "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
+            "TFLITE_BUILTINS",
+        ),
+        calibrated=True,
+        without_squared_difference=True,
+        float_inputs_only=True,
+        io_dtypes=("int16", "float32"),
     ),
 }
 

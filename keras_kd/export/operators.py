@@ -1,6 +1,8 @@
 """Reads the operators off a `.tflite` file."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 def operators(content: bytes) -> dict[str, int]:
@@ -12,6 +14,25 @@ def operators(content: bytes) -> dict[str, int]:
     Returns:
         Uses by name, e.g. `{"CONV_2D": 2, "SOFTMAX": 1}`; custom operators as `"CUSTOM FlexErf"`.
     """
+    graphs, names = _parsed(content)
+    return _counted(names[use.OpcodeIndex()] for graph in graphs for use in _uses(graph))
+
+
+def float_operators(content: bytes) -> dict[str, int]:
+    """Counts the operators that compute in float, in the form of `operators`.
+
+    Those that only lead from floats to whole numbers or back do not count.
+    """
+    graphs, names = _parsed(content)
+    return _counted(
+        names[use.OpcodeIndex()]
+        for graph in graphs
+        for use in _uses(graph)
+        if names[use.OpcodeIndex()] not in ("QUANTIZE", "DEQUANTIZE") and _takes_floats(graph, use)
+    )
+
+
+def _parsed(content: bytes) -> tuple[list[Any], list[str]]:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
@@ -25,6 +46,20 @@ def operators(content: bytes) -> dict[str, int]:
         else builtin[number]
         for code, number in zip(codes, numbers)
     ]
-    graphs = [model.Subgraphs(position) for position in range(model.SubgraphsLength())]
-    uses = (graph.Operators(i) for graph in graphs for i in range(graph.OperatorsLength()))
-    return dict(sorted(Counter(names[use.OpcodeIndex()] for use in uses).items()))
+    return [model.Subgraphs(position) for position in range(model.SubgraphsLength())], names
+
+
+def _uses(graph: Any) -> Iterator[Any]:
+    return (graph.Operators(position) for position in range(graph.OperatorsLength()))
+
+
+def _takes_floats(graph: Any, use: Any) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensors = [*use.InputsAsNumpy(), *use.OutputsAsNumpy()]
+    kinds = (graph.Tensors(tensor).Type() for tensor in tensors if tensor >= 0)
+    return any(kind == schema.TensorType.FLOAT32 for kind in kinds)
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))

@@ -9,6 +9,12 @@ from pathlib import Path
 
 from keras_kd._errors import message
 
+try:
+    import fcntl
+except ImportError:  # Windows, where orphans are left to the user
+    fcntl = None
+
+_PREFIX, _REPLACED = ".keras_kd-", "replaced"
 _SAVED_MODEL_PARTS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
@@ -63,26 +69,69 @@ def _place_message(rule: str, expected: str, received: str) -> str:
 def workspace(target: Path) -> Iterator[Path]:
     """Opens a temporary folder beside `target`, on its file system, and always removes it.
 
+    Folders that killed processes left there go first.
+
     Raises:
         ValueError: If the folder of `target` cannot be written.
     """
     try:
-        folder = tempfile.mkdtemp(prefix=".keras_kd-", dir=target.parent)
+        _remove_orphans(target.parent)
+        folder, lock = _locked_folder(target.parent)
     except OSError as error:
         received = f"{target.parent} ({error.strerror})"
         raise ValueError(
             _place_message("lie in a folder that can be written", "such a folder", received)
         ) from error
     try:
-        yield Path(folder)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int | None]:
+    """Makes a folder whose lock the system drops when this process ends, however it ends."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        if fcntl is None:
+            return folder, None
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # taken for an orphan before it was locked
+
+
+def _remove_orphans(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*") if fcntl else ():
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue  # gone meanwhile, or not ours
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue  # an export at work
+        else:
+            _restore(folder, parent)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _restore(folder: Path, parent: Path) -> None:
+    """Puts back what was to be replaced when the process was killed between two renames."""
+    for old in (folder / _REPLACED).glob("*"):
+        if not (parent / old.name).exists():
+            os.replace(old, parent / old.name)
 
 
 def publish_folder(new: Path, target: Path) -> None:
     """Moves the finished folder `new` to `target`; what was there goes, or on failure stays."""
-    old = new.with_name("replaced")
+    old = new.with_name(_REPLACED) / target.name
     if target.exists():
+        old.parent.mkdir()
         os.replace(target, old)
     try:
         os.replace(new, target)

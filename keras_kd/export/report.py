@@ -1,10 +1,12 @@
 """What is handed over beside the file: what it holds, how well it agrees, how fast it runs."""
 
 import gzip
+import json
+import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Report:
-    """The facts about an exported file; `str(report)` is a table, `dataclasses.asdict` a dict.
+    """The facts about an exported file; `str(report)` is a table, `save` writes JSON.
 
     Args:
         path: Where the file lies.
@@ -37,12 +39,19 @@ class Report:
         gzip_bytes: Size after gzip, as it is downloaded.
         operators: Number of uses of each operator by name, in alphabetical order; empty for a
             SavedModel.
+        float_operators: Those of a calibrated mode that compute in float all the same.
         inputs: Inputs in the model's order, with scale and zero point where they are quantised.
         outputs: Outputs likewise, in alphabetical order.
-        relative_error: `||file - keras|| / ||keras||`, of the worst output.
+        calibration_samples: Number of samples that the ranges were found on.
+        relative_error: `||file - keras|| / ||keras||`, of the worst output, with the kernels of
+            LiteRT that are used by default: XNNPACK's, where it has some.
         argmax_agreement: Share of equal argmaxes, `None` without an axis to take them over.
         samples: Number of samples compared.
         tolerance: The relative error that was allowed.
+        reference_error: `relative_error` with LiteRT's reference kernels, on some of the samples.
+        reference_samples: Their number.
+        accuracy_before: Share of right answers of the Keras model, with labels.
+        accuracy_after: That of the file.
         latency_ms: Median time of one invocation with one batch, in milliseconds.
         latency_p95_ms: Its 95th percentile.
         threads: CPU threads in use; `None` where TensorFlow chose.
@@ -55,12 +64,18 @@ class Report:
     bytes: int
     gzip_bytes: int
     operators: dict[str, int]
+    float_operators: dict[str, int]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    calibration_samples: int
     relative_error: float
     argmax_agreement: float | None
     samples: int
     tolerance: float
+    reference_error: float | None
+    reference_samples: int
+    accuracy_before: float | None
+    accuracy_after: float | None
     latency_ms: float
     latency_p95_ms: float
     threads: int | None
@@ -74,15 +89,37 @@ class Report:
             ("size", f"{self.bytes / 1000:.1f} kB, gzip {self.gzip_bytes / 1000:.1f} kB"),
             *(("input", _tensor_line(tensor)) for tensor in self.inputs),
             *(("output", _tensor_line(tensor)) for tensor in self.outputs),
-            ("operators", ", ".join(f"{name} {count}" for name, count in self.operators.items())),
-            ("error", f"{self.relative_error:.2g} relative RMS (allowed {self.tolerance:g})"),
+            ("operators", _counts_line(self.operators)),
+            ("in float", _counts_line(self.float_operators)),
+            ("calibrated", f"{self.calibration_samples} samples" * (self.calibration_samples > 0)),
+            ("error", self._error_line()),
             ("argmax", None if argmax is None else f"{argmax:.1%} agree with Keras"),
             ("samples", self.samples),
+            ("accuracy", self._accuracy_line()),
             ("latency", f"{self.latency_ms:.3g} ms, p95 {self.latency_p95_ms:.3g} ms"),
             ("threads", self.threads),
             ("machine", self.machine),
         ]
-        return "\n".join(f"{name:<10}{value}" for name, value in rows if value not in (None, ""))
+        return "\n".join(f"{name:<11}{value}" for name, value in rows if value not in (None, ""))
+
+    def _error_line(self) -> str:
+        line = f"{self.relative_error:.2g} relative RMS (allowed {self.tolerance:g})"
+        if self.reference_error is None:
+            return line
+        return f"{line}; {self.reference_error:.2g} with the reference kernels"
+
+    def _accuracy_line(self) -> str | None:
+        if self.accuracy_before is None:
+            return None
+        return f"{self.accuracy_after:.2%}, Keras {self.accuracy_before:.2%}"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the report as JSON, by the fields' names."""
+        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def _counts_line(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _tensor_line(tensor: TensorInfo) -> str:

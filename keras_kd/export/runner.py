@@ -19,14 +19,21 @@ class Runner:
     Args:
         content: The file's bytes.
         threads: CPU threads of the interpreter; defaults to all.
+        reference: Whether to run LiteRT's plain reference kernels instead of XNNPACK and its other
+            optimized ones.
     """
 
-    def __init__(self, content: bytes, threads: int | None = None):
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, content: bytes, threads: int | None = None, reference: bool = False):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self.threads = threads or os.cpu_count() or 1
+        kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
         # From memory, not from the path: a mapped file could not be moved into place everywhere.
-        interpreter = Interpreter(model_content=content, num_threads=self.threads)
+        interpreter = Interpreter(
+            model_content=content,
+            num_threads=self.threads,
+            experimental_op_resolver_type=kernels,
+        )
         keys = list(interpreter.get_signature_list())
         if ENDPOINT not in keys and len(keys) != 1:
             raise ValueError(
@@ -38,8 +45,8 @@ class Runner:
                 )
             )
         self._run = interpreter.get_signature_runner(ENDPOINT if ENDPOINT in keys else keys[0])
-        self.inputs = _tensors(self._run.get_input_details())
-        self.outputs = _tensors(self._run.get_output_details())
+        self.inputs = _tensors(self._run.get_input_details(), interpreter.get_input_details())
+        self.outputs = _tensors(self._run.get_output_details(), interpreter.get_output_details())
 
     def predict(self, arrays: Arrays) -> Arrays:
         """Returns the outputs by name, as real values, for all samples of checked `arrays`."""
@@ -106,8 +113,11 @@ def _content(path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def _tensors(details: dict[str, dict[str, Any]]) -> tuple[TensorInfo, ...]:
-    return tuple(_tensor(name, detail) for name, detail in details.items())
+def _tensors(named: dict[str, Any], in_order: list[Any]) -> tuple[TensorInfo, ...]:
+    """Brings a signature's tensors into the file's own order, which metadata follow."""
+    places = {detail["index"]: place for place, detail in enumerate(in_order)}
+    details = sorted(named.items(), key=lambda item: places[item[1]["index"]])
+    return tuple(_tensor(name, detail) for name, detail in details)
 
 
 def _tensor(name: str, detail: dict[str, Any]) -> TensorInfo:

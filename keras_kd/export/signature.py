@@ -10,11 +10,10 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd.export import outputs
 from keras_kd.export.tensors import TensorInfo, by_name
 
 DYNAMIC_CHUNK = 64
-# The name that Keras' own export gives to a single output: code written for it goes on working.
-SINGLE_OUTPUT = "output_0"
 
 Arrays = dict[str, np.ndarray]
 
@@ -77,14 +76,14 @@ class Signature:
     def call(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Runs the student in inference mode on one batch and names its outputs."""
         flat = [arrays[tensor.name] for tensor in self.inputs]
-        return _named_outputs(self.student, self.student(self.structured(flat), training=False))
+        return outputs.by_name(self.student, self.student(self.structured(flat), training=False))
 
     def predict(self, arrays: Arrays) -> Arrays:
         """Returns the student's own answers for all samples."""
 
         def call(batch: Arrays) -> Arrays:
-            outputs = self.call(batch)
-            return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+            named = self.call(batch)
+            return {name: keras.ops.convert_to_numpy(value) for name, value in named.items()}
 
         fixed = self.student.inputs[0].shape[0] is not None
         return in_batches(call, arrays, self.batch_size if fixed else None)
@@ -160,15 +159,3 @@ def _random(random: np.random.Generator, shape: tuple[int, ...], dtype: str) -> 
     if np.dtype(dtype).kind in "iub":
         return random.integers(0, 2, shape).astype(dtype)
     return random.standard_normal(shape).astype(dtype)
-
-
-def _named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
-    if isinstance(outputs, Mapping) and not any(map(keras.tree.is_nested, outputs.values())):
-        return {str(name): value for name, value in outputs.items()}
-    flat = keras.tree.flatten(outputs)
-    if len(flat) == 1:
-        return {SINGLE_OUTPUT: flat[0]}
-    names = list(getattr(model, "output_names", ()))
-    if len(set(names)) != len(flat):
-        names = [f"output_{position}" for position in range(len(flat))]
-    return dict(zip(names, flat))

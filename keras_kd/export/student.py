@@ -1,11 +1,13 @@
 """From what the caller hands over to the model that is exported."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from keras_kd import _keras
 from keras_kd._errors import message
 
 _HALF = ("float16", "bfloat16")
@@ -14,15 +16,18 @@ _HALF = ("float16", "bfloat16")
 def student_of(model: keras.Model) -> keras.Model:
     """Returns the model to export: a Distiller's student, or `model` itself.
 
+    A built subclassed model comes wrapped in a Functional one, on inputs of the shapes it was
+    built for, which it shares its weights with.
+
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If it has no symbolic inputs yet, or none of numbers, or Keras does not run on
-            TensorFlow.
+        ValueError: If it is not built, or takes something else than numbers.
+        ImportError: If TensorFlow is missing.
     """
     from keras_kd.distiller import Distiller
 
     student = model.student if isinstance(model, Distiller) else model
-    _check_backend()
+    _check_tensorflow()
     if not isinstance(student, keras.Model):
         raise TypeError(
             message(
@@ -32,39 +37,43 @@ def student_of(model: keras.Model) -> keras.Model:
                 mend="Pass the model itself",
             )
         )
+    if not getattr(student, "inputs", None):
+        student = _wrapped(student)
     _check_inputs(student)
     return student
 
 
-def _check_backend() -> None:
-    if keras.backend.backend() != "tensorflow":
+def _check_tensorflow() -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ImportError("tensorflow must be installed to export. Type: pip install tensorflow")
+
+
+def _wrapped(student: keras.Model) -> keras.Model:
+    built = student.get_build_config() if student.built else None
+    if not built or "input_shape" not in built or isinstance(student, keras.Sequential):
         raise ValueError(
             message(
-                "Exports must run with Keras on TensorFlow",
-                expected="the backend 'tensorflow'",
-                received=repr(keras.backend.backend()),
-                mend="Save the student, and load and export it under KERAS_BACKEND=tensorflow",
+                "model must be built",
+                expected="symbolic inputs, or a model that was called on one tensor or structure",
+                received=f"{type(student).__name__} {student.name!r} of unknown inputs",
+                mend="Start it with keras.Input(shape), call it on one batch, or wrap it: "
+                "keras.Model(inputs, student(inputs))",
             )
         )
+    inputs = _symbolic(built["input_shape"])
+    return keras.Model(inputs, student(inputs, training=False), name=student.name)
+
+
+def _symbolic(shape: Any, name: str | None = None) -> Any:
+    if isinstance(shape, dict):
+        return {key: _symbolic(part, str(key)) for key, part in shape.items()}
+    if any(isinstance(part, list | tuple | dict) for part in shape):
+        return [_symbolic(part) for part in shape]
+    return keras.Input(tuple(shape[1:]), name=name)
 
 
 def _check_inputs(student: keras.Model) -> None:
-    inputs = getattr(student, "inputs", None)
-    sequential = isinstance(student, keras.Sequential)
-    if not inputs:
-        raise ValueError(
-            message(
-                "model must have symbolic inputs",
-                expected="a built Functional or Sequential model",
-                received=f"{type(student).__name__} {student.name!r} without inputs",
-                mend=(
-                    "Add keras.Input(shape) as its first layer"
-                    if sequential
-                    else "Wrap it: keras.Model(inputs, student(inputs))"
-                ),
-            )
-        )
-    for x in inputs:
+    for x in student.inputs:
         if not isinstance(x.shape, tuple) or x.dtype == "string":
             raise ValueError(
                 message(
@@ -84,7 +93,8 @@ def in_float32(student: keras.Model) -> keras.Model:
     Raises:
         ValueError: If a layer cannot be rebuilt from its configuration.
     """
-    if not any(layer.compute_dtype in _HALF for layer in _layers(student)):
+    layers = [x for x in _keras.all_layers(student) if not isinstance(x, keras.Model)]
+    if not any(layer.compute_dtype in _HALF for layer in layers):
         return student
     try:
         with _float32_policy():
@@ -113,15 +123,12 @@ def _float32_policy() -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-
-
 def _float32_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config(_float32_config(layer.get_config()))
+    config = _float32_config(layer.get_config())
+    if isinstance(layer, keras.Model) and _keras.graph(layer) is None:
+        # Keras adds these, which a subclass need not take; its layers follow the policy of the day.
+        config = {key: config[key] for key in config.keys() - {"trainable", "dtype"}}
+    return type(layer).from_config(config)
 
 
 def _float32_config(config: Any) -> Any:

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_kd._errors import message
-from keras_kd.export import archive, child, placing
+from keras_kd.export import accuracy, child, flat, metadata, placing, requests
 from keras_kd.export import verify as checks
-from keras_kd.export.modes import Mode, io_dtype_of, mode_of
-from keras_kd.export.operators import operators
+from keras_kd.export.operators import float_operators, operators
 from keras_kd.export.report import Report, measure, sizes
+from keras_kd.export.requests import Request
 from keras_kd.export.runner import Runner
-from keras_kd.export.signature import Arrays, Signature
+from keras_kd.export.signature import Signature
 from keras_kd.export.student import in_float32, student_of
 
-_ADVISED_SAMPLES = 100
+_REFERENCE_SAMPLES = 32
 
 
 def tflite(
@@ -29,29 +27,44 @@ def tflite(
     calibration: Any = None,
     batch_size: int | None = 1,
     io_dtype: str | None = None,
+    labels: Any = None,
+    normalization: Any = None,
     verify: Any = None,
     tolerance: float | None = None,
+    max_accuracy_drop: float | None = None,
 ) -> Report:
     """Exports a student as a `.tflite` file, runs the file, and compares it with the Keras model.
 
     The file holds the student's inference pass in built-in operators only, with one signature
     `"serve"`: inputs named as in Keras, outputs named by the keys of a dict output or by the
-    output layers, a single output `"output_0"`. Half-precision students are exported from an exact
-    float32 copy. `path` changes only after the checks have passed.
+    output layers, a single output `"output_0"`. It carries metadata for MediaPipe and LiteRT.
+    Half-precision students are exported from an exact float32 copy, students trained on JAX by a
+    process that loads them on TensorFlow. `path` changes only after the checks have passed.
 
     Args:
-        model: A built Functional or Sequential model, or a `keras_kd.Distiller`, whose student is
-            exported.
+        model: A built model, or a `keras_kd.Distiller`, whose student is exported.
         path: The file to write, or to replace.
-        quantization: `"float32"`, or `"int8"` for weights and arithmetic in whole numbers.
-        calibration: Samples like those in use, 100 or more: an array, or for several inputs a
-            list or a dict by input name. Needed for int8; a float file is only checked on them.
+        quantization: `"float32"`; `"float16"` or `"dynamic"` for weights of 2 or 1 bytes and
+            arithmetic in float; `"int8"` for weights and arithmetic in whole numbers; `"int16x8"`
+            for 16-bit activations, where operators without such kernels stay in float.
+        calibration: Samples like those in use, 100 or more: an array, for several inputs a list or
+            a dict by input name; or a tf.data dataset, a generator or a function that returns one,
+            of batches or samples `x` or `(x, y)`, of which the first 1,000 samples are read.
+            Needed for int8 and int16x8, unless the student is quantisation-aware; other files are
+            only checked on them.
         batch_size: Samples in one invocation; `None` for any number.
-        io_dtype: For int8, dtype of the float inputs and outputs: `"int8"` (default), `"uint8"` or
-            `"float32"`. Inputs of whole numbers stay as they are.
-        verify: Samples to compare on, in the form of `calibration`, which is the default. Without
-            either, a float file is compared on seeded random inputs.
-        tolerance: Relative RMS error allowed. Defaults to 1e-4 for float32 and 0.15 for int8.
+        io_dtype: Dtype of the float inputs and outputs: `"int8"` (default), `"uint8"` or
+            `"float32"` for int8, `"int16"` (default) or `"float32"` for int16x8. Inputs of whole
+            numbers stay as they are.
+        labels: The classes' names in order; with several outputs a dict by output name.
+        normalization: `(mean, std)` of an image's pixels from 0 to 255, numbers or one for each
+            channel: the student takes `(pixel - mean) / std`. `(0, 1)` if it takes raw pixels.
+        verify: Samples to compare on, in the forms of `calibration`, which is the default; all are
+            read. A tuple `(x, y)` with class ids or one-hot rows `y` adds the accuracy before and
+            after. Without either, a float file is compared on seeded random inputs.
+        tolerance: Relative RMS error allowed. Defaults to 1e-4 for float32, 1e-2 for float16, 0.05
+            for dynamic and int16x8, 0.15 for int8.
+        max_accuracy_drop: Accuracy that may be lost, e.g. 0.003 for 0.3 points.
 
     Returns:
         A `Report`: sizes, operators, inputs and outputs, agreement with Keras, latency.
@@ -62,98 +75,107 @@ def tflite(
         RuntimeError: If TensorFlow's converter fails, e.g. as an operator has no built-in form.
         VerificationError: If the file is wrong or disagrees; it was removed.
 
+    Warns:
+        UserWarning: If there are few calibration samples, or LiteRT's reference kernels disagree.
+
     Example:
     ```python
     report = keras_kd.export.tflite(
-        student, "student.tflite", quantization="int8", calibration=x_train[:200]
+        student, "student.tflite", quantization="int8", calibration=x_train[:200],
+        verify=(x_test, y_test), max_accuracy_drop=0.01,
     )
     print(report)
     ```
     """
-    mode, target = mode_of(quantization), placing.file_target(path)
-    io_dtype = io_dtype_of(mode, io_dtype)
-    tolerance = checks.check_tolerance(tolerance, mode.tolerance)
-    original = student_of(model)
-    signature = _signature(original, batch_size)
-    samples = _calibration(signature, mode, quantization, calibration)
-    compared = checks.samples(signature, verify, samples)
+    target = placing.file_target(path)
+    request = requests.check(
+        student_of(model),
+        quantization=quantization,
+        calibration=calibration,
+        batch_size=batch_size,
+        io_dtype=io_dtype,
+        labels=labels,
+        normalization=normalization,
+        verify=verify,
+        tolerance=tolerance,
+        max_accuracy_drop=max_accuracy_drop,
+    )
+    signature = replace(request.signature, student=in_float32(request.student))
     with placing.workspace(target) as folder:
-        signature = replace(signature, student=in_float32(original))
-        archive.write(signature, folder / "saved_model")
-        names = [tensor.name for tensor in signature.inputs]
-        job = child.Job(quantization, io_dtype, signature.batch_size or 1, names)
-        file = child.run(folder, job, samples if mode.calibrated else None)
-        runner, used = _opened(file, mode, signature.student)
-        comparison = checks.check(runner.predict, signature, original, compared, tolerance)
-        report = Report(
-            path=os.fspath(path),
-            format="tflite",
-            quantization=quantization,
-            operators=used,
-            inputs=tuple(sorted(runner.inputs, key=lambda tensor: names.index(tensor.name))),
-            outputs=runner.outputs,
-            tolerance=tolerance,
-            **sizes(file),
-            **asdict(comparison),
-            **asdict(measure(runner.invocation(compared), runner.threads)),
-        )
+        child.hand_over(signature, folder)
+        samples = request.calibration if request.mode.calibrated else None
+        job = child.Job.of(signature, quantization, request.io_dtype, samples is not None)
+        child.run(folder, job, signature, samples)
+        file = folder / "model.tflite"
+        file.write_bytes(_completed(request, file.read_bytes()))
+        report = _report(request, signature, file, os.fspath(path))
         os.replace(file, target)
     return report
 
 
-def _opened(file: Path, mode: Mode, student: keras.Model) -> tuple[Runner, dict[str, int]]:
-    content = file.read_bytes()
-    used = operators(content)
-    checks.require_plain_operators(used)
-    checks.require_weights(student, len(content), mode.weight_bytes)
-    return Runner(content), used
+def _completed(request: Request, content: bytes) -> bytes:
+    """Refuses what is no plain file with the student's weights, and adds metadata."""
+    checks.require_plain_operators(operators(content))
+    checks.require_weights(request.student, len(content), request.mode.weight_bytes)
+    runner = Runner(content)
+    metadata.require_bytes_as_normalized(runner.inputs, request.normalization)
+    known = {output.name: output for output in request.outputs}
+    root, files = metadata.tables(
+        request.student.name,
+        runner.inputs,
+        [(tensor, known[tensor.name]) for tensor in runner.outputs],
+        request.labels,
+        request.normalization,
+    )
+    return flat.with_metadata(content, root, files)
 
 
-def _signature(student: keras.Model, batch_size: int | None) -> Signature:
-    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
-    if batch_size is not None and (not whole or batch_size < 1):
-        raise ValueError(
-            message(
-                "batch_size must be a positive whole number",
-                expected="an int of at least 1, or None for any number",
-                received=repr(batch_size),
-                mend="Pass 1 for single samples",
-            )
-        )
-    signature = Signature.of(student, None if batch_size is None else int(batch_size))
-    if any(None in tensor.shape[1:] for tensor in signature.inputs):
-        raise ValueError(
-            message(
-                "The model's inputs must have fixed sizes for a .tflite file",
-                expected="no None in their shapes but the batch",
-                received=[tensor.shape for tensor in signature.inputs],
-                mend="Rebuild it for one size: inputs = keras.Input(...); keras.Model(inputs, "
-                "student(inputs))",
-            )
-        )
-    return signature
+def _report(request: Request, signature: Signature, file: Path, path: str) -> Report:
+    content, order = file.read_bytes(), [tensor.name for tensor in signature.inputs]
+    runner = Runner(content)
+    calibrated = request.mode.calibrated
+    return Report(
+        path=path,
+        format="tflite",
+        quantization=request.quantization,
+        operators=operators(content),
+        float_operators=float_operators(content) if calibrated else {},
+        inputs=tuple(sorted(runner.inputs, key=lambda tensor: order.index(tensor.name))),
+        outputs=tuple(sorted(runner.outputs, key=lambda tensor: tensor.name)),
+        calibration_samples=request.calibration_samples,
+        tolerance=request.tolerance,
+        **sizes(file),
+        **_agreement(request, signature, runner, Runner(content, reference=True)),
+        **asdict(measure(runner.invocation(request.compared), runner.threads)),
+    )
 
 
-def _calibration(
-    signature: Signature, mode: Mode, quantization: str, calibration: Any
-) -> Arrays | None:
-    if calibration is None:
-        if not mode.calibrated:
-            return None
-        raise ValueError(
-            message(
-                f"calibration must be given for quantization={quantization!r}",
-                expected=f"{_ADVISED_SAMPLES} or more samples like those in use",
-                received="None",
-                mend="Pass calibration=x_train[:200]",
-            )
-        )
-    samples = signature.arrays(calibration, "calibration")
-    count = len(next(iter(samples.values())))
-    if mode.calibrated and count < _ADVISED_SAMPLES:
+def _agreement(
+    request: Request, signature: Signature, runner: Runner, slow: Runner
+) -> dict[str, Any]:
+    """Returns the report's fields on agreement, or refuses the file."""
+    arrays, tolerance = request.compared, request.tolerance
+    expected = checks.reference(signature, request.student, arrays)
+    answers = runner.predict(arrays)
+    comparison = checks.compare(expected, answers)
+    checks.require_close(comparison, tolerance, "The exported file")
+    few = slow.predict({name: array[:_REFERENCE_SAMPLES] for name, array in arrays.items()})
+    reference = checks.compare({name: expected[name][: len(few[name])] for name in few}, few)
+    if reference.relative_error > tolerance:
+        # Not refused: some reference kernels are wrong themselves, e.g. SUM in int8.
         warnings.warn(
-            f"{count} calibration samples may miss the range of values in use: "
-            f"give {_ADVISED_SAMPLES} or more.",
-            stacklevel=3,
+            f"The file agrees with Keras on LiteRT's default kernels, but not on its reference "
+            f"kernels (error {reference.relative_error:.2g}): do not run it with those.",
+            stacklevel=4,
         )
-    return samples
+    measured = {"accuracy_before": None, "accuracy_after": None}
+    if request.class_ids is not None:
+        shares = accuracy.measure(request.class_ids, request.outputs, expected, answers)
+        checks.require_accuracy(shares, request.max_accuracy_drop)
+        measured = asdict(shares)
+    return {
+        "reference_error": reference.relative_error,
+        "reference_samples": reference.samples,
+        **measured,
+        **asdict(comparison),
+    }

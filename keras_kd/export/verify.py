@@ -1,7 +1,6 @@
 """An exported file is run and compared with the Keras model before it is handed over."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,8 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_number, message
+from keras_kd.export.accuracy import Accuracy
+from keras_kd.export.samples import read
 from keras_kd.export.signature import Arrays, Signature
 
 GENERATED_SAMPLES = 96
@@ -36,41 +37,47 @@ class Comparison:
     samples: int
 
 
-def samples(signature: Signature, verify: Any, calibration: Arrays | None) -> Arrays:
+def samples(signature: Signature, verify: Any, calibration: Arrays | None) -> tuple[Arrays, Any]:
     """Returns what to compare on: `verify`, else the calibration samples, else random inputs.
+
+    The `y` of `verify=(x, y)` comes second, `None` without it.
 
     Raises:
         ValueError: If `verify` does not fit the model's inputs, or is needed.
         TypeError: If it is not numeric.
     """
     if verify is not None:
-        return signature.arrays(verify, "verify")
-    return signature.generated(GENERATED_SAMPLES) if calibration is None else calibration
+        return read(signature, verify, "verify")
+    arrays = signature.generated(GENERATED_SAMPLES) if calibration is None else calibration
+    return arrays, None
 
 
-def check(
-    run: Callable[[Arrays], Arrays],
-    signature: Signature,
-    original: keras.Model,
-    arrays: Arrays,
-    tolerance: float,
-) -> Comparison:
-    """Runs an export and the Keras model on `arrays` and refuses an export that disagrees.
+def reference(signature: Signature, original: keras.Model, arrays: Arrays) -> Arrays:
+    """Returns the Keras model's answers by output name, which an export is to give, too.
 
     Args:
-        run: Takes all samples by input name, returns the export's answers by output name.
         signature: Holds the exported model: `original`, or its float32 copy.
         original: The caller's model.
         arrays: The samples.
-        tolerance: Relative RMS error allowed.
 
     Raises:
         ValueError: If the Keras model itself gives no finite answers.
-        VerificationError: If the export is wrong.
+        VerificationError: If the float32 copy disagrees with the original.
     """
-    comparison = compare(_reference(signature, original, arrays), run(arrays))
-    _require_close(comparison, tolerance, "The exported file")
-    return comparison
+    expected = signature.predict(arrays)
+    if not all(np.isfinite(array).all() for array in expected.values()):
+        raise ValueError(
+            message(
+                "The Keras model must give finite outputs on the samples compared",
+                expected="finite numbers",
+                received="NaN or infinite values",
+                mend="Train the model without NaN, or pass verify=samples that it can answer",
+            )
+        )
+    if signature.student is not original:
+        own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
+        require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
+    return expected
 
 
 def compare(expected: Arrays, actual: Arrays) -> Comparison:
@@ -131,7 +138,12 @@ def _relative_error(want: np.ndarray, got: np.ndarray) -> float:
     return float(distance / size)
 
 
-def _require_close(comparison: Comparison, tolerance: float, what: str) -> None:
+def require_close(comparison: Comparison, tolerance: float, what: str) -> None:
+    """Refuses an export that is further from the Keras model than allowed.
+
+    Raises:
+        VerificationError: If its relative error is above `tolerance`.
+    """
     if comparison.relative_error <= tolerance:
         return
     agreement = comparison.argmax_agreement
@@ -145,6 +157,26 @@ def _require_close(comparison: Comparison, tolerance: float, what: str) -> None:
                 "Calibrate on 100 or more samples like those in use, choose a wider quantization, "
                 "or, if the argmax agreement serves you, pass a higher tolerance"
             ),
+        )
+    )
+
+
+def require_accuracy(accuracy: Accuracy, max_drop: float | None) -> None:
+    """Refuses an export that loses more accuracy than allowed.
+
+    Raises:
+        VerificationError: If it does.
+    """
+    drop = accuracy.accuracy_before - accuracy.accuracy_after
+    if max_drop is None or drop <= max_drop + 1e-9:
+        return
+    raise VerificationError(
+        message(
+            "The exported file must keep the Keras model's accuracy; no file was left",
+            expected=f"a drop of at most {max_drop:.2%}",
+            received=f"{drop:.2%}, from {accuracy.accuracy_before:.2%} to "
+            f"{accuracy.accuracy_after:.2%}",
+            mend="Calibrate on samples like those in use, or choose a wider quantization",
         )
     )
 
@@ -187,23 +219,6 @@ def require_weights(student: keras.Model, size: int, weight_bytes: int) -> None:
             mend="Report the model: its export is wrong",
         )
     )
-
-
-def _reference(signature: Signature, original: keras.Model, arrays: Arrays) -> Arrays:
-    expected = signature.predict(arrays)
-    if not all(np.isfinite(array).all() for array in expected.values()):
-        raise ValueError(
-            message(
-                "The Keras model must give finite outputs on the samples compared",
-                expected="finite numbers",
-                received="NaN or infinite values",
-                mend="Train the model without NaN, or pass verify=samples that it can answer",
-            )
-        )
-    if signature.student is not original:
-        own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
-        _require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
-    return expected
 
 
 def check_tolerance(tolerance: Any, default: float) -> float:

@@ -15,3 +15,9 @@ def test_fewer_samples_than_a_batch(tmp_path):
     np.savez(tmp_path / "calibration.npz", np.arange(2.0))
     batches = list(representative_dataset(tmp_path / "calibration.npz", ["x"], 5)())
     assert [batch["x"].tolist() for batch in batches] == [[0, 1, 0, 1, 0]]
+
+
+def test_any_number_of_samples_is_calibrated_in_one_batch(tmp_path):
+    np.savez(tmp_path / "calibration.npz", np.arange(5.0))
+    batches = list(representative_dataset(tmp_path / "calibration.npz", ["x"], None)())
+    assert [batch["x"].tolist() for batch in batches] == [[0, 1, 2, 3, 4]]

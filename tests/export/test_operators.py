@@ -1,7 +1,7 @@
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.export.operators import operators
+from keras_kd.export.operators import float_operators, operators
 
 
 def file_of(codes, uses):
@@ -40,3 +40,8 @@ def test_an_exported_file(float_file):
     assert operators(path.read_bytes()) == report.operators
     assert report.operators["CONV_2D"] == 1
     assert report.operators["FULLY_CONNECTED"] == 2
+
+
+def test_operators_that_stay_in_float(int8_file, float_file):
+    assert float_operators(int8_file[0].read_bytes()) == {} == int8_file[1].float_operators
+    assert float_operators(float_file[0].read_bytes()) == float_file[1].operators

@@ -30,7 +30,7 @@ def test_measure_warms_up_and_takes_percentiles(monkeypatch):
     assert latency.machine.endswith("(not a phone)")
 
 
-def test_a_report_reads_as_a_table():
+def test_a_report_reads_as_a_table_and_saves_as_json(tmp_path):
     report = Report(
         path="student.tflite",
         format="tflite",
@@ -38,35 +38,56 @@ def test_a_report_reads_as_a_table():
         bytes=93700,
         gzip_bytes=71249,
         operators={"CONV_2D": 4, "SOFTMAX": 1},
+        float_operators={"NEG": 1},
         inputs=(TensorInfo("image", (1, 28, 28, 1), "uint8", 1 / 255, 0),),
         outputs=(TensorInfo("output_0", (1, 10), "float32"),),
+        calibration_samples=200,
         relative_error=0.0312,
         argmax_agreement=0.992,
         samples=100,
         tolerance=0.15,
+        reference_error=0.0334,
+        reference_samples=32,
+        accuracy_before=0.8719,
+        accuracy_after=0.8702,
         latency_ms=0.2149,
         latency_p95_ms=0.35,
         threads=2,
         machine="A CPU (not a phone)",
     )
     assert str(report).splitlines() == [
-        "file      student.tflite",
-        "format    tflite int8",
-        "size      93.7 kB, gzip 71.2 kB",
-        "input     image (1, 28, 28, 1) uint8, scale 0.00392157, zero point 0",
-        "output    output_0 (1, 10) float32",
-        "operators CONV_2D 4, SOFTMAX 1",
-        "error     0.031 relative RMS (allowed 0.15)",
-        "argmax    99.2% agree with Keras",
-        "samples   100",
-        "latency   0.215 ms, p95 0.35 ms",
-        "threads   2",
-        "machine   A CPU (not a phone)",
+        "file       student.tflite",
+        "format     tflite int8",
+        "size       93.7 kB, gzip 71.2 kB",
+        "input      image (1, 28, 28, 1) uint8, scale 0.00392157, zero point 0",
+        "output     output_0 (1, 10) float32",
+        "operators  CONV_2D 4, SOFTMAX 1",
+        "in float   NEG 1",
+        "calibrated 200 samples",
+        "error      0.031 relative RMS (allowed 0.15); 0.033 with the reference kernels",
+        "argmax     99.2% agree with Keras",
+        "samples    100",
+        "accuracy   87.02%, Keras 87.19%",
+        "latency    0.215 ms, p95 0.35 ms",
+        "threads    2",
+        "machine    A CPU (not a phone)",
     ]
-    assert json.loads(json.dumps(dataclasses.asdict(report)))["inputs"][0]["name"] == "image"
+    report.save(tmp_path / "report.json")
+    saved = json.loads((tmp_path / "report.json").read_text())
+    assert saved == json.loads(json.dumps(dataclasses.asdict(report)))
+    assert saved["inputs"][0]["name"] == "image"
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.bytes = 1
-    folder = dataclasses.replace(report, quantization=None, operators={}, threads=None)
-    assert "operators" not in str(folder)
-    assert "threads" not in str(folder)
-    assert str(folder).splitlines()[1] == "format    tflite"
+    folder = dataclasses.replace(
+        report,
+        quantization=None,
+        operators={},
+        float_operators={},
+        calibration_samples=0,
+        reference_error=None,
+        accuracy_before=None,
+        threads=None,
+    )
+    for row in ("operators", "in float", "calibrated", "reference", "accuracy", "threads"):
+        assert row not in str(folder)
+    assert str(folder).splitlines()[1] == "format     tflite"

@@ -94,7 +94,7 @@ def test_one_that_disagrees_is_not_handed_over(cnn, images, tmp_path, monkeypatc
     path = tmp_path / "m"
     export.saved_model(cnn, path)
     before = (path / "saved_model.pb").read_bytes()
-    monkeypatch.setattr(verify, "_reference", lambda *_: {"output_0": np.ones((150, 10))})
+    monkeypatch.setattr(verify, "reference", lambda *_: {"output_0": np.ones((150, 10))})
     with pytest.raises(VerificationError, match="at most 1e-05"):
         export.saved_model(cnn, path, verify=images)
     assert (path / "saved_model.pb").read_bytes() == before

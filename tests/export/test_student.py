@@ -59,21 +59,48 @@ def test_not_a_model(model):
         student_of(model)
 
 
-def test_an_unbuilt_sequential():
-    with pytest.raises(ValueError, match=r"symbolic inputs.*keras.Input"):
-        student_of(keras.Sequential([keras.layers.Dense(2)]))
-
-
-@pytest.mark.parametrize("built", [False, True])
-def test_a_subclassed_model_is_to_be_wrapped(built):
-    model = Subclassed()
-    if built:
-        model(np.zeros((1, 3), "float32"))
-    with pytest.raises(ValueError, match=r"keras.Model\(inputs, student\(inputs\)\)"):
+@pytest.mark.parametrize(
+    "model", [keras.Sequential([keras.layers.Dense(2)]), Subclassed()], ids=["sequential", "own"]
+)
+def test_an_unbuilt_model(model):
+    with pytest.raises(ValueError, match=r"model must be built.*keras.Input"):
         student_of(model)
-    inputs = keras.Input((3,))
-    wrapped = keras.Model(inputs, model(inputs))
-    assert student_of(wrapped) is wrapped
+
+
+def test_a_built_subclassed_model_shares_its_weights(tmp_path):
+    model = Subclassed()
+    want = model(np.ones((2, 3), "float32"))
+    student = student_of(model)
+    assert [tuple(x.shape) for x in student.inputs] == [(None, 3)]
+    assert student.weights[0] is model.weights[0]
+    np.testing.assert_array_equal(student(np.ones((2, 3), "float32")), want)
+
+
+def test_a_subclassed_model_of_several_inputs():
+    class Pair(Subclassed):
+        def call(self, inputs):
+            return {"left": self.head(inputs["x"]), "right": inputs["y"] * 2}
+
+    model = Pair()
+    model({"x": np.ones((2, 3), "float32"), "y": np.ones((2, 4, 1), "float32")})
+    student = student_of(model)
+    assert {x.name: tuple(x.shape) for x in student.inputs} == {"x": (None, 3), "y": (None, 4, 1)}
+
+
+def test_a_model_that_is_called_on_more_than_its_inputs():
+    class Pair(Subclassed):
+        def build(self, x_shape, y_shape):
+            self.head.build(x_shape)
+
+        def call(self, x, y):
+            return self.head(x) + y
+
+    model = Pair()
+    model(np.ones((2, 3), "float32"), np.ones((2, 2), "float32"))
+    with pytest.raises(
+        ValueError, match=r"unknown inputs.*keras.Model\(inputs, student\(inputs\)\)"
+    ):
+        student_of(model)
 
 
 def test_text_inputs():
@@ -83,10 +110,22 @@ def test_text_inputs():
         student_of(model)
 
 
-def test_another_backend(monkeypatch, cnn):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match=r"on TensorFlow.*'jax'"):
+def test_without_tensorflow(monkeypatch, cnn):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install tensorflow"):
         student_of(cnn)
+
+
+def test_a_subclassed_model_in_half_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = Subclassed()
+        model(np.ones((2, 3), "float32"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    copy = in_float32(student_of(model))
+    assert copy(np.ones((2, 3), "float32")).dtype == "float32"
+    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])

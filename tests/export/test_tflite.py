@@ -69,7 +69,7 @@ def test_int8_inside_and_another_dtype_outside(in_process, cnn, images, tmp_path
     assert np.linalg.norm(export.predict(path, images) - want) < 0.05 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("quantization", ["float32", "int8"])
+@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int16x8"])
 def test_any_batch_size(in_process, cnn, images, tmp_path, quantization):
     path = tmp_path / "a.tflite"
     report = export.tflite(cnn, path, quantization, images, batch_size=None)
@@ -172,7 +172,7 @@ def test_flex_operators_are_refused(in_process, cnn, old_file, monkeypatch):
 
 
 def test_a_failing_child_leaves_nothing(cnn, old_file, monkeypatch):
-    def half_written(folder, job, calibration):
+    def half_written(folder, job, signature, calibration):
         (folder / "model.tflite").write_bytes(b"half")
         raise RuntimeError("crashed")
 
@@ -195,7 +195,7 @@ IMAGES = np.zeros((100, 12, 12, 1), "float32")
     ("change", "error", "match"),
     [
         ({"model": "student.keras"}, TypeError, "model must be a Keras model"),
-        ({"model": keras.Sequential()}, ValueError, "model must have symbolic inputs"),
+        ({"model": keras.Sequential()}, ValueError, "model must be built"),
         ({"quantization": "int4"}, ValueError, "quantization must be a known mode"),
         ({"path": None}, TypeError, "path must be a path"),
         ({"path": "."}, ValueError, "path must name a file"),

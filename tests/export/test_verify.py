@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_kd.export import VerificationError, verify
+from keras_kd.export.accuracy import Accuracy
 from keras_kd.export.signature import Signature
 
 
@@ -49,33 +50,37 @@ def test_names_and_shapes_must_match(answers):
         verify.compare({"x": np.zeros((2, 1))}, {"x": np.zeros((2,))})
 
 
-def check(model, run, tolerance, original=None):
-    signature = Signature.of(model, 1)
-    arrays = signature.generated(20)
-    return verify.check(run, signature, original or model, arrays, tolerance)
-
-
 def test_the_tolerance_is_the_largest_error_allowed(cnn):
-    def scaled(arrays):
-        return {"output_0": 1.01 * Signature.of(cnn, 1).predict(arrays)["output_0"]}
-
-    assert check(cnn, scaled, 0.0101).relative_error == pytest.approx(0.01, rel=1e-4)
+    signature = Signature.of(cnn, 1)
+    expected = verify.reference(signature, cnn, signature.generated(20))
+    comparison = verify.compare(expected, {name: 1.01 * x for name, x in expected.items()})
+    assert comparison.relative_error == pytest.approx(0.01, rel=1e-4)
+    verify.require_close(comparison, 0.0101, "The file")
     with pytest.raises(VerificationError, match=r"at most 0\.0099\. Received: 0\.01, argmax .*100"):
-        check(cnn, scaled, 0.0099)
+        verify.require_close(comparison, 0.0099, "The file")
 
 
 def test_a_keras_model_that_is_not_finite(cnn):
     broken = keras.models.clone_model(cnn)
     broken.set_weights([w * np.nan for w in cnn.get_weights()])
+    signature = Signature.of(broken, 1)
     with pytest.raises(ValueError, match="The Keras model must give finite outputs"):
-        check(broken, lambda arrays: {}, 1)
+        verify.reference(signature, broken, signature.generated(2))
 
 
 def test_a_float32_copy_must_be_like_the_original(cnn):
-    other = keras.models.clone_model(cnn)
-    run = Signature.of(other, 1).predict
+    signature = Signature.of(keras.models.clone_model(cnn), 1)
     with pytest.raises(VerificationError, match="The float32 copy must agree"):
-        check(other, run, 1e-4, original=cnn)
+        verify.reference(signature, cnn, signature.generated(20))
+
+
+def test_the_drop_of_accuracy_allowed():
+    shares = Accuracy(accuracy_before=0.9, accuracy_after=0.897)
+    verify.require_accuracy(shares, None)
+    verify.require_accuracy(shares, 0.003)
+    verify.require_accuracy(Accuracy(0.9, 0.95), 0)
+    with pytest.raises(VerificationError, match=r"at most 0\.20%.*0\.30%, from 90\.00% to 89\.70%"):
+        verify.require_accuracy(shares, 0.002)
 
 
 def test_custom_operators_are_refused():

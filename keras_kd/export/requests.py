@@ -1,0 +1,169 @@
+"""What is asked of `tflite`, checked before any work begins."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd.export import accuracy, archive, metadata, samples
+from keras_kd.export import outputs as outputs_of
+from keras_kd.export import verify as checks
+from keras_kd.export.modes import Mode, io_dtype_of, mode_of
+from keras_kd.export.outputs import Output
+from keras_kd.export.signature import Arrays, Signature
+
+_ADVISED_SAMPLES = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """The checked arguments of `tflite`, and what follows from them.
+
+    Args:
+        student: The caller's model.
+        signature: Its inputs in the file.
+        outputs: Its outputs.
+        quantization: The mode's name.
+        mode: The mode.
+        io_dtype: What float inputs and outputs become, `None` for no change.
+        calibration: Samples by input name, or `None`.
+        compared: Samples to compare on.
+        class_ids: Their classes by output name, or `None`.
+        labels: The classes' names by output name.
+        normalization: Of the images, or `None`.
+        tolerance: Relative RMS error allowed.
+        max_accuracy_drop: Accuracy that may be lost, or `None`.
+    """
+
+    student: keras.Model
+    signature: Signature
+    outputs: list[Output]
+    quantization: str
+    mode: Mode
+    io_dtype: str | None
+    calibration: Arrays | None
+    compared: Arrays
+    class_ids: accuracy.Labels | None
+    labels: metadata.Labels
+    normalization: metadata.Normalization | None
+    tolerance: float
+    max_accuracy_drop: float | None
+
+    @property
+    def calibration_samples(self) -> int:
+        """How many samples the ranges of the tensors come from."""
+        if self.calibration is None or not self.mode.calibrated:
+            return 0
+        return len(next(iter(self.calibration.values())))
+
+
+def check(
+    student: keras.Model,
+    *,
+    quantization: Any,
+    calibration: Any,
+    batch_size: Any,
+    io_dtype: Any,
+    labels: Any,
+    normalization: Any,
+    verify: Any,
+    tolerance: Any,
+    max_accuracy_drop: Any,
+) -> Request:
+    """Checks the arguments of `tflite`; see there.
+
+    Raises:
+        ValueError: If one of them is wrong.
+        TypeError: If it is of the wrong kind.
+    """
+    mode = mode_of(quantization)
+    io_dtype = io_dtype_of(mode, io_dtype)
+    tolerance = checks.check_tolerance(tolerance, mode.tolerance)
+    signature = _signature(student, batch_size, mode, quantization)
+    outputs = outputs_of.of(student)
+    names = metadata.check_labels(labels, outputs)
+    pixels = metadata.check_normalization(normalization, signature.inputs)
+    calibration = _calibration(signature, mode, quantization, calibration)
+    compared, y = checks.samples(signature, verify, calibration)
+    max_drop = accuracy.check_drop(max_accuracy_drop, y)
+    count = len(next(iter(compared.values())))
+    return Request(
+        student=student,
+        signature=signature,
+        outputs=outputs,
+        quantization=quantization,
+        mode=mode,
+        io_dtype=io_dtype,
+        calibration=calibration,
+        compared=compared,
+        class_ids=None if y is None else accuracy.check_labels(y, outputs, count),
+        labels=names,
+        normalization=pixels,
+        tolerance=tolerance,
+        max_accuracy_drop=max_drop,
+    )
+
+
+def _signature(student: keras.Model, batch_size: Any, mode: Mode, quantization: str) -> Signature:
+    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+    if batch_size is not None and (not whole or batch_size < 1):
+        raise ValueError(
+            message(
+                "batch_size must be a positive whole number",
+                expected="an int of at least 1, or None for any number",
+                received=repr(batch_size),
+                mend="Pass 1 for single samples",
+            )
+        )
+    signature = Signature.of(student, None if batch_size is None else int(batch_size))
+    if any(None in tensor.shape[1:] for tensor in signature.inputs):
+        raise ValueError(
+            message(
+                "The model's inputs must have fixed sizes for a .tflite file",
+                expected="no None in their shapes but the batch",
+                received=[tensor.shape for tensor in signature.inputs],
+                mend="Rebuild it for one size: inputs = keras.Input(...); keras.Model(inputs, "
+                "student(inputs))",
+            )
+        )
+    dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
+    if mode.float_inputs_only and any(np.dtype(x).kind in "iub" for x in dtypes.values()):
+        raise ValueError(
+            message(
+                f"The model's inputs must be floats for quantization={quantization!r}",
+                expected="float inputs, as TensorFlow's 16-bit quantiser fails on whole numbers",
+                received=dtypes,
+                mend="Use quantization='int8', which takes them",
+            )
+        )
+    return signature
+
+
+def _calibration(
+    signature: Signature, mode: Mode, quantization: str, calibration: Any
+) -> Arrays | None:
+    if calibration is None:
+        aware = mode.ranges_from_student and archive.is_quantization_aware(signature)
+        if aware or not mode.calibrated:
+            return None
+        raise ValueError(
+            message(
+                f"calibration must be given for quantization={quantization!r}",
+                expected=f"{_ADVISED_SAMPLES} or more samples like those in use",
+                received="None",
+                mend="Pass calibration=x_train[:200]",
+            )
+        )
+    most = samples.MOST_CALIBRATION_SAMPLES
+    arrays, _ = samples.read(signature, calibration, "calibration", most)
+    count = len(next(iter(arrays.values())))
+    if mode.calibrated and count < _ADVISED_SAMPLES:
+        warnings.warn(
+            f"{count} calibration samples may miss the range of values in use: "
+            f"give {_ADVISED_SAMPLES} or more.",
+            stacklevel=4,
+        )
+    return arrays
