@@ -1,6 +1,16 @@
 """Knowledge distillation for Keras 3."""
 
-from keras_kd import export, heads, losses, projectors, report, soft_labels, taps, teachers
+from keras_kd import (
+    callbacks,
+    export,
+    heads,
+    losses,
+    projectors,
+    report,
+    soft_labels,
+    taps,
+    teachers,
+)
 from keras_kd._version import __version__
 from keras_kd.distiller import Distiller
 from keras_kd.pairs import suggest_pairs
@@ -12,6 +22,7 @@ __all__ = [
     "SoftLabels",
     "Term",
     "__version__",
+    "callbacks",
     "export",
     "heads",
     "losses",

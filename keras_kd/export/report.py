@@ -48,7 +48,8 @@ class Report:
         argmax_agreement: Share of equal argmaxes, `None` without an axis to take them over.
         samples: Number of samples compared.
         tolerance: The relative error that was allowed.
-        reference_error: `relative_error` with LiteRT's reference kernels, on some of the samples.
+        reference_error: `relative_error` with LiteRT's reference kernels, on some of the samples;
+            `None` if they fail.
         reference_samples: Their number.
         accuracy_before: Share of right answers of the Keras model, with labels.
         accuracy_after: That of the file.

@@ -117,3 +117,24 @@ def test_what_a_link_leads_to_is_replaced_not_the_link(tmp_path):
     (tmp_path / "student.tflite").symlink_to(tmp_path / "real" / "student.tflite")
     assert placing.folder_target(tmp_path / "link") == tmp_path / "real"
     assert placing.file_target(tmp_path / "student.tflite").parent == tmp_path / "real"
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    orphan = tmp_path / ".keras_kd-dead"
+    orphan.mkdir()
+    (orphan / "half").write_text("written")
+    (tmp_path / ".keras_kd-file").write_text("mine")
+    with placing.workspace(tmp_path / "a") as working:
+        assert not orphan.exists()
+        with placing.workspace(tmp_path / "b"):
+            assert working.exists()  # an export at work is no orphan
+    assert tree(tmp_path) == [".keras_kd-file"]
+
+
+def test_a_model_in_the_middle_of_being_replaced_comes_back(tmp_path):
+    saved_model(tmp_path / ".keras_kd-dead" / "replaced" / "model", "old")
+    saved_model(tmp_path / ".keras_kd-dead" / "saved_model", "new")
+    with placing.workspace(tmp_path / "a"):
+        pass
+    assert (tmp_path / "model" / "saved_model.pb").read_text() == "old"
+    assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]

@@ -1,0 +1,109 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import Distiller, callbacks, export
+
+pytestmark = pytest.mark.tensorflow
+
+
+class Logs(keras.callbacks.Callback):
+    """Gives each epoch the next of the values, before the callbacks that look at it."""
+
+    def __init__(self, name, values):
+        super().__init__()
+        self.name, self.values = name, values
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs[self.name] = self.values[epoch]
+
+
+def fit(net, data, callback, name, values):
+    distiller = Distiller(student=net(width=4), teacher=net())
+    distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    logs = Logs(name, values)
+    distiller.fit(*data, epochs=len(values), verbose=0, callbacks=[logs, callback])
+    return distiller
+
+
+@pytest.fixture
+def exports(monkeypatch):
+    """Records what is exported in the place of exporting."""
+    done = []
+
+    def fake(model, path, **options):
+        done.append((model.student.get_weights(), path, options))
+        return len(done)
+
+    monkeypatch.setattr(export, "tflite", fake)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "values", "best"),
+    [
+        ("val_loss", "auto", [3.0, 2.0, float("nan"), 2.5, 1.0], [0, 1, 4]),
+        ("val_accuracy", "auto", [0.5, 0.4, 0.6], [0, 2]),
+        ("score", "max", [0.5, 0.7, 0.6], [0, 1]),
+        ("accuracy_of_errors", "min", [0.5, 0.4, 0.6], [0, 1]),
+    ],
+)
+def test_each_best_epoch_is_exported(net, data, tmp_path, exports, name, mode, values, best):
+    callback = callbacks.ExportBest(tmp_path / "a.tflite", name, mode, quantization="float16")
+    distiller = fit(net, data, callback, name, values)
+    assert (callback.epoch, callback.best, callback.report) == (
+        best[-1],
+        values[best[-1]],
+        len(best),
+    )
+    assert len(exports) == len(best)
+    assert {path for _, path, _ in exports} == {tmp_path / "a.tflite"}
+    assert exports[0][2] == {"quantization": "float16"}
+    if best[-1] == len(values) - 1:
+        for got, want in zip(exports[-1][0], distiller.student.get_weights()):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_a_threshold_is_to_be_exceeded_first(net, data, tmp_path, exports):
+    callback = callbacks.ExportBest(tmp_path / "a.tflite", "val_loss", initial_value_threshold=2.0)
+    fit(net, data, callback, "val_loss", [3.0, 1.5])
+    assert (len(exports), callback.epoch) == (1, 1)
+
+
+def test_the_saved_model_is_the_best_student(net, data, tmp_path):
+    import tensorflow as tf
+
+    callback = callbacks.ExportBest(tmp_path / "student", "val_loss", verify=data[0])
+    kept = []
+    saved = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kept.append(callback.model.student.get_weights())
+    )
+    distiller = Distiller(student=net(width=4), teacher=net())
+    distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    order = [Logs("val_loss", [2.0, 1.0, 3.0]), callback, saved]
+    distiller.fit(*data, epochs=3, verbose=0, callbacks=order)
+    assert os.listdir(tmp_path) == ["student"]
+    assert callback.report.format == "saved_model"
+    best = keras.models.clone_model(distiller.student)
+    best.set_weights(kept[1])
+    serve = tf.saved_model.load(str(tmp_path / "student")).signatures["serve"]
+    (name,) = serve.structured_input_signature[1]
+    got = serve(**{name: tf.constant(data[0])})["output_0"]
+    np.testing.assert_allclose(got, best(data[0]), rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_use(net, data, tmp_path):
+    path = tmp_path / "a.tflite"
+    for arguments, error, match in [
+        ({"path": tmp_path / "no" / "a.tflite"}, ValueError, "path must lie in a folder"),
+        ({"monitor": "score"}, ValueError, "mode must say what is better"),
+        ({"mode": "best"}, ValueError, "mode must say what is better"),
+        ({"calibration": iter([])}, ValueError, "calibration must be samples .* more than once"),
+        ({"colour": 3}, TypeError, "colour"),
+    ]:
+        with pytest.raises(error, match=match):
+            callbacks.ExportBest(**{"path": path, **arguments})
+    with pytest.raises(ValueError, match="monitor must be in the logs"):
+        fit(net, data, callbacks.ExportBest(path), "loss", [1.0])
