@@ -35,7 +35,10 @@ def convert(folder: Path) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(
         str(folder / "saved_model"), signature_keys=[ENDPOINT]
     )
-    converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, ops) for ops in mode.ops]
+    # Quantisation-aware students bring the ranges, and the converter asks for samples nevertheless.
+    aware = mode.calibrated and not job["calibrated"]
+    ops = ("TFLITE_BUILTINS",) if aware else mode.ops
+    converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name) for name in ops]
     if mode.optimized:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode.weight_type:

@@ -172,7 +172,7 @@ def _agreement(
         warnings.warn(
             "The file agrees with Keras on LiteRT's default kernels, but not on its reference "
             f"kernels ({error}): do not run it with those.",
-            stacklevel=5,
+            stacklevel=4,
         )
     return {
         "reference_error": reference,

@@ -1,4 +1,5 @@
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -7,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import keras_kd
 from keras_kd import export
-from keras_kd.export import VerificationError, child, verify
+from keras_kd.export import VerificationError, accuracy, child, verify
 
 from .conftest import tflite_module
 from .test_student import half_precision
@@ -181,6 +182,61 @@ def test_a_failing_child_leaves_nothing(cnn, old_file, monkeypatch):
         export.tflite(cnn, old_file)
 
 
+def test_calibration_from_a_dataset_and_accuracy_from_labels(in_process, cnn, images, tmp_path):
+    import tensorflow as tf
+
+    labels = cnn.predict(images, verbose=0).argmax(-1)
+    labels[:30] = (labels[:30] + 1) % 10
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)
+    report = export.tflite(
+        cnn, tmp_path / "a.tflite", "int8", data, verify=(images, labels), max_accuracy_drop=0.2
+    )
+    assert (report.calibration_samples, report.samples) == (150, 150)
+    assert report.accuracy_before == 0.8
+    answers = export.predict(tmp_path / "a.tflite", images).argmax(-1)
+    assert report.accuracy_after == np.mean(answers == labels)
+    by_dataset = export.tflite(cnn, tmp_path / "b.tflite", "float16", verify=data)
+    assert (by_dataset.accuracy_before, by_dataset.calibration_samples) == (0.8, 0)
+
+
+def test_a_file_that_loses_too_much_is_not_handed_over(in_process, cnn, images, old_file):
+    right = cnn.predict(images, verbose=0).argmax(-1)
+    with pytest.raises(VerificationError, match=r"keep the Keras model's accuracy.*from 100\.00%"):
+        export.tflite(cnn, old_file, "int8", images, verify=(images, right), max_accuracy_drop=1e-9)
+
+
+def test_a_file_without_weights_is_refused(cnn, old_file, monkeypatch):
+    import tensorflow as tf
+
+    def from_concrete_functions(folder, *_):
+        serve = tf.function(lambda image: cnn(image, training=False))
+        function = serve.get_concrete_function(tf.TensorSpec((1, 12, 12, 1), name="image"))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], cnn)
+        (folder / "model.tflite").write_bytes(converter.convert())
+
+    monkeypatch.setattr(child, "run", from_concrete_functions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(VerificationError, match="must (hold the model's weights|be finite)"):
+            export.tflite(cnn, old_file)
+
+
+def test_reference_kernels_that_disagree_are_warned_of(
+    in_process, cnn, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tflite_module, "_reference_error", lambda *_: 1.6)
+    with pytest.warns(UserWarning, match=r"reference kernels \(error 1\.6\)") as caught:
+        report = export.tflite(cnn, tmp_path / "a.tflite", verify=images)
+    assert [w.filename for w in caught] == [__file__]
+    assert report.reference_error == 1.6
+
+
+def test_both_kinds_of_kernels_are_run(float_file, int8_file):
+    for _, report in (float_file, int8_file):
+        assert 0 <= report.reference_error <= report.tolerance
+        assert report.reference_samples == 32
+
+
 def test_few_calibration_samples_are_warned_of(in_process, cnn, images, tmp_path):
     with pytest.warns(UserWarning, match="99 calibration samples .*100 or more") as caught:
         export.tflite(cnn, tmp_path / "a.tflite", "int8", images[:99])
@@ -213,6 +269,12 @@ IMAGES = np.zeros((100, 12, 12, 1), "float32")
         ({"quantization": "float32", "io_dtype": "float32"}, ValueError, "io_dtype must suit"),
         ({"verify": IMAGES[:, :5]}, ValueError, "verify for the input 'image' must"),
         ({"tolerance": -1}, ValueError, "tolerance must be"),
+        ({"labels": ["a", "b"]}, ValueError, "labels must be as many as the classes"),
+        ({"normalization": 127.5}, ValueError, "normalization must be a pair"),
+        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must come with labels"),
+        ({"verify": (IMAGES, [1])}, ValueError, "y in verify must have one class id"),
+        ({"calibration": lambda: iter([IMAGES * np.nan])}, ValueError, "must hold finite"),
+        ({"calibration": iter([])}, ValueError, "calibration must hold at least one"),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_work(
