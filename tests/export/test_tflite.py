@@ -70,6 +70,8 @@ def test_int8_inside_and_another_dtype_outside(in_process, cnn, images, tmp_path
     assert np.linalg.norm(export.predict(path, images) - want) < 0.05 * np.linalg.norm(want)
 
 
+# The reference kernels of LiteRT 1.2 lack the version of FULLY_CONNECTED that "dynamic" needs.
+@pytest.mark.filterwarnings("ignore:The file agrees with Keras on LiteRT's default kernels")
 @pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int16x8"])
 def test_any_batch_size(in_process, cnn, images, tmp_path, quantization):
     path = tmp_path / "a.tflite"
@@ -221,7 +223,9 @@ def test_a_file_without_weights_is_refused(cnn, old_file, monkeypatch):
     monkeypatch.setattr(child, "run", from_concrete_functions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(VerificationError, match=r"must (hold the model's weights|be finite)"):
+        with pytest.raises(
+            VerificationError, match=r"must (hold the model's weights|be finite|run)"
+        ):
             export.tflite(cnn, old_file)
 
 
