@@ -10,7 +10,14 @@ from keras import ops
 from keras_kd.heads import Head
 from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.folder import layout_of
-from keras_kd.soft_labels.records import Record, check_temperature, check_term, dense
+from keras_kd.soft_labels.records import (
+    CHECK,
+    Record,
+    check_temperature,
+    check_term,
+    dense,
+    record_type,
+)
 from keras_kd.soft_labels.replay import shown
 from keras_kd.soft_labels.shards import gather
 from keras_kd.teachers import Teacher
@@ -35,6 +42,7 @@ class StoredAnswers(Teacher):
         self._layout = layout_of(content)
         self.samples, self.views = self._layout.samples, self._layout.views
         self._records = {n: Record.from_json(r) for n, r in content["signals"].items()}
+        self._type = record_type(self._records)
         outputs = content["teacher"]["outputs"]
         self.heads = {n: Head(outputs[n]["head"], (None, *self._records[n].shape)) for n in outputs}
         self.keyed = content["teacher"]["keyed"]
@@ -57,13 +65,14 @@ class StoredAnswers(Teacher):
         ids, views = np.asarray(ids), np.asarray(views)
         checks.check_range("ids", ids, self.samples)
         checks.check_range("views", views, self.views)
-        values = self.read_checked(ids, views)
-        del values["check"]
+        checks.check_pairs(ids, views)
+        values = self.read_checked(ids.astype("int64"), views.astype("int64"))
+        del values[CHECK]
         return values
 
     def read_checked(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns what `read` does, and the check bytes of the images as `"check"`."""
-        rows = gather(self._shards, self._layout, ids, views)
+        """Returns what `read` does, and the check bytes of the images as `CHECK`."""
+        rows = gather(self._shards, self._type, self._layout, ids, views)
         return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
 
     def arrays(self, epoch: int = 0) -> dict[str, np.ndarray]:
@@ -100,6 +109,7 @@ class StoredAnswers(Teacher):
         self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
     ) -> dict[str, Any]:
         """Returns the dense logits by the student's output names, of answers out of a batch."""
+        checks.check_fields(answers, self._type)
         return {
             name: dense(answers, own, self._records[own], temperatures[name])
             for name, own in self.taught_by(names).items()

@@ -10,6 +10,7 @@ import numpy as np
 from keras_kd._errors import check_number, message
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.probe import probe
+from keras_kd.soft_labels.records import CHECK
 from keras_kd.soft_labels.replay import Replay
 from keras_kd.soft_labels.sources import Arrays, Stream, description
 
@@ -67,6 +68,27 @@ def check_range(name: str, values: np.ndarray, size: int) -> None:
         expected = f"0 to {size - 1}"
         received = f"{values.min()} to {values.max()}"
         raise ValueError(_wrong(name, "be there", expected, received))
+
+
+def check_pairs(ids: np.ndarray, views: np.ndarray) -> None:
+    """Raises where there is not one view for each sample."""
+    if len(ids) != len(views):
+        raise ValueError(_wrong("views", "be as many as ids", f"{len(ids)} of them", len(views)))
+
+
+def check_fields(answers: dict[str, Any], record: np.dtype) -> None:
+    """Raises where a batch carries other labels' answers."""
+    expected = {name: record[name].shape for name in record.names if name != CHECK}
+    received = {name: tuple(values.shape[1:]) for name, values in answers.items()}
+    if received != expected:
+        raise ValueError(
+            message(
+                "Training data must carry the answers of the SoftLabels that teach",
+                expected=f"{expected}",
+                received=f"{received}",
+                mend="Train on the dataset of the same labels, teacher=soft and soft.dataset(x, y)",
+            )
+        )
 
 
 def check_verify(verify: Any) -> None:

@@ -18,7 +18,7 @@ class Epochs:
 
     def __init__(self, batches: int | None = None):
         self.batches = batches
-        self._next = 0
+        self._next = self._times_set = 0
         self._lock = threading.Lock()
 
     def set(self, epoch: int, steps_per_epoch: int | None = None) -> None:
@@ -27,16 +27,22 @@ class Epochs:
             epoch = epoch * steps_per_epoch // self.batches
         with self._lock:
             self._next = epoch
+            self._times_set += 1
 
-    def start(self) -> int:
-        """Returns the epoch of a pass that starts now."""
+    def start(self) -> tuple[int, int]:
+        """Returns the epoch of a pass that starts now, and a number to `advance` it by."""
         with self._lock:
-            return self._next
+            return self._next, self._times_set
 
-    def advance(self, epoch: int) -> int:
-        """Notes that a pass that showed `epoch` is under way, and returns what comes after it."""
+    def advance(self, epoch: int, times_set: int) -> int:
+        """Notes that a pass that showed `epoch` is under way, unless another epoch was set since.
+
+        Returns:
+            What comes next.
+        """
         with self._lock:
-            self._next = epoch + 1
+            if times_set == self._times_set:
+                self._next = epoch + 1
             return self._next
 
 

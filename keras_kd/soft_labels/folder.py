@@ -1,5 +1,7 @@
 """The folder that holds soft labels: its manifest and its shards."""
 
+import contextlib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -38,7 +40,7 @@ class Folder:
 
     def missing(self, numbers: range) -> list[int]:
         """Returns those of the shards that are not there whole; tidies up after killed writers."""
-        shards.remove_unfinished(self.path, numbers)
+        shards.remove_unfinished(self.path, map(shards.numbered, numbers))
         shards.remove_damaged(self.path, numbers)
         there = shards.found(self.path)
         if not self._manifest.exists():
@@ -46,20 +48,24 @@ class Folder:
         return [number for number in numbers if number not in there]
 
     def store(self, number: int, records: np.ndarray) -> None:
-        """Writes a shard."""
-        shards.write_shard(self.path, number, records)
+        """Writes a shard, unless somebody else has meanwhile."""
+        if not any(self.path.glob(f"{shards.numbered(number)}-*.npy")):
+            shards.write_shard(self.path, number, records)
 
     def seal(self) -> bool:
         """Writes down the checksums once all shards are there; returns whether they are."""
         there = shards.found(self.path)
         if len(there) < self._layout.shards:
             return False
+        shards.remove_unfinished(self.path, [manifest.NAME])
         self.content = {**self.content, "shards": [there[n] for n in range(self._layout.shards)]}
         self._write_manifest()
         return True
 
     def _write_manifest(self) -> None:
-        shards.write_file(self.path, manifest.NAME, manifest.to_bytes(self.content))
+        # Whoever has sealed the folder meanwhile has written the same, and tidied up.
+        with contextlib.suppress(FileNotFoundError):
+            shards.write_file(self.path, manifest.NAME, manifest.to_bytes(self.content))
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
@@ -81,13 +87,15 @@ def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
         )
     content = manifest.from_bytes(path.read_bytes(), path)
     layout, there = layout_of(content), shards.found(path.parent)
-    missing = sorted(set(range(layout.shards)) - set(there))
-    if missing:
+    lost = layout.shards - sum(number < layout.shards for number in there)
+    if lost:
+        first = itertools.islice((n for n in itertools.count() if n not in there), min(lost, 5))
+        more = f" and {lost - 5} more" if lost > 5 else ""
         raise ValueError(
             message(
                 f"The soft labels in {directory} must be complete",
                 expected=f"{layout.shards} shards",
-                received=f"{len(there)}; missing are {_some(missing)}",
+                received=f"{lost} missing: {', '.join(map(str, first))}{more}",
                 mend="Call SoftLabels.write with the arguments of the first time: it goes on with "
                 "what is missing",
             )
@@ -99,7 +107,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
             message(
                 f"The shards in {directory} must be those that its manifest names",
                 expected="the files that were written with it",
-                received=f"others as numbers {_some(wrong)}",
+                received=f"others as numbers {wrong[:5]}",
                 mend="Restore the folder from a copy, or write the labels again",
             )
         )
@@ -122,8 +130,3 @@ def _check_same(wanted: dict[str, Any], there: dict[str, Any], path: Path) -> No
                 mend="Write into another folder, or go on with the arguments of the first time",
             )
         )
-
-
-def _some(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:5]))
-    return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"

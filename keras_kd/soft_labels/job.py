@@ -74,7 +74,7 @@ class Job:
             name: _record(teacher, name, values.shape[1:], **storage)
             for name, values in logits.items()
         }
-        layout = Layout.of(data.samples, views)
+        layout = Layout.of(data.samples, views, record_type(records).itemsize, pairing)
         content = {
             "format": manifest.FORMAT,
             "samples": layout.samples,
@@ -125,7 +125,7 @@ class Job:
 def describe(teacher: KerasModel) -> dict[str, Any]:
     """Returns what tells a teacher from others, in JSON's types."""
     digest = hashlib.sha256()
-    for variable in teacher.model.variables:
+    for variable in teacher.model.weights:
         values = np.asarray(keras.ops.convert_to_numpy(variable.value))
         digest.update(f"{values.dtype} {values.shape}".encode())
         digest.update(values.tobytes())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 # A shard holds so many answers, at least and at most, and a 64th of all in between.
 _SMALLEST, _LARGEST, _SHARDS = 1024, 65536, 64
+_LARGEST_BYTES = 2**28
 # Samples of a shard are a multiple of this, so that the pairs of a stream stay within one.
 _MULTIPLE = 256
 
@@ -17,11 +18,20 @@ class Layout:
     samples_per_shard: int
 
     @classmethod
-    def of(cls, samples: int, views: int) -> "Layout":
-        """Returns the layout for a number of samples and views, the same on every machine."""
+    def of(cls, samples: int, views: int, itemsize: int, pairing: int = 1) -> "Layout":
+        """Returns the layout, the same on every machine.
+
+        Args:
+            samples: The number of samples.
+            views: The number of views of each.
+            itemsize: Bytes of an answer.
+            pairing: How many consecutive samples are mixed with each other.
+        """
         answers = min(max(samples * views // _SHARDS, _SMALLEST), _LARGEST)
-        blocks = -(-answers // (views * _MULTIPLE))
-        return cls(samples, views, blocks * _MULTIPLE)
+        per_shard = -(-answers // (views * _MULTIPLE)) * _MULTIPLE
+        if pairing == 1:
+            per_shard = min(per_shard, max(1, _LARGEST_BYTES // (views * itemsize)))
+        return cls(samples, views, per_shard)
 
     @property
     def shards(self) -> int:

@@ -10,22 +10,38 @@ from keras_kd._errors import message
 NAME = "manifest.json"
 FORMAT = 1
 
-_KEYS = {
-    "format",
-    "samples",
-    "views",
-    "samples_per_shard",
-    "pairing",
-    "seed",
-    "augmentation",
-    "data",
-    "teacher",
-    "signals",
-    "versions",
-    "shards",
+_COUNT = range(1, 2**48)
+# Types, ranges, or what stands in a dict; a type in a list stands for all its items.
+_SCHEMA = {
+    "format": range(FORMAT, FORMAT + 1),
+    "samples": _COUNT,
+    "views": _COUNT,
+    "samples_per_shard": _COUNT,
+    "pairing": _COUNT,
+    "seed": int,
+    "augmentation": {"stages": [{"name": str, "parameters": dict}], "outputs": str},
+    "data": {"sample": [str], "head": str, "all": (str, None)},
+    "teacher": {
+        "name": str,
+        "weights": str,
+        "preprocess": (str, None),
+        "keyed": bool,
+        "outputs": dict,
+    },
+    "signals": dict,
+    "versions": dict,
+    "shards": ([str], None),
+}
+_OUTPUT = {"head": (str, None), "inverted": bool}
+_SIGNAL = {
+    "shape": [int],
+    "dtype": str,
+    "centered": bool,
+    "top_k": (int, None),
+    "temperatures": [(int, float)],
 }
 # What may differ between two writes of the same labels.
-_NOT_IDENTITY = {"versions", "shards"}
+_NOT_IDENTITY = {"versions", "shards", "teacher.name"}
 
 
 def to_bytes(content: dict[str, Any]) -> bytes:
@@ -56,14 +72,47 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
                 mend="Upgrade keras_kd: pip install --upgrade keras_kd",
             )
         )
-    if to_bytes(content) != data or set(content) != _KEYS:
+    if to_bytes(content) != data or not _is_sound(content):
         raise _damaged(where)
     return content
 
 
+def _is_sound(content: dict[str, Any]) -> bool:
+    """Whether a content is of the kind that is written, whoever has written it."""
+    if not _fits(content, _SCHEMA):
+        return False
+    outputs, signals = content["teacher"]["outputs"], content["signals"]
+    return (
+        bool(outputs)
+        and set(outputs) == set(signals)
+        and all(_fits(output, _OUTPUT) for output in outputs.values())
+        and all(_fits(signal, _SIGNAL) for signal in signals.values())
+        and all(signal["dtype"] in ("float16", "float32") for signal in signals.values())
+        and all(signal["shape"] and min(signal["shape"]) > 0 for signal in signals.values())
+    )
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(kind, dict):
+        is_dict = isinstance(value, dict) and set(value) == set(kind)
+        return is_dict and all(_fits(value[name], inner) for name, inner in kind.items())
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_fits(item, kind[0]) for item in value)
+    if isinstance(kind, tuple):
+        return any(_fits(value, option) for option in kind)
+    if isinstance(kind, range):
+        return type(value) is int and value in kind
+    return value is None if kind is None else type(value) is kind
+
+
 def differences(content: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Returns in what two manifests are not of the same labels, as dotted names."""
-    return [name for key in sorted(_KEYS - _NOT_IDENTITY) for name in _diff(key, content, other)]
+    names = [name for key in sorted(_SCHEMA) for name in _diff(key, content, other)]
+    return [
+        name
+        for name in names
+        if name not in _NOT_IDENTITY and name.split(".")[0] not in _NOT_IDENTITY
+    ]
 
 
 def _diff(key: str, a: dict, b: dict, path: str = "") -> list[str]:

@@ -30,7 +30,8 @@ def probe(replay: Replay, data: Any) -> str:
 
     def pixels(chosen: Any, shown: Any = replay.pixels) -> list[np.ndarray]:
         images, _ = shown(*rows.to_show(rows.taken(replay, data, ids[chosen], views[chosen])))
-        return [np.asarray(leaf) for leaf in keras.tree.flatten(images)]
+        # As tensors, so that text is bytes in all of them.
+        return [tf.convert_to_tensor(leaf).numpy() for leaf in keras.tree.flatten(images)]
 
     places = np.arange(len(ids))
     alone = [pixels(places[i : i + 1]) for i in places]

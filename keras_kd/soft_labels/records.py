@@ -9,6 +9,8 @@ from keras_kd._errors import message
 
 # Up to here a dense answer is smaller, or hardly larger, than one by top classes.
 DENSE_CLASSES = 256
+# The field of the byte by which other images are found out.
+CHECK = "keras_kd.check"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Record:
             logits: `(batch, *shape)`.
 
         Raises:
-            ValueError: If a number is too large for float16.
+            ValueError: If float16 cannot hold a number, or not the differences between numbers.
         """
         logits = logits.astype("float32")
         if self.centered:
@@ -63,6 +65,8 @@ class Record:
         largest = np.abs(logits).max(initial=0.0)
         if not largest <= np.finfo(self.dtype).max:
             raise _too_large(name, largest)
+        if self.dtype == "float16" and _too_coarse(logits):
+            raise _hidden(name, largest)
         if self.top_k is None:
             return {name: logits}
         indices = np.argpartition(logits, -self.top_k, axis=-1)[..., -self.top_k :]
@@ -129,7 +133,8 @@ def check_term(term: Any, name: str, record: Record) -> None:
     if record.top_k is None:
         return
     standardizes = getattr(term.loss, "standardize", False)
-    if term.temperature is None or standardizes:
+    of_softmax = getattr(term.loss, "shift_invariant", False) and term.temperature is not None
+    if standardizes or not of_softmax:
         raise ValueError(
             message(
                 f"The loss of term {term.name!r} must be a tempered softmax of the logits, for "
@@ -158,7 +163,7 @@ def check_temperature(temperature: float, name: str, record: Record) -> None:
 def record_type(records: dict[str, Record]) -> np.dtype:
     """Returns the NumPy type of all that is stored of one view, its check byte first."""
     fields = [field for name, record in records.items() for field in record.fields(name)]
-    return np.dtype([("check", "u1"), *fields])
+    return np.dtype([(CHECK, "u1"), *fields])
 
 
 def _log_sum_exp(x: np.ndarray) -> np.ndarray:
@@ -172,6 +177,25 @@ def _too_large(name: str, largest: float) -> ValueError:
             f"The teacher's answer {name!r} must fit the dtype in which it is stored",
             expected="numbers below 65504 for float16",
             received=f"{largest:g}",
+            mend="Pass dtype='float32'",
+        )
+    )
+
+
+def _too_coarse(logits: np.ndarray) -> bool:
+    """Whether a common offset of the logits leaves float16 no digits for their differences."""
+    spacing = np.spacing(np.abs(logits).max(axis=-1).astype("float16")).astype("float32")
+    spread = logits.max(axis=-1) - logits.min(axis=-1)
+    # Of most answers: single ones may well be undecided.
+    return bool(np.median(spacing) > 0.01 * np.median(spread) > 0)
+
+
+def _hidden(name: str, largest: float) -> ValueError:
+    return ValueError(
+        message(
+            f"The differences between the classes at {name!r} must not drown in a common offset",
+            expected="logits around 0, for float16",
+            received=f"numbers up to {largest:g} that differ by little",
             mend="Pass dtype='float32'",
         )
     )

@@ -1,10 +1,12 @@
 """Files of answers: whole or not at all, each under the checksum of its content."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ def write_file(folder: Path, name: str, data: bytes) -> None:
     Raises:
         OSError: If it cannot be written, as when the disk is full; nothing is left behind.
     """
-    unfinished = folder / f"{_UNFINISHED}{name}-{os.getpid()}"
+    unfinished = folder / f"{_UNFINISHED}{name}-{secrets.token_hex(8)}"
     try:
         with open(unfinished, "wb") as file:
             file.write(data)
@@ -34,6 +36,8 @@ def write_file(folder: Path, name: str, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink()
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
         raise OSError(
             error.errno,
             message(
@@ -45,11 +49,10 @@ def write_file(folder: Path, name: str, data: bytes) -> None:
         ) from error
 
 
-def remove_unfinished(folder: Path, numbers: Iterable[int]) -> None:
-    """Removes what killed writers of the shards, or of the manifest, have left."""
-    starts = tuple(f"{_UNFINISHED}shard-{number:06d}" for number in numbers)
-    for path in folder.glob(f"{_UNFINISHED}*"):
-        if path.name.startswith((*starts, f"{_UNFINISHED}manifest")):
+def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
+    """Removes what killed writers of some files have left; `names` are how those files begin."""
+    for name in names:
+        for path in folder.glob(f"{_UNFINISHED}{name}*"):
             path.unlink(missing_ok=True)
 
 
@@ -79,9 +82,14 @@ def remove_damaged(folder: Path, numbers: Iterable[int]) -> None:
             path.unlink()
 
 
+def numbered(number: int) -> str:
+    """Returns how the name of a shard's file begins."""
+    return f"shard-{number:06d}"
+
+
 def shard_name(number: int, checksum: str) -> str:
     """Returns the name of a shard's file."""
-    return f"shard-{number:06d}-{checksum}.npy"
+    return f"{numbered(number)}-{checksum}.npy"
 
 
 def found(folder: Path) -> dict[int, str]:
@@ -160,13 +168,14 @@ def _wrong(path: Path, received: str) -> ValueError:
     )
 
 
-def gather(shards: Any, layout: Layout, ids: np.ndarray, views: np.ndarray) -> np.ndarray:
-    """Returns the records of (sample, view) pairs in any order, `(len(ids),)`."""
+def gather(
+    shards: Any, kind: np.dtype, layout: Layout, ids: np.ndarray, views: np.ndarray
+) -> np.ndarray:
+    """Returns the records, of type `kind`, of (sample, view) pairs in any order, `(len(ids),)`."""
     numbers, rows = np.divmod(ids, layout.samples_per_shard)
     order = np.argsort(numbers, kind="stable")
     numbers, places = numbers[order], (rows * layout.views + views)[order]
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    kind = shards[0].dtype
     # NumPy copies plain bytes five times as fast as records.
     whole = np.dtype((np.void, kind.itemsize))
     found = np.empty(len(ids), whole)

@@ -306,7 +306,7 @@ class SoftLabels(StoredAnswers):
             self.read_checked,
             check=check,
             views_per_step=views_per_step,
-            classes=next(iter(self._records.values())).classes,
+            heads=self.heads,
         )
 
     def _new_epochs(self, batches: int | None) -> Epochs:

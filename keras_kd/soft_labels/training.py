@@ -8,9 +8,12 @@ import numpy as np
 
 from keras_kd import batches
 from keras_kd._errors import message
+from keras_kd.heads import Head
 from keras_kd.soft_labels import rows
 from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.epochs import Epochs
+from keras_kd.soft_labels.mixed_labels import LabelMixer
+from keras_kd.soft_labels.records import CHECK
 from keras_kd.soft_labels.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.sources import Arrays, Stream
 
@@ -30,7 +33,7 @@ class Training:
         answers: Returns the stored values by field, of ids and views.
         check: Whether the pixels of each row are compared with those that the teacher was shown.
         views_per_step: How many views of a sample a pass shows, one after the other.
-        classes: The number of classes, for integer labels that are mixed.
+        heads: The teacher's heads, to whose outputs labels belong.
     """
 
     def __init__(
@@ -40,10 +43,10 @@ class Training:
         *,
         check: bool,
         views_per_step: int,
-        classes: int,
+        heads: dict[str, Head],
     ):
         self._replay, self._answers = replay, answers
-        self._check, self._times, self._classes = check, views_per_step, classes
+        self._check, self._times, self._heads = check, views_per_step, heads
 
     def of_arrays(
         self,
@@ -67,11 +70,16 @@ class Training:
         """
         import tensorflow as tf
 
+        mixer = None
+        if self._replay.augmentation.mixes and "y" in labels:
+            mixer = LabelMixer(self._heads, keras.tree.map_structure(lambda y: y[0], labels["y"]))
+            mixer.check(labels["y"])
+
         def load(ids: np.ndarray, epoch: int) -> dict[str, Any]:
             ids, views = shown(ids, self._replay.views, epoch, self._times)
             batch = rows.taken(self._replay, data, ids, views)
             batch |= _taken(labels, ids)
-            if self._replay.augmentation.mixes and "y" in labels:
+            if mixer:
                 batch["partner_y"] = _taken({"y": labels["y"]}, batch["partners"])["y"]
             return batch | {"answers": self._answers(ids, views)}
 
@@ -87,9 +95,8 @@ class Training:
         def one_pass(epoch: Any) -> Any:
             ids = tf.data.Dataset.from_tensor_slices(ordered(epoch))
             groups = ids.batch(batch_size // self._times, drop_remainder=drop_remainder)
-            return groups.map(lambda group: loaded(group, epoch), num_parallel_calls=-1).map(
-                self._element, num_parallel_calls=-1
-            )
+            loading = groups.map(lambda group: loaded(group, epoch), num_parallel_calls=-1)
+            return loading.map(lambda batch: self._element(batch, mixer), num_parallel_calls=-1)
 
         return _passes(one_pass, epochs, epochs.batches)
 
@@ -98,6 +105,9 @@ class Training:
         import tensorflow as tf
 
         size = rows.chunk_size(self._replay, data)
+        _, specs, _ = keras.utils.unpack_x_y_sample_weight(data.dataset.element_spec)
+        mixes = self._replay.augmentation.mixes and specs is not None
+        mixer = LabelMixer(self._heads, specs) if mixes else None
 
         def plan(first: int, count: int, epoch: int) -> dict[str, Any]:
             ids = first + np.arange(count)
@@ -120,20 +130,20 @@ class Training:
                         batch["partner_y"] = rows.picked(y, batch["partners"] - first)
                 if weight is not None:
                     batch["sample_weight"] = rows.picked(weight, batch["ids"] - first)
-                return self._element(batch)
+                return self._element(batch, mixer)
 
             chunks = data.dataset.batch(size).enumerate()
             return chunks.map(batch, num_parallel_calls=-1).unbatch()
 
         return _passes(one_pass, epochs, self._replay.samples * self._times)
 
-    def _element(self, batch: dict[str, Any]) -> tuple:
+    def _element(self, batch: dict[str, Any], mixer: LabelMixer | None) -> tuple:
         """Returns what `fit` takes."""
         import tensorflow as tf
 
         images, share = self._replay.pixels(*rows.to_show(batch))
         answers = dict(batch["answers"])
-        expected = answers.pop("check")
+        expected = answers.pop(CHECK)
         if self._check:
             same = tf.debugging.assert_equal(check_bytes(images), expected, _NOT_REPLAYED)
             with tf.control_dependencies([same]):
@@ -143,45 +153,30 @@ class Training:
             return element
         y = batch["y"]
         if share is not None:
-            y = tf.nest.map_structure(
-                lambda own, other: self._mixed(own, other, share), y, batch["partner_y"]
-            )
+            y = mixer(y, batch["partner_y"], share)
         weight = (batch["sample_weight"],) if "sample_weight" in batch else ()
         return (*element, y, *weight)
-
-    def _mixed(self, y: Any, partner_y: Any, share: Any) -> Any:
-        """Returns labels mixed as the images are; a row of -1 where one of them is missing."""
-        import tensorflow as tf
-
-        if not y.dtype.is_integer:
-            share = tf.reshape(tf.cast(share, y.dtype), (-1, *[1] * (y.shape.rank - 1)))
-            return share * y + (1 - share) * partner_y
-        y, partner_y = (tf.reshape(ids, (-1,)) for ids in (y, partner_y))
-        own, other = (tf.one_hot(ids, self._classes) for ids in (y, partner_y))
-        share = tf.cast(share, own.dtype)[:, None]
-        known = ((y >= 0) & (partner_y >= 0))[:, None]
-        return tf.where(known, share * own + (1 - share) * other, -1.0)
 
 
 def _passes(one_pass: Callable, epochs: Epochs, size: int) -> Any:
     """Returns a dataset whose every pass, of `size` elements, shows the epoch that is due."""
     import tensorflow as tf
 
-    started = rows.on_host(epochs.start, np.int64(0))
+    started = rows.on_host(epochs.start, (np.int64(0), np.int64(0)))
     advanced = rows.on_host(epochs.advance, np.int64(0))
 
     def counted(_: Any) -> Any:
-        epoch = started()
+        epoch, times_set = started()
         shown = one_pass(epoch).prefetch(-1)
 
         def noted(index: Any, *element: Any) -> tuple:
-            past_first = tf.cond(index == 1, lambda: advanced(epoch), lambda: epoch)
+            past_first = tf.cond(index == 1, lambda: advanced(epoch, times_set), lambda: epoch)
             with tf.control_dependencies([past_first]):
                 return tf.nest.map_structure(tf.identity, element)
 
         def end(_: Any) -> Any:
-            with tf.control_dependencies([advanced(epoch)]):
-                return shown.take(tf.identity(tf.constant(0, tf.int64)))
+            with tf.control_dependencies([advanced(epoch, times_set)]):
+                return shown.take(tf.identity(tf.constant(0, tf.int64)))  # runs after advanced
 
         marked = shown.enumerate().map(lambda index, element: noted(index, *element))
         return marked.concatenate(tf.data.Dataset.range(1).flat_map(end).map(lambda *e: e))

@@ -11,7 +11,7 @@ from keras_kd._errors import message
 from keras_kd.soft_labels import rows
 from keras_kd.soft_labels.asking import batches_to_ask
 from keras_kd.soft_labels.layout import Layout
-from keras_kd.soft_labels.records import Record, record_type
+from keras_kd.soft_labels.records import CHECK, Record, record_type
 from keras_kd.soft_labels.replay import Replay, check_bytes
 from keras_kd.soft_labels.sources import Arrays, Stream
 from keras_kd.teachers import KerasModel
@@ -141,7 +141,7 @@ def write(
                 number = next(remaining)
                 shard, filled = np.empty(layout.shape(number), kind), 0
             part = shard.reshape(-1)[filled : filled + len(batch.ids)]
-            part["check"] = batch.check
+            part[CHECK] = batch.check
             for name, logits in questions.answers(batch).items():
                 for field, values in records[name].encode(name, logits).items():
                     part[field] = values

@@ -251,3 +251,15 @@ def test_answers_are_read_at_random(images, classifier, write):
             soft.read(wrong, [0])
     with pytest.raises(ValueError, match="views must be there"):
         soft.read([0], [1])
+
+
+def test_narrow_integers_read_what_wide_ones_do(images, classifier, write):
+    x, _ = images
+    soft = write(teacher=classifier(8), data=x, augment=soft_labels.crop_flip, views=120)
+    ids, views = np.arange(100, 250), np.arange(150) % 120
+    expected = soft.read(ids, views)["output"]
+    for dtype in ("int16", "uint8", "int32"):
+        given = ids.astype(dtype), views.astype(dtype)
+        assert np.array_equal(soft.read(*given)["output"], expected)
+    with pytest.raises(ValueError, match="views must be as many as ids"):
+        soft.read([0, 1], [0])

@@ -122,7 +122,7 @@ def test_a_truncated_shard(folder):
 
 def test_a_missing_shard(folder):
     shards(folder)[1].unlink()
-    with pytest.raises(ValueError, match=r"must be complete.*missing are 1\. "):
+    with pytest.raises(ValueError, match=r"must be complete.*1 missing: 1\. "):
         keras_kd.SoftLabels.open(folder)
 
 
@@ -217,3 +217,12 @@ def test_a_full_disk_leaves_what_is_finished(tmp_path):
     assert not list(folder.glob(".unfinished*"))
     finished(folder)
     assert files(folder) == files(tmp_path / "whole")
+
+
+def test_damage_elsewhere_does_not_matter(folder):
+    path = shards(folder)[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    soft = keras_kd.SoftLabels.open(folder)
+    soft.read([2400], [0])
+    with pytest.raises(ValueError, match="000000"):
+        soft.read([0], [0])

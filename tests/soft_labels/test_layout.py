@@ -8,7 +8,7 @@ from keras_kd.soft_labels.layout import Layout
 
 @given(st.integers(1, 3_000_000), st.integers(1, 400), st.integers(1, 9))
 def test_every_sample_lies_in_one_shard_of_one_worker(samples, views, workers):
-    layout = Layout.of(samples, views)
+    layout = Layout.of(samples, views, 21)
     spans = [layout.span(number) for number in range(layout.shards)]
     assert spans[0].start == 0
     assert spans[-1].stop == samples
@@ -19,6 +19,12 @@ def test_every_sample_lies_in_one_shard_of_one_worker(samples, views, workers):
 
 
 def test_shards_are_small_enough_to_lose_and_large_enough_to_be_few():
-    assert Layout.of(50_000, 10).shards == 49
-    assert Layout.of(1_281_167, 300).shards < 6000
-    assert Layout.of(300, 1).shards == 1
+    assert Layout.of(50_000, 10, 21).shards == 49
+    assert Layout.of(1_281_167, 300, 45).shards < 6000
+    assert Layout.of(300, 1, 21).shards == 1
+
+
+def test_maps_of_many_classes_are_shared_out_by_their_bytes():
+    bytes_of_a_map = 513 * 513 * 21 * 2
+    layout = Layout.of(1464, 10, bytes_of_a_map)
+    assert layout.samples_per_shard * 10 * bytes_of_a_map < 2**28

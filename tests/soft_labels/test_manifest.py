@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from keras_kd.soft_labels import manifest
+from keras_kd.soft_labels.records import Record
 
 WHERE = Path("labels/manifest.json")
 
@@ -19,8 +20,14 @@ def content():
         "seed": 0,
         "augmentation": {"stages": [], "outputs": "ab"},
         "data": {"sample": ["uint8 (8, 8, 3)"], "head": "cd", "all": None},
-        "teacher": {"name": "teacher", "weights": "ef"},
-        "signals": {"output": {"shape": [3]}},
+        "teacher": {
+            "name": "teacher",
+            "weights": "ef",
+            "preprocess": None,
+            "keyed": False,
+            "outputs": {"output": {"head": "logits", "inverted": False}},
+        },
+        "signals": {"output": Record((3,)).to_json()},
         "versions": {"keras": "3"},
         "shards": None,
     }
@@ -58,7 +65,36 @@ def test_a_newer_format_is_refused(content):
         manifest.from_bytes(data, WHERE)
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"samples": "x"},
+        {"samples": -5},
+        {"samples": 0},
+        {"samples": 10**18},
+        {"samples": True},
+        {"samples_per_shard": 0},
+        {"signals": {}},
+        {"signals": {"other": Record((3,)).to_json()}},
+        {"signals": {"output": {**Record((3,)).to_json(), "dtype": "object"}}},
+        {"signals": {"output": {**Record((3,)).to_json(), "shape": []}}},
+        {"teacher": {}},
+        {"augmentation": []},
+        {"format": "1"},
+        {"format": 0},
+        {"data": {}},
+        {"seed": "a"},
+        {"shards": {}},
+        {"more": 1},
+    ],
+)
+def test_a_forged_content_is_refused(content, forged):
+    data = manifest.to_bytes({**content, **forged})
+    with pytest.raises(ValueError, match="must be as it was written"):
+        manifest.from_bytes(data, WHERE)
+
+
 def test_differences_name_what_differs(content):
     other = {**content, "seed": 1, "versions": {}, "shards": ["x"]}
-    other["teacher"] = {"name": "teacher", "weights": "other"}
+    other["teacher"] = {**content["teacher"], "name": "another", "weights": "other"}
     assert manifest.differences(content, other) == ["seed", "teacher.weights"]

@@ -1,12 +1,16 @@
 """Asking once: every view of every sample, in shards that resume."""
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
 
 import keras_kd
 from keras_kd import soft_labels
+from keras_kd.soft_labels import manifest
 from keras_kd.soft_labels.augmentation import draws
+from keras_kd.soft_labels.folder import Folder
 from keras_kd.teachers import KerasModel
 
 pytestmark = pytest.mark.tensorflow
@@ -116,7 +120,7 @@ def test_workers_share_a_folder_without_knowing_of_each_other(to_folder):
     alone, _ = to_folder("alone")
     shared, first = to_folder("shared", shard=(1, 2))
     assert first is None
-    with pytest.raises(ValueError, match=r"2 shards. Received: 1; missing are 0.*goes on"):
+    with pytest.raises(ValueError, match=r"2 shards. Received: 1 missing: 0.*goes on"):
         keras_kd.SoftLabels.open(shared)
     _, last = to_folder("shared", shard=(0, 2))
     assert last is not None
@@ -165,7 +169,7 @@ def test_a_folder_of_other_labels_is_refused(to_folder, other, named):
 
 def test_another_teacher_is_refused(to_folder, classifier):
     to_folder()
-    with pytest.raises(ValueError, match=r"differ in teacher.name, teacher.weights"):
+    with pytest.raises(ValueError, match=r"differ in teacher.weights"):
         to_folder(teacher=classifier(8))
 
 
@@ -175,3 +179,61 @@ def test_size_and_time_are_said_before(images, classifier, capsys):
     said = capsys.readouterr().out
     assert "300 answers to write (300 samples x 1 views in all), 2.1 kB, about" in said
     assert "300/300" in said
+
+
+def test_workers_that_start_at_once(to_folder, tmp_path):
+    alone, _ = to_folder("alone")
+    path = alone / "manifest.json"
+    content = manifest.from_bytes(path.read_bytes(), path) | {"shards": None}
+
+    def missing(number):
+        return Folder(tmp_path / "shared", content).missing(range(number, number + 1))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(missing, [0, 1] * 40))
+    assert found == [[0], [1]] * 40
+
+
+def test_a_second_writer_of_a_shard_leaves_the_first_ones(to_folder):
+    folder, _ = to_folder()
+    before = files(folder)
+    path = folder / "manifest.json"
+    again = Folder(folder, manifest.from_bytes(path.read_bytes(), path))
+    again.store(1, np.zeros(3))
+    assert again.seal()
+    assert files(folder) == before
+
+
+def test_a_resume_does_not_mind_the_name_of_the_model(to_folder, classifier):
+    teacher = classifier(8)
+    to_folder(teacher=teacher)
+    twin = keras.models.clone_model(teacher)
+    twin.set_weights(teacher.get_weights())
+    twin.name = "another"
+    to_folder(teacher=twin)
+
+
+def test_an_offset_that_hides_the_classes_is_refused(images, write):
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+    teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    teacher.layers[-1].bias.assign([3000.0] * 4)
+    with pytest.raises(ValueError, match=r"must not drown in a common offset.*float32"):
+        write(teacher=teacher, data=x)
+    write(teacher=teacher, data=x, dtype="float32")
+
+
+def test_text(write):
+    teacher = keras.Sequential(
+        [
+            keras.layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=2),
+            keras.layers.Embedding(4, 3),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    x = np.array(["a b", "b", "a"])
+    import tensorflow as tf
+
+    teacher(tf.constant(x))
+    answers = write(teacher=teacher, data=x, dtype="float32").arrays()["output"]
+    np.testing.assert_allclose(answers, teacher.predict(tf.constant(x), verbose=0), rtol=1e-5)

@@ -45,11 +45,11 @@ class Stage:
 
     @functools.cached_property
     def name(self) -> str:
-        """The plain name of a shipped function, the module-qualified one of a user's."""
+        """The name of a shipped function; that of a user's after `"own "`, whatever its module."""
         function = self.function
         if _SHIPPED.get(function.__name__) is function:
             return function.__name__
-        return f"{function.__module__}.{function.__qualname__}"
+        return f"own {function.__qualname__}"
 
     def description(self) -> dict[str, Any]:
         """Returns name and parameters, the defaults of shipped functions among them."""

@@ -147,7 +147,7 @@ def test_descriptions_hold_all_parameters():
     )
     assert augment.description() == [
         {"name": "crop_flip", "parameters": {"padding": 2}},
-        {"name": f"{__name__}.brighter", "parameters": {"by": 2.0}},
+        {"name": "own brighter", "parameters": {"by": 2.0}},
         {"name": "mixup", "parameters": {"alpha": 0.2}},
     ]
 
@@ -163,7 +163,7 @@ def test_a_users_function_is_not_taken_for_a_shipped_one():
 
     name = "test_a_users_function_is_not_taken_for_a_shipped_one.<locals>.crop_flip"
     description = Augmentation.of(crop_flip).description()
-    assert description == [{"name": f"{__name__}.{name}", "parameters": {}}]
+    assert description == [{"name": f"own {name}", "parameters": {}}]
     assert Augmentation.from_description(description) is None
 
 
