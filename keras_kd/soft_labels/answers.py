@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_kd._errors import message
 from keras_kd.heads import Head
 from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.folder import layout_of
@@ -20,6 +21,7 @@ from keras_kd.soft_labels.records import (
 )
 from keras_kd.soft_labels.replay import shown
 from keras_kd.soft_labels.shards import gather
+from keras_kd.taps import signal_name
 from keras_kd.teachers import Teacher
 
 
@@ -45,6 +47,11 @@ class StoredAnswers(Teacher):
         self._type = record_type(self._records)
         outputs = content["teacher"]["outputs"]
         self.heads = {n: Head(outputs[n]["head"], (None, *self._records[n].shape)) for n in outputs}
+        self.signals = {
+            name: (None, *record.shape)
+            for name, record in self._records.items()
+            if name not in outputs
+        }
         self.keyed = content["teacher"]["keyed"]
         self.inverted = {name: output["inverted"] for name, output in outputs.items()}
 
@@ -103,17 +110,37 @@ class StoredAnswers(Teacher):
     def _learning(self, terms: Sequence[Any], names: list[str]) -> Iterator[tuple[Any, str]]:
         """Gives each term with the name of the output that it learns from."""
         own = self.taught_by(names)
-        return ((term, own[term.output_name or names[0]]) for term in terms)
+        on_outputs = (term for term in terms if "teacher" not in term.tapped())
+        return ((term, own[term.output_name or names[0]]) for term in on_outputs)
+
+    def with_taps(self, paths: Sequence[str]) -> "StoredAnswers":
+        """Returns itself, which has the signals that were stored.
+
+        Raises:
+            ValueError: If one was not.
+        """
+        missing = [path for path in paths if signal_name(path) not in self.signals]
+        if missing:
+            raise ValueError(
+                message(
+                    "Terms must name signals that were stored",
+                    expected=f"signals among {list(self.signals)}",
+                    received=f"{missing}",
+                    mend=f"Write the labels with signals={list(paths)}",
+                )
+            )
+        return self
 
     def carried(
         self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
     ) -> dict[str, Any]:
-        """Returns the dense logits by the student's output names, of answers out of a batch."""
+        """Returns the dense logits by the student's output names, and the signals by theirs."""
         checks.check_fields(answers, self._type)
-        return {
-            name: dense(answers, own, self._records[own], temperatures[name])
+        logits = {
+            name: dense(answers, own, self._records[own], temperatures.get(name))
             for name, own in self.taught_by(names).items()
         }
+        return logits | {name: answers[name] for name in self.signals}
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for only the datasets of `dataset` and `attach` carry the answers."""

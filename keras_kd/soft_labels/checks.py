@@ -24,6 +24,7 @@ def check_write(
     top_k: Any,
     temperatures: Any,
     dtype: Any,
+    signals: Any,
     batch_size: Any,
     shard: Any,
 ) -> None:
@@ -38,6 +39,9 @@ def check_write(
         raise TypeError(_wrong("seed", "be an integer", "e.g. 0", seed))
     if dtype not in ("float16", "float32"):
         raise ValueError(_wrong("dtype", "be a stored one", "'float16' or 'float32'", dtype))
+    paths = isinstance(signals, Sequence) and all(isinstance(path, str) for path in signals)
+    if isinstance(signals, str) or not paths:
+        raise TypeError(_wrong("signals", "be a list of layer paths", "e.g. ['pool']", signals))
     if not isinstance(temperatures, Sequence) or not temperatures:
         raise TypeError(_wrong("temperatures", "be a list of numbers", "e.g. [4.0]", temperatures))
     for temperature in temperatures:

@@ -55,11 +55,12 @@ class Job:
         *,
         views: int,
         seed: int,
+        signals: list[str],
         batch_size: int,
         **storage: Any,
     ) -> "Job":
         """Returns the job that `write`'s arguments describe, all of them checked."""
-        teacher = asked(teacher)
+        teacher = asked(teacher).with_taps(signals)
         data, augmentation = source(data), Augmentation.of(augment)
         _check_can_mix(augmentation, data)
         if isinstance(data, Stream):
@@ -170,6 +171,8 @@ def _record(
     temperatures: tuple[float, ...],
     dtype: str,
 ) -> Record:
+    if name in teacher.signals:
+        return Record(tuple(shape), dtype)
     kind = teacher.heads[name].kind
     centered = kind == "softmax"
     if not shape:

@@ -74,6 +74,7 @@ class SoftLabels(StoredAnswers):
         top_k: int | None = None,
         temperatures: Sequence[float] = (4.0,),
         dtype: str = "float16",
+        signals: Sequence[str] = (),
         batch_size: int = 128,
         shard: tuple[int, int] = (0, 1),
         verbose: int = 1,
@@ -98,6 +99,8 @@ class SoftLabels(StoredAnswers):
             temperatures: With `top_k`: at which temperatures students will train. The sum of the
                 other classes is kept for each of them.
             dtype: `"float16"` or `"float32"`.
+            signals: Layer paths of the teacher whose signals are stored, too, for terms on
+                features. Pooled ones are small: name the pooling layer.
             batch_size: Views that the teacher is shown at once.
             shard: `(i, n)` for the `i`-th of `n` workers, from 0. They write into one folder,
                 without knowing of each other.
@@ -120,6 +123,7 @@ class SoftLabels(StoredAnswers):
             top_k=top_k,
             temperatures=temperatures,
             dtype=dtype,
+            signals=signals,
             batch_size=batch_size,
             shard=shard,
         )
@@ -129,6 +133,7 @@ class SoftLabels(StoredAnswers):
             augment,
             views=int(views),
             seed=int(seed),
+            signals=list(signals),
             top_k=top_k,
             temperatures=tuple(float(t) for t in temperatures),
             dtype=dtype,

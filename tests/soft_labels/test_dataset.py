@@ -263,3 +263,14 @@ def test_narrow_integers_read_what_wide_ones_do(images, classifier, write):
         assert np.array_equal(soft.read(*given)["output"], expected)
     with pytest.raises(ValueError, match="views must be as many as ids"):
         soft.read([0, 1], [0])
+
+
+def test_another_teacher_of_the_same_top_logits_is_found_out(images, classifier, write):
+    x, _ = images
+    teacher = classifier(8, classes=300)
+    soft = write(teacher=teacher, data=x)
+    assert soft.check(teacher, x).same_top_class > 0.95
+    last = teacher.layers[-1]
+    last.set_weights([w[..., ::-1] for w in last.get_weights()])
+    with pytest.raises(ValueError, match=r"0\.0% the same"):
+        soft.check(teacher, x)

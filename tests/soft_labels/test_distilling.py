@@ -242,3 +242,45 @@ def test_a_schedule_that_leaves_the_stored_temperatures_is_reported(images, top,
     distiller.temperature.assign(3.0)
     with pytest.raises(ValueError, match="The temperature must stay one that"):
         distiller.fit(train, verbose=0)
+
+
+def test_stored_features_teach_what_the_teacher_itself_does(images, classifier, write, twins):
+    x, y = images
+    teacher = classifier(16)
+    path = teacher.layers[-2].name
+    soft = write(teacher=teacher, data=x, signals=[path], dtype="float32")
+    train = soft.dataset(x, y, batch_size=300)
+
+    def logs(teacher, data):
+        student = twins()
+        keras.utils.set_random_seed(0)
+        hint = keras_kd.Term(
+            keras_kd.losses.Hint(),
+            teacher=path,
+            student=student.layers[-2].name,
+            projector="auto",
+            name="hint",
+        )
+        distiller = keras_kd.Distiller(
+            student=student, teacher=teacher, terms=[keras_kd.losses.SoftTargets(), hint]
+        )
+        distiller.compile(keras.optimizers.SGD(0.0), loss=cross_entropy())
+        return distiller.fit(data, verbose=0).history
+
+    stored, asked = logs(soft, train), logs(teacher, online(train))
+    for name in ("hint", "soft_targets", "loss"):
+        np.testing.assert_allclose(stored[name], asked[name], rtol=1e-5)
+
+
+def test_features_that_were_not_stored_are_refused(soft, twins):
+    student = twins()
+    term = keras_kd.Term(keras_kd.losses.Hint(), teacher="inner", student=student.layers[-2].name)
+    with pytest.raises(ValueError, match=r"signals that were stored.*signals=\['inner'\]"):
+        keras_kd.Distiller(student=student, teacher=soft, terms=[term])
+
+
+def test_other_labels_answers_are_refused(images, soft, top, classifier):
+    distiller = keras_kd.Distiller(student=classifier(4, classes=40), teacher=top)
+    distiller.compile("sgd", loss=None)
+    with pytest.raises(ValueError, match="must carry the answers of the SoftLabels that teach"):
+        distiller.fit(soft.dataset(images[0]), verbose=0)
