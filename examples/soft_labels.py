@@ -18,9 +18,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", "fashion_mnist", ["digits", "fashion_mnist"], "What to learn.")
 flags.DEFINE_string("data_dir", None, "Where tfds.load keeps its data sets.")
 flags.DEFINE_string("labels", "soft_labels", "Folder for the teacher's answers.")
-flags.DEFINE_integer("images", 12_000, "Use so many training images.", 1)
+flags.DEFINE_integer("images", 4_000, "Use so many training images.", 1)
 flags.DEFINE_integer("views", 10, "Views of each image.", 1)
-flags.DEFINE_integer("epochs", 20, "Epochs of each student.", 1)
+flags.DEFINE_integer("epochs", 10, "Epochs of the teacher and of each student.", 1)
 flags.DEFINE_integer("seeds", 3, "Repeat the students' trainings with so many seeds.", 1)
 BATCH = 128
 
@@ -84,7 +84,7 @@ def without_answers(train):
 def main(_):
     (x, y), (x_test, y_test) = load()
     keras.utils.set_random_seed(0)
-    teacher = convnet(x, (32, 64, 64))
+    teacher = convnet(x, (16, 32, 64))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     fit(teacher, loss, shifted_at_random(x, y), FLAGS.epochs)
     soft = views(x, teacher, FLAGS.labels)
@@ -100,7 +100,6 @@ def main(_):
         train = soft.dataset(x, y, batch_size=BATCH, seed=seed)
         fit(alone, loss, without_answers(train), FLAGS.epochs)
         distiller = keras_kd.Distiller(student=distilled, teacher=soft)
-        soft.start_epoch(0)
         fit(distiller, loss, train, FLAGS.epochs, alpha=0.5, temperature=2.0)
         for name, model in (("student", alone), ("distilled", distilled)):
             scores[name].append(report.top1(model.predict(x_test, verbose=0), y_test))

@@ -109,9 +109,11 @@ class EntryPoints(keras.Model):
             logs = super().get_metrics_result()
         if not self._columns.shown:
             # Keras' own counts a batch without labels as one with a loss of 0.
-            del logs["loss"]
+            kept = logs.pop("loss")
             if _keras.has_loss(self):
-                logs = {"loss": self._columns.mean("hard_loss").result(), **logs}
+                loss = self._columns.mean("hard_loss").result()
+                # Where Keras has made numbers of its logs already, as old versions do here.
+                logs = {"loss": float(loss) if isinstance(kept, float) else loss, **logs}
         return logs
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd import _keras, batches, hard_loss, stock_losses
+from keras_kd._errors import message
 from keras_kd.heads import Head
 from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import same_shape
@@ -107,6 +108,9 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
             binary or takes shares.
         shape: The output's shape, `(batch, ..., classes)`.
         rule: The output's rule.
+
+    Raises:
+        ValueError: If a sparse loss is given rows.
     """
     y = ops.convert_to_tensor(y)
     dtype = keras.backend.standardize_dtype(y.dtype)
@@ -115,6 +119,15 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     per_class = len(y.shape) == len(shape)
     if rule.shares and per_class and y.shape[-1] != 1:
         return _read_shares(y)
+    if rule.floats and not rule.shares and per_class and y.shape[-1] == shape[-1] != 1:
+        raise ValueError(
+            message(
+                "Labels of a sparse loss must be class ids, one for each example or position",
+                expected=f"shape {tuple(shape[:-1])}",
+                received=f"rows of shape {tuple(y.shape)}",
+                mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
+            )
+        )
     if dtype == "bool" or ("int" not in dtype and (rule.binary or not rule.floats)):
         return None
     if rule.binary:

@@ -78,7 +78,19 @@ class Teacher:
             answers: What came.
             names: The student's output names.
             temperatures: The temperature of the terms on each output.
+
+        Raises:
+            ValueError: If something else came, too.
         """
+        if not set(answers) <= {*names, *self.signals}:
+            raise ValueError(
+                message(
+                    "Answers that come with a batch must be the logits of the student's outputs",
+                    expected=f"{names}",
+                    received=f"{sorted(answers)}",
+                    mend="Where they come from a SoftLabels, pass it as the teacher",
+                )
+            )
         return answers
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:

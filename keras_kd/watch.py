@@ -127,7 +127,9 @@ class Watch(keras.metrics.Metric):
         """
         for kind, variable in self._first.items():
             newer = (values or {}).get(id(variable))
-            first = int(ops.convert_to_numpy(variable.value if newer is None else newer))
+            # The sum is a tensor where the variable is mirrored on replicas, too.
+            noted = (variable.value if newer is None else newer) + 0.0
+            first = int(ops.convert_to_numpy(noted))
             if first:
                 report = self._reports[kind]
                 raise ValueError(

@@ -218,7 +218,7 @@ class TestAttention:
         tokens = keras.Input((5,), dtype="int32")
         return keras.Model(tokens, layers.Dense(3)(inner(tokens)))
 
-    @pytest.mark.filterwarnings("ignore:(?s:.*)does not support masking")
+    @pytest.mark.filterwarnings("ignore:[\\s\\S]*does not support masking")
     def test_query_key_and_value(self, model):
         x = np.array([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
         paths = [f"encoder/att:{part}" for part in ("query", "key", "value")]

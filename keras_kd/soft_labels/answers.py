@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_kd._errors import message
 from keras_kd.heads import Head
 from keras_kd.soft_labels import checks
+from keras_kd.soft_labels.epochs import EpochCallback, Epochs, epochs_of
 from keras_kd.soft_labels.folder import layout_of
 from keras_kd.soft_labels.records import (
     CHECK,
@@ -41,6 +43,7 @@ class StoredAnswers(Teacher):
         directory: Path | None,
     ):
         self._content, self._shards, self._directory = content, shards, directory
+        self._epochs = epochs_of(directory)
         self._layout = layout_of(content)
         self.samples, self.views = self._layout.samples, self._layout.views
         self._records = {n: Record.from_json(r) for n, r in content["signals"].items()}
@@ -112,6 +115,34 @@ class StoredAnswers(Teacher):
         own = self.taught_by(names)
         on_outputs = (term for term in terms if "teacher" not in term.tapped())
         return ((term, own[term.output_name or names[0]]) for term in on_outputs)
+
+    def callback(self, steps_per_epoch: int | None = None) -> keras.callbacks.Callback:
+        """Returns what sets the epoch in the `fit` of other models; `Distiller.fit` brings it.
+
+        Args:
+            steps_per_epoch: As given to `fit`.
+        """
+        return EpochCallback(self, steps_per_epoch)
+
+    def start_epoch(self, epoch: int, steps_per_epoch: int | None = None) -> None:
+        """Has the next pass of each dataset show an epoch.
+
+        Args:
+            epoch: The epoch, from 0.
+            steps_per_epoch: Steps of an epoch, where it is not a pass.
+        """
+        for epochs in list(self._epochs):
+            epochs.set(epoch, steps_per_epoch)
+
+    def callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
+        """Returns what `Distiller.fit` adds to its callbacks."""
+        return [self.callback(steps_per_epoch)]
+
+    def new_epochs(self, batches: int | None) -> Epochs:
+        """Returns what counts the passes of a dataset of so many batches."""
+        epochs = Epochs(batches)
+        self._epochs.add(epochs)
+        return epochs
 
     def with_taps(self, paths: Sequence[str]) -> "StoredAnswers":
         """Returns itself, which has the signals that were stored.

@@ -12,7 +12,7 @@ from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.probe import probe
 from keras_kd.soft_labels.records import CHECK
 from keras_kd.soft_labels.replay import Replay
-from keras_kd.soft_labels.sources import Arrays, Stream, description
+from keras_kd.soft_labels.sources import Arrays, Stream, description, source
 
 
 def check_write(
@@ -52,7 +52,14 @@ def check_write(
     if directory is None and tuple(shard) != (0, 1):
         raise ValueError(_wrong("shard", "be left out in memory", "(0, 1)", shard))
     if augment is None and views > 1:
-        raise ValueError(_wrong("views", "be 1 without augment", "1", views))
+        raise ValueError(
+            message(
+                "views must be 1 without augment, which makes them differ",
+                expected="1",
+                received=repr(views),
+                mend="Pass augment=keras_kd.soft_labels.crop_flip",
+            )
+        )
 
 
 def check_count(name: str, value: Any) -> None:
@@ -185,7 +192,8 @@ def check_data(content: dict[str, Any], data: Arrays | Stream, found: dict[str, 
                 "The data must be those that the labels were written for",
                 expected=", ".join(f"{name} {expected.get(name, 'as then')}" for name in names),
                 received=", ".join(f"{name} {received.get(name, 'changed')}" for name in names),
-                mend="Pass the array or dataset that SoftLabels.write was given, in its order",
+                mend="Pass the array or dataset that SoftLabels.write was given, in its order; "
+                "shuffle a dataset after soft.attach",
             )
         )
 
@@ -213,6 +221,25 @@ def check_outputs(content: dict[str, Any], outputs: str) -> None:
                 received="other pixels for the first samples",
                 mend="Undo the change of the function, or write the labels again",
             )
+        )
+
+
+def samples(x: Any) -> Arrays | Stream:
+    """Returns what samples and labels apart were given as.
+
+    Raises:
+        TypeError: If labels came with the samples.
+    """
+    if isinstance(x, tuple):
+        raise TypeError(_wrong("x", "be the samples alone", "soft.dataset(x, y)", "a tuple"))
+    return source(x)
+
+
+def check_batches(batches: int, rows: int) -> None:
+    """Raises where all rows are left out as a remainder."""
+    if not batches:
+        raise ValueError(
+            _wrong("batch_size", "leave a batch over", f"at most {rows}", "drop_remainder=True")
         )
 
 
@@ -275,5 +302,5 @@ def _wrong(name: str, rule: str, expected: str, received: Any) -> str:
         f"{name} must {rule}",
         expected=expected,
         received=repr(received),
-        mend=f"Pass {name} as expected",
+        mend=f"Give {name} another value",
     )

@@ -1,6 +1,8 @@
 """Which epoch comes next: set by callbacks, counted up by those who iterate without them."""
 
 import threading
+import weakref
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -44,6 +46,16 @@ class Epochs:
             if times_set == self._times_set:
                 self._next = epoch + 1
             return self._next
+
+
+_of_folders: dict[Path, "weakref.WeakSet[Epochs]"] = {}
+
+
+def epochs_of(directory: Path | None) -> "weakref.WeakSet[Epochs]":
+    """Returns the epochs of all datasets from a folder, however often it was opened."""
+    if directory is None:
+        return weakref.WeakSet()
+    return _of_folders.setdefault(directory.resolve(), weakref.WeakSet())
 
 
 class EpochCallback(keras.callbacks.Callback):

@@ -1,19 +1,16 @@
 """SoftLabels: a teacher's stored answers, in place of the teacher."""
 
 import os
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_kd.soft_labels import checks, folder
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
 from keras_kd.soft_labels.augmentation.stages import Augmentation
-from keras_kd.soft_labels.epochs import EpochCallback, Epochs
 from keras_kd.soft_labels.job import Job, asked
 from keras_kd.soft_labels.records import Record, record_type
 from keras_kd.soft_labels.shards import Shards
@@ -59,7 +56,6 @@ class SoftLabels(StoredAnswers):
     ):
         super().__init__(content, shards, directory)
         self._augmentation = augmentation
-        self._epochs: weakref.WeakSet[Epochs] = weakref.WeakSet()
 
     @classmethod
     def write(
@@ -134,7 +130,7 @@ class SoftLabels(StoredAnswers):
             views=int(views),
             seed=int(seed),
             signals=list(signals),
-            top_k=top_k,
+            top_k=None if top_k is None else int(top_k),
             temperatures=tuple(float(t) for t in temperatures),
             dtype=dtype,
             batch_size=batch_size,
@@ -218,7 +214,7 @@ class SoftLabels(StoredAnswers):
         Raises:
             ValueError: If the data or the augmentation are others than those of `write`.
         """
-        data = source(x)
+        data = checks.samples(x)
         if not isinstance(data, Arrays):
             raise checks.wrong_kind("dataset", "attach")
         labels = checks.labels(data.samples, y, sample_weight)
@@ -226,10 +222,11 @@ class SoftLabels(StoredAnswers):
         training = self._training(data, views_per_step, check)
         rows = self.samples * views_per_step
         batches = rows // batch_size if drop_remainder else -(-rows // batch_size)
+        checks.check_batches(batches, rows)
         return training.of_arrays(
             data,
             labels,
-            self._new_epochs(batches),
+            self.new_epochs(batches),
             batch_size=batch_size,
             shuffle=seed if shuffle else None,
             drop_remainder=drop_remainder,
@@ -257,7 +254,7 @@ class SoftLabels(StoredAnswers):
             raise checks.wrong_kind("attach", "dataset")
         checks.check_steps(views_per_step, self.views)
         training = self._training(data, views_per_step, check)
-        return training.of_stream(data, self._new_epochs(None))
+        return training.of_stream(data, self.new_epochs(None))
 
     def check(self, teacher: Any, data: Any, n: int = 64) -> Agreement:
         """Asks the teacher again and compares.
@@ -283,28 +280,6 @@ class SoftLabels(StoredAnswers):
         fresh = questions.answers(questions.about(ids, views))
         return compare(fresh, self.read(ids, views), self._records, self.heads)
 
-    def callback(self, steps_per_epoch: int | None = None) -> keras.callbacks.Callback:
-        """Returns what sets the epoch in the `fit` of other models; `Distiller.fit` brings it.
-
-        Args:
-            steps_per_epoch: As given to `fit`.
-        """
-        return EpochCallback(self, steps_per_epoch)
-
-    def start_epoch(self, epoch: int, steps_per_epoch: int | None = None) -> None:
-        """Has the next pass of each dataset show an epoch.
-
-        Args:
-            epoch: The epoch, from 0.
-            steps_per_epoch: Steps of an epoch, where it is not a pass.
-        """
-        for epochs in list(self._epochs):
-            epochs.set(epoch, steps_per_epoch)
-
-    def callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
-        """Returns what `Distiller.fit` adds to its callbacks."""
-        return [self.callback(steps_per_epoch)]
-
     def _training(self, data: Arrays | Stream, views_per_step: int, check: bool) -> Training:
         return Training(
             checks.replay(self._content, self._augmentation, data),
@@ -313,8 +288,3 @@ class SoftLabels(StoredAnswers):
             views_per_step=views_per_step,
             heads=self.heads,
         )
-
-    def _new_epochs(self, batches: int | None) -> Epochs:
-        epochs = Epochs(batches)
-        self._epochs.add(epochs)
-        return epochs

@@ -274,3 +274,13 @@ def test_another_teacher_of_the_same_top_logits_is_found_out(images, classifier,
     last.set_weights([w[..., ::-1] for w in last.get_weights()])
     with pytest.raises(ValueError, match=r"0\.0% the same"):
         soft.check(teacher, x)
+
+
+def test_samples_and_labels_are_given_apart(images, soft):
+    with pytest.raises(TypeError, match="x must be the samples alone"):
+        soft.dataset(images)
+
+
+def test_a_pass_without_a_batch_is_refused(images, soft):
+    with pytest.raises(ValueError, match="batch_size must leave a batch over"):
+        soft.dataset(*images, batch_size=301, drop_remainder=True)

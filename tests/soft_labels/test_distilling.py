@@ -284,3 +284,28 @@ def test_other_labels_answers_are_refused(images, soft, top, classifier):
     distiller.compile("sgd", loss=None)
     with pytest.raises(ValueError, match="must carry the answers of the SoftLabels that teach"):
         distiller.fit(soft.dataset(images[0]), verbose=0)
+
+
+def test_stored_top_classes_want_their_labels_as_the_teacher(images, top, classifier):
+    teacher, student = (classifier(width, classes=40) for width in (8, 4))
+    distiller = keras_kd.Distiller(student=student, teacher=teacher)
+    distiller.compile("sgd", loss=None)
+    with pytest.raises(ValueError, match=r"logits of the student's outputs.*SoftLabels"):
+        distiller.fit(top.dataset(images[0]), verbose=0)
+
+
+def test_a_folder_that_is_opened_twice_has_one_epoch(images, classifier, twins, tmp_path):
+    x, y = images
+    given = {"teacher": classifier(8), "data": x, "augment": soft_labels.crop_flip, "views": 3}
+    soft = keras_kd.SoftLabels.write(tmp_path, verbose=0, **given)
+    again = keras_kd.SoftLabels.open(tmp_path)
+    _, one = trained(twins(), soft, soft.dataset(x, y), epochs=3, initial_epoch=2)
+    _, two = trained(twins(), soft, again.dataset(x, y), epochs=3, initial_epoch=2)
+    assert_same(one, two)
+
+
+def test_mixed_labels_under_a_sparse_loss_are_refused(images, classifier, write, twins):
+    x, y = images
+    mixed = write(teacher=classifier(8), data=x, augment=soft_labels.mixup)
+    with pytest.raises(ValueError, match=r"must be class ids.*Pass a CategoricalCrossentropy"):
+        trained(twins(), mixed, mixed.dataset(x, y))

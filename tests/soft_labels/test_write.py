@@ -220,20 +220,3 @@ def test_an_offset_that_hides_the_classes_is_refused(images, write):
     with pytest.raises(ValueError, match=r"must not drown in a common offset.*float32"):
         write(teacher=teacher, data=x)
     write(teacher=teacher, data=x, dtype="float32")
-
-
-def test_text(write):
-    teacher = keras.Sequential(
-        [
-            keras.layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=2),
-            keras.layers.Embedding(4, 3),
-            keras.layers.Flatten(),
-            keras.layers.Dense(3),
-        ]
-    )
-    x = np.array(["a b", "b", "a"])
-    import tensorflow as tf
-
-    teacher(tf.constant(x))
-    answers = write(teacher=teacher, data=x, dtype="float32").arrays()["output"]
-    np.testing.assert_allclose(answers, teacher.predict(tf.constant(x), verbose=0), rtol=1e-5)
