@@ -1,7 +1,7 @@
 """Ask a teacher once for ten mixed views of each image, then train students without it.
 
-It prints Top-1 on the test set of the teacher, of the student alone on the same mixed images, and of
-the student distilled, for each seed.
+It prints Top-1 on the test set: of the teacher, and for each seed of the student alone on the same
+mixed images and of the student distilled.
 """
 
 import functools
