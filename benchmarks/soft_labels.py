@@ -196,7 +196,7 @@ def writing():
     x, _ = images(BATCH * 8)
     teacher, views = resnet56(), 2
     given = {"views": views, "seed": 0, "batch_size": BATCH, "dtype": "float16"}
-    given |= {"top_k": None, "temperatures": (4.0,)}
+    given |= {"top_k": None, "temperatures": (4.0,), "signals": []}
     job = Job.of(teacher, x, soft_labels.crop_flip, **given)
     soft = keras_kd.SoftLabels(job.content, job.to_memory(0), job.augmentation, None)
     shown = [batch[0]["keras_kd.input"] for batch in soft.dataset(x, batch_size=BATCH)] * views

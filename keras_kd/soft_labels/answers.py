@@ -131,6 +131,7 @@ class StoredAnswers(Teacher):
             epoch: The epoch, from 0.
             steps_per_epoch: Steps of an epoch, where it is not a pass.
         """
+        checks.check_epoch(epoch)
         for epochs in list(self._epochs):
             epochs.set(epoch, steps_per_epoch)
 

@@ -8,11 +8,8 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_number, message
-from keras_kd.soft_labels.augmentation.stages import Augmentation
-from keras_kd.soft_labels.probe import probe
 from keras_kd.soft_labels.records import CHECK
-from keras_kd.soft_labels.replay import Replay
-from keras_kd.soft_labels.sources import Arrays, Stream, description, source
+from keras_kd.soft_labels.sources import Arrays, Stream, source
 
 
 def check_write(
@@ -70,6 +67,12 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
 
 
+def check_epoch(epoch: Any) -> None:
+    """Raises where a number is no integer from 0."""
+    if not _is_integer(epoch) or epoch < 0:
+        raise ValueError(_wrong("epoch", "be an integer of at least 0", "e.g. 0", epoch))
+
+
 def check_range(name: str, values: np.ndarray, size: int) -> None:
     """Raises where numbers are no indices of `size` things."""
     if values.dtype.kind not in "iu" or values.ndim != 1:
@@ -120,108 +123,6 @@ def check_steps(views_per_step: Any, views: int, batch_size: Any = None) -> None
         if batch_size % views_per_step:
             expected = f"a multiple of views_per_step={views_per_step}"
             raise ValueError(_wrong("batch_size", "hold whole samples", expected, batch_size))
-
-
-def known_augmentation(augment: Any, stages: list[dict[str, Any]]) -> Augmentation | None:
-    """Returns the augmentation that labels were written with, `None` where it is unknown.
-
-    Raises:
-        ValueError: If `augment` is another one.
-    """
-    if augment is None:
-        return Augmentation.from_description(stages)
-    augmentation = Augmentation.of(augment)
-    if augmentation.description() != stages:
-        raise ValueError(
-            message(
-                "augment must be the one that the labels were written with",
-                expected=_shown(stages),
-                received=_shown(augmentation.description()),
-                mend="Leave it out where it is made of keras_kd.soft_labels' functions",
-            )
-        )
-    return augmentation
-
-
-def given_augmentation(augmentation: Augmentation | None, stages: list[dict]) -> Augmentation:
-    """Returns the augmentation, which must be known to make pixels."""
-    if augmentation is None:
-        raise ValueError(
-            message(
-                "augment must be given to SoftLabels.open where it has functions of one's own",
-                expected=_shown(stages),
-                received="None",
-                mend="Call SoftLabels.open(directory, augment=...)",
-            )
-        )
-    return augmentation
-
-
-def replay(content: dict[str, Any], augmentation: Augmentation | None, data: Any) -> Replay:
-    """Returns the views that labels were written for, once they have been found to be the same.
-
-    Args:
-        content: The labels' manifest.
-        augmentation: What makes the views, `None` where it is unknown.
-        data: The source of the samples.
-
-    Raises:
-        ValueError: If the data or the augmentation are others than then.
-    """
-    check_data(content, data, description(data))
-    augmentation = given_augmentation(augmentation, content["augmentation"]["stages"])
-    views = Replay(
-        augmentation, content["seed"], content["samples"], content["views"], content["pairing"]
-    )
-    check_partners(views, data)
-    check_outputs(content, probe(views, data))
-    return views
-
-
-def check_data(content: dict[str, Any], data: Arrays | Stream, found: dict[str, Any]) -> None:
-    """Raises where labels were written for other data."""
-    expected = {"samples": content["samples"], **content["data"]}
-    received = {"samples": data.samples, **found}
-    if expected["all"] is None or received["all"] is None:
-        expected["all"] = received["all"] = None
-    other = [name for name in expected if expected[name] != received[name]]
-    if other:
-        names = [name for name in other if name in ("samples", "sample")] or ["content"]
-        raise ValueError(
-            message(
-                "The data must be those that the labels were written for",
-                expected=", ".join(f"{name} {expected.get(name, 'as then')}" for name in names),
-                received=", ".join(f"{name} {received.get(name, 'changed')}" for name in names),
-                mend="Pass the array or dataset that SoftLabels.write was given, in its order; "
-                "shuffle a dataset after soft.attach",
-            )
-        )
-
-
-def check_partners(replay: Replay, data: Arrays | Stream) -> None:
-    """Raises where partners lie beyond what can be seen of a stream at once."""
-    if isinstance(data, Stream) and replay.pairing > data.pairing:
-        raise ValueError(
-            message(
-                "Mixed labels that were written from arrays must be read with arrays",
-                expected="soft.dataset(x, y)",
-                received="soft.attach(dataset)",
-                mend="Write them from the dataset, which mixes neighbours",
-            )
-        )
-
-
-def check_outputs(content: dict[str, Any], outputs: str) -> None:
-    """Raises where the augmentation makes other pixels than it did."""
-    if content["augmentation"]["outputs"] != outputs:
-        raise ValueError(
-            message(
-                "The augmentation must make the pixels that the teacher was shown",
-                expected=f"those of then, with {content['versions']}",
-                received="other pixels for the first samples",
-                mend="Undo the change of the function, or write the labels again",
-            )
-        )
 
 
 def samples(x: Any) -> Arrays | Stream:
@@ -291,10 +192,6 @@ def no_answers() -> ValueError:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _shown(stages: list[dict[str, Any]]) -> str:
-    return ", then ".join(f"{s['name']}({s['parameters'] or ''})" for s in stages) or "none"
 
 
 def _wrong(name: str, rule: str, expected: str, received: Any) -> str:

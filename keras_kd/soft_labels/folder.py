@@ -47,6 +47,14 @@ class Folder:
             self._write_manifest()
         return [number for number in numbers if number not in there]
 
+    def shards(self, record: np.dtype) -> tuple[int, shards.Shards] | None:
+        """Returns the number of a shard that is there, and the shards; `None` without any."""
+        there = shards.found(self.path)
+        if not there:
+            return None
+        shapes = {number: self._layout.shape(number) for number in there}
+        return min(there), shards.Shards(self.path, there, shapes, record)
+
     def store(self, number: int, records: np.ndarray) -> None:
         """Writes a shard, unless somebody else has meanwhile."""
         if not any(self.path.glob(f"{shards.numbered(number)}-*.npy")):

@@ -12,6 +12,7 @@ from keras_kd._errors import message
 from keras_kd._version import __version__
 from keras_kd.matching import asked_teacher, same_but_for_ones
 from keras_kd.soft_labels import manifest
+from keras_kd.soft_labels.agreement import compare
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.folder import Folder
 from keras_kd.soft_labels.layout import Layout
@@ -105,8 +106,19 @@ class Job:
         """Asks for what is missing; returns the sealed manifest's content once all is there."""
         folder = Folder(directory, self.content)
         missing = folder.missing(self._layout.share(*shard))
+        self._check_goes_on(folder)
         self._write(missing, folder.store, verbose)
         return folder.content if folder.seal() else None
+
+    def _check_goes_on(self, folder: Folder) -> None:
+        """Raises where the teacher, by another preprocess or activation, answers otherwise now."""
+        there = folder.shards(record_type(self._records))
+        if there is not None:
+            number, shards = there
+            batch = next(self._questions.batches([self._layout.span(number)]))
+            stored = shards[number].reshape(-1)[: len(batch.ids)]
+            fresh = self._questions.answers(batch)
+            compare(fresh, stored, self._records, self._questions.heads)
 
     def _write(self, numbers: list[int], store: Any, verbose: int) -> None:
         if verbose:

@@ -33,6 +33,7 @@ def write_file(folder: Path, name: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, folder / name)
+        _keep_names(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink()
@@ -47,6 +48,16 @@ def write_file(folder: Path, name: str, data: bytes) -> None:
                 mend="Make room and call write again: it goes on after the last finished shard",
             ),
         ) from error
+
+
+def _keep_names(folder: Path) -> None:
+    """Puts the names of a folder's files on disk, too, where the system can do that."""
+    with contextlib.suppress(OSError):  # Windows opens no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
@@ -120,13 +131,17 @@ class Shards:
 
     Args:
         folder: Where they are.
-        checksums: SHA-256 of each shard's file.
-        shapes: Shape of each shard's array, `(samples, views)`.
+        checksums: SHA-256 of each shard's file, by number.
+        shapes: Shape of each shard's array, `(samples, views)`, by number.
         record: NumPy type of an answer.
     """
 
     def __init__(
-        self, folder: Path, checksums: Sequence[str], shapes: Sequence[tuple], record: np.dtype
+        self,
+        folder: Path,
+        checksums: Sequence[str] | dict[int, str],
+        shapes: Sequence[tuple] | dict[int, tuple],
+        record: np.dtype,
     ):
         self._folder, self._checksums, self._shapes = folder, checksums, shapes
         self._record = record

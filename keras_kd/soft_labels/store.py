@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.soft_labels import checks, folder
+from keras_kd.soft_labels import checks, folder, matching
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
 from keras_kd.soft_labels.augmentation.stages import Augmentation
@@ -164,7 +164,7 @@ class SoftLabels(StoredAnswers):
         """
         checks.check_verify(verify)
         content = folder.read(directory)
-        augmentation = checks.known_augmentation(augment, content["augmentation"]["stages"])
+        augmentation = matching.known_augmentation(augment, content["augmentation"]["stages"])
         soft = cls._of(Path(directory), content, augmentation)
         if verify == "full":
             for number in range(folder.layout_of(content).shards):
@@ -273,7 +273,7 @@ class SoftLabels(StoredAnswers):
         """
         checks.check_count("n", n)
         data = source(data, samples=self.samples)
-        replay = checks.replay(self._content, self._augmentation, data)
+        replay = matching.replay(self._content, self._augmentation, data)
         ids = data.spread(n)
         views = np.arange(len(ids)) % self.views
         questions = Questions(asked(teacher), data, replay, batch_size=len(ids))
@@ -282,7 +282,7 @@ class SoftLabels(StoredAnswers):
 
     def _training(self, data: Arrays | Stream, views_per_step: int, check: bool) -> Training:
         return Training(
-            checks.replay(self._content, self._augmentation, data),
+            matching.replay(self._content, self._augmentation, data),
             self.read_checked,
             check=check,
             views_per_step=views_per_step,

@@ -37,7 +37,7 @@ class Questions:
     """
 
     def __init__(self, teacher: KerasModel, data: Arrays | Stream, replay: Replay, batch_size: int):
-        self._model = _Asked(teacher)
+        self._model, self.heads = _Asked(teacher), teacher.heads
         self._data, self._replay, self._batch_size = data, replay, batch_size
 
     def batches(self, spans: list[range]) -> Iterator[Batch]:

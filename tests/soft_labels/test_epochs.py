@@ -1,3 +1,5 @@
+import pytest
+
 from keras_kd.soft_labels.epochs import EpochCallback, Epochs
 
 
@@ -49,6 +51,13 @@ def test_the_callback_sets_each_epoch():
     for epoch in (3, 4):
         callback.on_epoch_begin(epoch)
     assert labels.seen == [(3, None), (4, None)]
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, "0"])
+def test_what_is_no_epoch_is_refused(images, classifier, write, epoch):
+    soft = write(teacher=classifier(8), data=images[0])
+    with pytest.raises(ValueError, match="epoch must be an integer of at least 0"):
+        soft.start_epoch(epoch)
 
 
 def test_with_steps_per_epoch_the_callback_sets_the_first_epoch_of_each_fit():

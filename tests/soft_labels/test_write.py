@@ -173,6 +173,22 @@ def test_another_teacher_is_refused(to_folder, classifier):
         to_folder(teacher=classifier(8))
 
 
+@pytest.mark.parametrize("again", ["resumed", "complete"])
+def test_another_preprocess_of_the_same_weights_is_refused(to_folder, classifier, again):
+    teacher = classifier(8)
+    darker = keras_kd.teachers.KerasModel(teacher, preprocess=lambda x: x / 2)
+    brighter = keras_kd.teachers.KerasModel(teacher, preprocess=lambda x: x * 2)
+    folder, _ = to_folder(teacher=darker)
+    if again == "resumed":
+        shard, _ = sorted(folder.glob("shard-*"))
+        shard.unlink()
+    before = files(folder)
+    with pytest.raises(ValueError, match=r"must be those of the teacher"):
+        to_folder(teacher=brighter)
+    assert files(folder) == before
+    to_folder(teacher=darker)
+
+
 def test_size_and_time_are_said_before(images, classifier, capsys):
     x, _ = images
     keras_kd.SoftLabels.write(None, teacher=classifier(8), data=x)
