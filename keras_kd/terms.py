@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd import _keras, batches, connecting, peers, stock_losses
+from keras_kd import _keras, batches, connecting, term_losses
 from keras_kd._errors import check_number, message
 from keras_kd.live import live_scalar
 from keras_kd.losses.base import full_precision, loss_dtype
@@ -73,7 +73,7 @@ class Term(keras.layers.Layer):
         output: str | None = None,
         temperature: keras.Variable | None = None,
     ):
-        loss = _check_loss(loss, on_outputs=teacher is None and student is None)
+        loss = term_losses.check_loss(loss, on_outputs=teacher is None and student is None)
         label = f"{output}_{loss.name}" if output else loss.name
         super().__init__(name=name or label, dtype="float32", autocast=False)
         self.output_name, self.teacher, self.student = output, teacher, student
@@ -84,7 +84,7 @@ class Term(keras.layers.Layer):
         self.loss = loss
         self.projector = connecting.check_projector(projector)
         self.default_temperature = getattr(loss, "temperature", None)
-        self.temperature = _check_shared(temperature, loss)
+        self.temperature = term_losses.check_shared(temperature, loss)
         if self.default_temperature is not None:
             if temperature is None:
                 self.temperature = live_scalar(self, "temperature", self.default_temperature)
@@ -280,51 +280,3 @@ class _Reduction(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
-
-
-def _check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | None:
-    usable = isinstance(temperature, keras.Variable) and hasattr(loss, "temperature")
-    if temperature is not None and not usable:
-        raise TypeError(
-            message(
-                "temperature must be another Term's, for a loss that has a temperature",
-                expected="the variable of a Term, e.g. term.temperature",
-                received=f"{temperature!r} for {type(loss).__name__}",
-                mend="Give a number to the loss instead, e.g. SoftTargets(temperature=2.0)",
-            )
-        )
-    return temperature
-
-
-def _check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
-    loss = peers.converted_loss(loss)
-    if not isinstance(loss, keras.losses.Loss):
-        raise TypeError(
-            message(
-                "The loss of a Term must be a loss object",
-                expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a "
-                "keras.losses.Loss",
-                received=repr(loss),
-                mend="Pass an object, not its name or its function",
-            )
-        )
-    if loss.reduction in (None, "none"):
-        raise ValueError(
-            message(
-                "The loss of a Term must be reduced to a scalar",
-                expected="reduction='sum_over_batch_size'",
-                received=f"reduction={loss.reduction!r}",
-                mend="Leave the reduction out",
-            )
-        )
-    better = stock_losses.better_on_logits(loss)
-    if better and on_outputs:
-        raise ValueError(
-            message(
-                "The loss of a Term on outputs must compare logits with logits",
-                expected=f"keras_kd.losses.{better}()",
-                received=f"keras.losses.{type(loss).__name__}, which compares probabilities",
-                mend=f"Replace it by keras_kd.losses.{better}()",
-            )
-        )
-    return loss

@@ -31,6 +31,51 @@ def test_origin(model):
     assert node.arguments.args[0] is node.input_tensors[0]
 
 
+def test_nodes_come_behind_what_they_need():
+    inputs = keras.Input((4,), name="x")
+    shared = keras.layers.Dense(4, name="shared")
+    first = shared(inputs)
+    added = keras.layers.Add(name="added")([shared(first), first])
+    nodes = _keras.nodes([added])
+    assert [node.operation.name for node in nodes] == ["x", "shared", "shared", "added"]
+    assert [_keras.call_number(node) for node in nodes] == [0, 0, 1, 0]
+
+
+def test_input_again():
+    inputs = keras.Input((None, 4), batch_size=2, dtype="int32", name="x", optional=True)
+    again = _keras.input_again(inputs)
+    assert again is not inputs
+    assert (again.shape, again.dtype, again.name) == ((2, None, 4), "int32", "x")
+    assert _keras.origin(again)[0].optional
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_query_key_and_value_of_attention(grouped):
+    if grouped:
+        attention = keras.layers.GroupQueryAttention(8, 4, 2)
+        heads = {"query": (4, 8), "key": (2, 8), "value": (2, 8)}
+    else:
+        attention = keras.layers.MultiHeadAttention(2, 8)
+        heads = {"query": (2, 8), "key": (2, 8), "value": (2, 8)}
+    query, value = keras.Input((6, 16)), keras.Input((7, 16))
+    (node,) = _keras.nodes([attention(query, value=value)])[2:]
+    shapes = {name: (None, 6 if name == "query" else 7, *heads[name]) for name in heads}
+    assert _keras.projection_shapes(node) == shapes
+    rng = np.random.default_rng(0)
+    x, memory = (rng.normal(size=(3, n, 16)).astype("float32") for n in (6, 7))
+    output, seen = _keras.attend(attention, (x,), {"value": memory})
+    np.testing.assert_allclose(output, attention(x, value=memory), rtol=1e-6)
+    for name, source in {"query": x, "key": memory, "value": memory}.items():
+        projected = getattr(attention, f"_{name}_dense")(source)
+        np.testing.assert_allclose(seen[name], projected, rtol=1e-6)
+        assert tuple(seen[name].shape[1:]) == shapes[name][1:]
+
+
+def test_other_layers_have_no_query(model):
+    _, node, _ = _keras.origin(model.outputs[0])
+    assert _keras.projection_shapes(node) == {}
+
+
 def test_shallow_copy_shares_the_weights_and_nothing_else(model):
     layer = model.layers[-1]
     twin = _keras.shallow_copy(layer)

@@ -70,11 +70,21 @@ class FeatureLoss(DistillationLoss):
 def same_sizes(teacher: Any, student: Any) -> Any:
     """Returns the teacher's features, which are refused at run time where sizes do not agree.
 
-    Sizes that were unknown before must not be broadcast either.
+    Sizes that TensorFlow learns from the batch alone must not be broadcast either.
     """
-    if None in teacher.shape[1:] or None in student.shape[1:]:
-        return ops.reshape(teacher, ops.shape(student))
-    return teacher
+    if None not in teacher.shape[1:] and None not in student.shape[1:]:
+        return teacher
+    import tensorflow as tf
+
+    rule = message(
+        "Teacher's and student's signals must fit the loss of a term",
+        expected="the same sizes in each batch",
+        received=f"others, at {tf.get_current_name_scope()}",
+        mend="Pass projector='auto', or models with known sizes",
+    )
+    same = tf.debugging.assert_equal(tf.shape(teacher), tf.shape(student), rule)
+    with tf.control_dependencies([] if same is None else [same]):
+        return tf.reshape(teacher, tf.shape(student))
 
 
 def zeroed(features: Any, mask: Any) -> Any:
