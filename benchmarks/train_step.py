@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from interleaved import measure, save, summary
-from keras import layers
+from stepping import cross_entropy, forward, student_model, teacher_model, trained
 
 import keras_kd
 
@@ -30,50 +30,6 @@ _BATCH = flags.DEFINE_integer("batch", 64, "Batch size.")
 
 TEMPERATURE, ALPHA = 4.0, 0.1
 REQUIRED = {"keras_kd / (student + teacher)": 1.05, "keras_kd / keras.distillation": 1.0}
-
-
-def student_model():
-    return keras.Sequential(
-        [
-            keras.Input((32, 32, 3)),
-            layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
-            layers.BatchNormalization(),
-            layers.Conv2D(32, 3, strides=2, padding="same", activation="relu"),
-            layers.BatchNormalization(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(10),
-        ]
-    )
-
-
-def teacher_model():
-    x = inputs = keras.Input((32, 32, 3))
-    for filters, strides in ((16, 1), (32, 2), (64, 2)):
-        shortcut = layers.Conv2D(filters, 1, strides=strides)(x)
-        x = layers.Conv2D(filters, 3, strides=strides, padding="same")(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-        x = layers.Conv2D(filters, 3, padding="same")(x)
-        x = layers.ReLU()(layers.Add()([layers.BatchNormalization()(x), shortcut]))
-    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
-
-
-def cross_entropy():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def trained(model, batch, jit, **compiled):
-    """Returns a callable that trains `model` for the flag's number of steps."""
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), jit_compile=jit, **compiled)
-    model.fit(batch, verbose=0)  # builds what Keras builds late
-    model.make_train_function()
-    iterator = iter(batch.repeat())
-
-    def run():
-        for _ in range(_STEPS.value):
-            logs = model.train_function(iterator)
-        float(logs["loss"])
-
-    return run
 
 
 def by_hand(teacher, batch, jit):
@@ -104,19 +60,8 @@ def by_hand(teacher, batch, jit):
     return run
 
 
-def forward(teacher, batch, jit):
-    call = tf.function(lambda x: teacher(x, training=False), jit_compile=jit)
-    iterator = iter(batch.repeat())
-
-    def run():
-        for _ in range(_STEPS.value):
-            logits = call(next(iterator)[0])
-        logits.numpy()
-
-    return run
-
-
 def systems(batch, jit):
+    steps = _STEPS.value
     teacher = teacher_model()
     mended = keras.distillation.LogitsDistillation(TEMPERATURE, loss=keras.losses.KLDivergence())
     peer = keras.distillation.Distiller(
@@ -127,12 +72,12 @@ def systems(batch, jit):
     )
     distiller = keras_kd.Distiller(student=student_model(), teacher=teacher)
     return {
-        "student": trained(student_model(), batch, jit, loss=cross_entropy()),
-        "teacher": forward(teacher, batch, jit),
+        "student": trained(student_model(), batch, steps, jit, loss=cross_entropy()),
+        "teacher": forward(teacher, batch, steps, jit),
         "keras_kd": trained(
-            distiller, batch, jit, loss=cross_entropy(), alpha=ALPHA, temperature=TEMPERATURE
+            distiller, batch, steps, jit, loss=cross_entropy(), alpha=ALPHA, temperature=TEMPERATURE
         ),
-        "keras.distillation": trained(peer, batch, jit, loss=cross_entropy()),
+        "keras.distillation": trained(peer, batch, steps, jit, loss=cross_entropy()),
         "by hand": by_hand(teacher, batch, jit),
     }
 
