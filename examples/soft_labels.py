@@ -6,6 +6,7 @@ mixed images and of the student distilled.
 
 import functools
 import statistics
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -70,25 +71,23 @@ def shifted_at_random(x, y):
     return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(BATCH).map(shown)
 
 
-def views(x, teacher, directory):
-    """Returns the answers to shifted, mirrored and mixed views, from the folder if it has them."""
-    augment = soft_labels.compose(shift(x), functools.partial(soft_labels.mixup, alpha=0.4))
-    given = {"teacher": teacher, "data": x, "augment": augment, "views": FLAGS.views}
-    return keras_kd.SoftLabels.write(directory, **given)
-
-
-def without_answers(train):
-    """Returns the same mixed images and labels for a student that has no teacher."""
-    return train.map(lambda x, y: (x["keras_kd.input"], y))
+def trained_teacher(x, y):
+    path = Path(f"{FLAGS.labels}_teacher.keras")
+    if not path.exists():
+        keras.utils.set_random_seed(0)
+        teacher = convnet(x, (16, 32, 64))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        fit(teacher, loss, shifted_at_random(x, y), FLAGS.epochs)
+        teacher.save(path)
+    return keras.saving.load_model(path)  # another one would want labels of its own
 
 
 def main(_):
     (x, y), (x_test, y_test) = load()
-    keras.utils.set_random_seed(0)
-    teacher = convnet(x, (16, 32, 64))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    fit(teacher, loss, shifted_at_random(x, y), FLAGS.epochs)
-    soft = views(x, teacher, FLAGS.labels)
+    teacher = trained_teacher(x, y)
+    augment = soft_labels.compose(shift(x), functools.partial(soft_labels.mixup, alpha=0.4))
+    given = {"data": x, "augment": augment, "views": FLAGS.views}
+    soft = keras_kd.SoftLabels.write(FLAGS.labels, teacher=teacher, **given)
     print(soft.check(teacher, x))
     print(f"teacher: {report.top1(teacher.predict(x_test, verbose=0), y_test):.2%}")
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)  # mixed labels
@@ -99,7 +98,8 @@ def main(_):
         distilled = keras.models.clone_model(alone)
         distilled.set_weights(alone.get_weights())
         train = soft.dataset(x, y, batch_size=BATCH, seed=seed)
-        fit(alone, loss, without_answers(train), FLAGS.epochs)
+        pixels = train.map(lambda batch, labels: (batch["keras_kd.input"], labels))
+        fit(alone, loss, pixels, FLAGS.epochs)
         distiller = keras_kd.Distiller(student=distilled, teacher=soft)
         fit(distiller, loss, train, FLAGS.epochs, alpha=0.5, temperature=2.0)
         for name, model in (("student", alone), ("distilled", distilled)):

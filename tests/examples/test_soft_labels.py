@@ -22,4 +22,5 @@ def test_prints_teacher_student_and_distilled_student(tmp_path):
     assert "512 answers to write (256 samples x 2 views in all)" in done.stdout
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines[-2:]] == ["student", "distilled"]
+    assert (tmp_path / "labels_teacher.keras").exists()
     assert (tmp_path / "labels" / "manifest.json").exists()
