@@ -1,7 +1,11 @@
 """Ask a teacher once for ten mixed views of each image, then train students without it.
 
-It prints Top-1 on the test set: of the teacher, and for each seed of the student alone on the same
-mixed images and of the student distilled.
+Top-1 on Fashion-MNIST's test set, mean of 3 seeds and each; 4,000 training images, 10 epochs,
+nothing tuned. The student alone is trained on the same mixed images (--dataset=fashion_mnist):
+
+    teacher              82.51 %
+    student, no teacher  76.82 % (77.07, 75.17, 78.22)
+    distilled            78.75 % (79.08, 77.98, 79.18)
 """
 
 import functools
