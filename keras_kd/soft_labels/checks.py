@@ -27,27 +27,35 @@ def check_write(
 ) -> None:
     """Raises where an argument of `write` is of the wrong type or out of range."""
     if directory is not None and not isinstance(directory, str | os.PathLike):
-        raise TypeError(_wrong("directory", "be a path or None", "e.g. 'labels/'", directory))
+        raise TypeError(
+            _wrong("directory", "be a path or None", "a folder's path", directory, "'labels/'")
+        )
     check_count("views", views)
     check_count("batch_size", batch_size)
     if top_k is not None:
         check_count("top_k", top_k)
     if not _is_integer(seed):
-        raise TypeError(_wrong("seed", "be an integer", "e.g. 0", seed))
+        raise TypeError(_wrong("seed", "be an integer", "an int", seed, 0))
     if dtype not in ("float16", "float32"):
-        raise ValueError(_wrong("dtype", "be a stored one", "'float16' or 'float32'", dtype))
+        raise ValueError(
+            _wrong("dtype", "be a stored one", "'float16' or 'float32'", dtype, "'float16'")
+        )
     paths = isinstance(signals, Sequence) and all(isinstance(path, str) for path in signals)
     if isinstance(signals, str) or not paths:
-        raise TypeError(_wrong("signals", "be a list of layer paths", "e.g. ['pool']", signals))
+        raise TypeError(_wrong("signals", "be a list of layer paths", "strings", signals, ["pool"]))
     if not isinstance(temperatures, Sequence) or not temperatures:
-        raise TypeError(_wrong("temperatures", "be a list of numbers", "e.g. [4.0]", temperatures))
+        raise TypeError(
+            _wrong("temperatures", "be a list of numbers", "floats", temperatures, [4.0])
+        )
     for temperature in temperatures:
         check_number("temperatures", temperature, "above 0")
     pair = isinstance(shard, Sequence) and len(shard) == 2 and all(map(_is_integer, shard))
     if not pair or not 0 <= shard[0] < shard[1]:
-        raise ValueError(_wrong("shard", "be (i, n) with 0 <= i < n", "e.g. (0, 4)", shard))
+        raise ValueError(
+            _wrong("shard", "be (i, n) with 0 <= i < n", "two integers", shard, (0, 4))
+        )
     if directory is None and tuple(shard) != (0, 1):
-        raise ValueError(_wrong("shard", "be left out in memory", "(0, 1)", shard))
+        raise ValueError(_wrong("shard", "be left out in memory", "(0, 1)", shard, (0, 1)))
     if augment is None and views > 1:
         raise ValueError(
             message(
@@ -62,32 +70,36 @@ def check_write(
 def check_count(name: str, value: Any) -> None:
     """Raises where a number is no integer above 0."""
     if not _is_integer(value):
-        raise TypeError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
+        raise TypeError(_wrong(name, "be an integer of at least 1", "an int from 1", value, 10))
     if value < 1:
-        raise ValueError(_wrong(name, "be an integer of at least 1", "e.g. 10", value))
+        raise ValueError(_wrong(name, "be an integer of at least 1", "an int from 1", value, 10))
 
 
 def check_epoch(epoch: Any) -> None:
     """Raises where a number is no integer from 0."""
     if not _is_integer(epoch) or epoch < 0:
-        raise ValueError(_wrong("epoch", "be an integer of at least 0", "e.g. 0", epoch))
+        raise ValueError(_wrong("epoch", "be an integer of at least 0", "an int from 0", epoch, 0))
 
 
 def check_range(name: str, values: np.ndarray, size: int) -> None:
     """Raises where numbers are no indices of `size` things."""
     if values.dtype.kind not in "iu" or values.ndim != 1:
         received = f"{values.dtype} of shape {values.shape}"
-        raise TypeError(_wrong(name, "be integers (n,)", "a vector of integers", received))
+        raise TypeError(
+            _wrong(name, "be integers (n,)", "a vector of integers", received, "np.arange(10)")
+        )
     if len(values) and not (values.min() >= 0 and values.max() < size):
         expected = f"0 to {size - 1}"
         received = f"{values.min()} to {values.max()}"
-        raise ValueError(_wrong(name, "be there", expected, received))
+        raise ValueError(_wrong(name, "be there", expected, received, "np.arange(10)"))
 
 
 def check_pairs(ids: np.ndarray, views: np.ndarray) -> None:
     """Raises where there is not one view for each sample."""
     if len(ids) != len(views):
-        raise ValueError(_wrong("views", "be as many as ids", f"{len(ids)} of them", len(views)))
+        raise ValueError(
+            _wrong("views", "be as many as ids", f"{len(ids)}", len(views), "ids % soft.views")
+        )
 
 
 def check_fields(answers: dict[str, Any], record: np.dtype) -> None:
@@ -108,7 +120,7 @@ def check_fields(answers: dict[str, Any], record: np.dtype) -> None:
 def check_verify(verify: Any) -> None:
     """Raises where `verify` is not one of its values."""
     if verify not in ("lazy", "full"):
-        raise ValueError(_wrong("verify", "say when", "'lazy' or 'full'", verify))
+        raise ValueError(_wrong("verify", "say when", "'lazy' or 'full'", verify, "'full'"))
 
 
 def check_steps(views_per_step: Any, views: int, batch_size: Any = None) -> None:
@@ -116,13 +128,23 @@ def check_steps(views_per_step: Any, views: int, batch_size: Any = None) -> None
     check_count("views_per_step", views_per_step)
     if views_per_step > views:
         raise ValueError(
-            _wrong("views_per_step", "not exceed the stored views", f"1 to {views}", views_per_step)
+            _wrong(
+                "views_per_step",
+                "not exceed the stored views",
+                f"1 to {views}",
+                views_per_step,
+                views,
+            )
         )
     if batch_size is not None:
         check_count("batch_size", batch_size)
         if batch_size % views_per_step:
             expected = f"a multiple of views_per_step={views_per_step}"
-            raise ValueError(_wrong("batch_size", "hold whole samples", expected, batch_size))
+            raise ValueError(
+                _wrong(
+                    "batch_size", "hold whole samples", expected, batch_size, 32 * views_per_step
+                )
+            )
 
 
 def samples(x: Any) -> Arrays | Stream:
@@ -132,7 +154,9 @@ def samples(x: Any) -> Arrays | Stream:
         TypeError: If labels came with the samples.
     """
     if isinstance(x, tuple):
-        raise TypeError(_wrong("x", "be the samples alone", "soft.dataset(x, y)", "a tuple"))
+        raise TypeError(
+            _wrong("x", "be the samples alone", "soft.dataset(x, y)", "a tuple", "x_train")
+        )
     return source(x)
 
 
@@ -140,7 +164,7 @@ def check_batches(batches: int, rows: int) -> None:
     """Raises where all rows are left out as a remainder."""
     if not batches:
         raise ValueError(
-            _wrong("batch_size", "leave a batch over", f"at most {rows}", "drop_remainder=True")
+            _wrong("batch_size", "leave a batch over", f"at most {rows}", "more", rows)
         )
 
 
@@ -152,7 +176,7 @@ def labels(samples: int, y: Any, sample_weight: Any) -> dict[str, Any]:
     """
     given = {"y": y, "sample_weight": sample_weight}
     if y is None and sample_weight is not None:
-        raise ValueError(_wrong("y", "be given beside sample_weight", "labels", None))
+        raise ValueError(_wrong("y", "be given beside sample_weight", "labels", None, "y_train"))
     arrays = {
         name: keras.tree.map_structure(np.asarray, value)
         for name, value in given.items()
@@ -161,8 +185,14 @@ def labels(samples: int, y: Any, sample_weight: Any) -> dict[str, Any]:
     for name, value in arrays.items():
         for leaf in keras.tree.flatten(value):
             if leaf.shape[:1] != (samples,):
-                expected = f"{samples} of them, one per sample"
-                raise ValueError(_wrong(name, "fit the samples", expected, leaf.shape))
+                raise ValueError(
+                    message(
+                        f"{name} must fit the samples",
+                        expected=f"{samples} of them, one per sample",
+                        received=f"shape {leaf.shape}",
+                        mend="Pass arrays in the order of the samples",
+                    )
+                )
     return arrays
 
 
@@ -194,10 +224,10 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _wrong(name: str, rule: str, expected: str, received: Any) -> str:
+def _wrong(name: str, rule: str, expected: str, received: Any, example: Any) -> str:
     return message(
         f"{name} must {rule}",
         expected=expected,
         received=repr(received),
-        mend=f"Give {name} another value",
+        mend=f"Pass e.g. {name}={example}",
     )
