@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import re
 
 _RULES = {  # what must hold, and an example
     "above 0": (lambda value: value > 0, 4.0),
@@ -21,6 +22,15 @@ def message(what: str, *, expected: object, received: object, mend: str) -> str:
         mend: One thing to do about it, an imperative sentence without its full stop.
     """
     return f"{what}. Expected: {expected}. Received: {received}. {mend}."
+
+
+def reason(error: BaseException) -> str:
+    """Returns what an error says: a message of `message`'s form within it, else its first line."""
+    own = re.search(r"[^\n]* must [^\n]*\. Expected: [^\n]*\. Received: [^\n]*\.", str(error))
+    if own:
+        return re.sub(r"^\s*(\w*Error: )?", "", own[0])
+    first, *_ = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {first}"[:400]
 
 
 def check_number(name: str, value: object, rule: str) -> float:

@@ -224,6 +224,14 @@ class Distiller(SavedWithoutTeacher, Objective):
         """Raises where a term needs pairs of examples, and there are none."""
         forms.check_pairs(self._terms, batch_size)
 
+    def check_data(self, x: Any) -> None:
+        """Raises where the teacher cannot teach with what `fit` is given."""
+        self._teacher.check_data(x)
+
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns what an error of the teacher's data means, `None` for others."""
+        return self._teacher.explained(error)
+
     @property
     def output_names(self) -> list[str]:
         """The student's output names, to which Keras matches losses and metrics."""

@@ -41,6 +41,7 @@ class EntryPoints(keras.Model):
             forms.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         self.check_batch_size(given.get("batch_size"))
+        self.check_data(given.get("x"))
         self._note_weights(given.get("y"), given.get("sample_weight"))
         if hasattr(given.get("x"), "element_spec"):
             given.setdefault("shuffle", False)  # Keras' default, of which it warns for tf.data
@@ -49,11 +50,23 @@ class EntryPoints(keras.Model):
         try:
             with self._tracing_anew_after_a_failure():
                 return super().fit(**given)
+        except Exception as error:
+            explained = self.explained(error)
+            if explained is None:
+                raise
+            raise explained from None
         finally:
             self._watch.epoch = None
 
     def check_batch_size(self, batch_size: int | None) -> None:
         """Raises where a batch is too small for what is minimised."""
+
+    def check_data(self, x: Any) -> None:
+        """Raises where `fit` is given what it cannot train on."""
+
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns what an error of a backend means, `None` where it says it itself."""
+        return None
 
     def _note_weights(self, y: Any, sample_weight: Any) -> None:
         """Notes whether Keras will repeat one array of weights for each of several outputs."""

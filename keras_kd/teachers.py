@@ -103,6 +103,13 @@ class Teacher:
         """Returns whether a term now has a temperature that the answers do not serve."""
         return False
 
+    def check_data(self, x: Any) -> None:
+        """Raises where what `fit` is given cannot be learned from."""
+
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns what an error that came with the data means, `None` where it says it itself."""
+        return None
+
     def callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
         """Returns what has to be told of the epochs of `fit`."""
         return []

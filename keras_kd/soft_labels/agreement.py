@@ -66,6 +66,8 @@ def compare(
     """
     errors, tops, confidences = [], [], []
     for name, record in records.items():
+        if name not in fresh or fresh[name].shape[1:] != record.shape:
+            raise _others(name, record.shape, {n: v.shape[1:] for n, v in fresh.items()})
         new = record.encode(name, fresh[name])
         old = {field: stored[field].astype("float64") for field in new}
         same_top = _top(old, name, record) == _top(new, name, record)
@@ -98,6 +100,17 @@ def _top(values: dict[str, Any], name: str, record: Record) -> np.ndarray:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits.astype("float64") - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _others(name: str, shape: tuple, received: dict[str, tuple]) -> ValueError:
+    return ValueError(
+        message(
+            f"The teacher must give what is stored at {name!r}",
+            expected=f"shape {shape}",
+            received=f"{received}",
+            mend="Pass the teacher that SoftLabels.write was given",
+        )
+    )
 
 
 def _differs(name: str, allowed: float, error: float, same_top: float) -> ValueError:

@@ -23,6 +23,7 @@ from keras_kd.soft_labels.records import (
 )
 from keras_kd.soft_labels.replay import shown
 from keras_kd.soft_labels.shards import gather
+from keras_kd.soft_labels.training import not_replayed
 from keras_kd.taps import signal_name
 from keras_kd.teachers import Teacher
 
@@ -87,6 +88,7 @@ class StoredAnswers(Teacher):
 
     def arrays(self, epoch: int = 0) -> dict[str, np.ndarray]:
         """Returns the answers that an epoch shows, in the order of the samples, as `read` does."""
+        checks.check_epoch(epoch)
         return self.read(*shown(np.arange(self.samples), self.views, epoch))
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
@@ -122,6 +124,8 @@ class StoredAnswers(Teacher):
         Args:
             steps_per_epoch: As given to `fit`.
         """
+        if steps_per_epoch is not None:
+            checks.check_count("steps_per_epoch", steps_per_epoch)
         return EpochCallback(self, steps_per_epoch)
 
     def start_epoch(self, epoch: int, steps_per_epoch: int | None = None) -> None:
@@ -134,6 +138,19 @@ class StoredAnswers(Teacher):
         checks.check_epoch(epoch)
         for epochs in list(self._epochs):
             epochs.set(epoch, steps_per_epoch)
+
+    def check_began(self, before: int) -> None:
+        """Raises where only other labels' datasets have begun a pass after the given one."""
+        if all(epochs.last_pass <= before for epochs in self._epochs):
+            raise checks.others_answers(self.described())
+
+    def check_data(self, x: Any) -> None:
+        """Raises where a dataset has no answers, or no batches."""
+        checks.check_training_data(x, self._type)
+
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns the error of pixels that the teacher was not shown."""
+        return not_replayed(error)
 
     def callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
         """Returns what `Distiller.fit` adds to its callbacks."""

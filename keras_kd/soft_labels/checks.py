@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import batches
 from keras_kd._errors import check_number, message
 from keras_kd.soft_labels.records import CHECK
 from keras_kd.soft_labels.sources import Arrays, Stream, source
@@ -26,16 +27,13 @@ def check_write(
     shard: Any,
 ) -> None:
     """Raises where an argument of `write` is of the wrong type or out of range."""
-    if directory is not None and not isinstance(directory, str | os.PathLike):
-        raise TypeError(
-            _wrong("directory", "be a path or None", "a folder's path", directory, "'labels/'")
-        )
+    if directory is not None:
+        check_path(directory)
     check_count("views", views)
     check_count("batch_size", batch_size)
     if top_k is not None:
         check_count("top_k", top_k)
-    if not _is_integer(seed):
-        raise TypeError(_wrong("seed", "be an integer", "an int", seed, 0))
+    check_seed(seed)
     if dtype not in ("float16", "float32"):
         raise ValueError(
             _wrong("dtype", "be a stored one", "'float16' or 'float32'", dtype, "'float16'")
@@ -47,8 +45,8 @@ def check_write(
         raise TypeError(
             _wrong("temperatures", "be a list of numbers", "floats", temperatures, [4.0])
         )
-    for temperature in temperatures:
-        check_number("temperatures", temperature, "above 0")
+    for number, temperature in enumerate(temperatures):
+        check_number(f"temperatures[{number}]", temperature, "above 0")
     pair = isinstance(shard, Sequence) and len(shard) == 2 and all(map(_is_integer, shard))
     if not pair or not 0 <= shard[0] < shard[1]:
         raise ValueError(
@@ -65,6 +63,21 @@ def check_write(
                 mend="Pass augment=keras_kd.soft_labels.crop_flip",
             )
         )
+
+
+def check_path(directory: Any) -> None:
+    """Raises where something else stands for a folder's path."""
+    if not isinstance(directory, str | os.PathLike):
+        expected = "a folder's path"
+        raise TypeError(_wrong("directory", "be a path", expected, directory, "'labels/'"))
+
+
+def check_seed(seed: Any) -> None:
+    """Raises where a seed is no integer of 63 bits."""
+    if not _is_integer(seed):
+        raise TypeError(_wrong("seed", "be an integer", "an int", seed, 0))
+    if not 0 <= seed < 2**63:
+        raise ValueError(_wrong("seed", "be from 0 to 2**63 - 1", "such an int", seed, 0))
 
 
 def check_count(name: str, value: Any) -> None:
@@ -184,13 +197,23 @@ def labels(samples: int, y: Any, sample_weight: Any) -> dict[str, Any]:
     }
     for name, value in arrays.items():
         for leaf in keras.tree.flatten(value):
+            if leaf.dtype.kind not in "biuf":
+                raise TypeError(
+                    message(
+                        f"{name} must be numbers",
+                        expected="class ids, rows of a class each, or weights",
+                        received=f"dtype {leaf.dtype}",
+                        mend="Map class names to 0, 1, ...: np.unique(y, return_inverse=True)[1]",
+                    )
+                )
             if leaf.shape[:1] != (samples,):
                 raise ValueError(
                     message(
                         f"{name} must fit the samples",
                         expected=f"{samples} of them, one per sample",
                         received=f"shape {leaf.shape}",
-                        mend="Pass arrays in the order of the samples",
+                        mend="Pass arrays, np.asarray(y), in the order of the samples; of several "
+                        "outputs a dict of them",
                     )
                 )
     return arrays
@@ -204,6 +227,38 @@ def wrong_kind(method: str, other: str) -> TypeError:
             expected="what SoftLabels.write was given",
             received="a tf.data.Dataset" if method == "dataset" else "arrays",
             mend=f"Use soft.{other}(...)",
+        )
+    )
+
+
+def check_training_data(x: Any, record: np.dtype) -> None:
+    """Raises where a dataset carries no answers, or single rows."""
+    spec = getattr(x, "element_spec", None)
+    if spec is None:
+        return
+    given = spec[0] if isinstance(spec, tuple) else spec
+    if not batches.carries_answers(given):
+        raise no_answers()
+    name, answer = next(iter(batches.answers(given).items()))
+    if name in record.names and answer.shape.rank == len(record[name].shape):
+        raise ValueError(
+            message(
+                "Training data must come in batches",
+                expected="soft.attach(dataset).shuffle(1024).batch(128)",
+                received="single rows",
+                mend="Call batch() behind soft.attach(dataset)",
+            )
+        )
+
+
+def others_answers(described: str) -> ValueError:
+    """Returns the error of training data from other labels than those that teach."""
+    return ValueError(
+        message(
+            "Training data must come from the SoftLabels that is the teacher",
+            expected=described,
+            received="a dataset of other soft labels",
+            mend="Make the dataset of the same labels: soft.dataset(x, y) with teacher=soft",
         )
     )
 

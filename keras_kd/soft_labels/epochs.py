@@ -1,11 +1,20 @@
 """Which epoch comes next: set by callbacks, counted up by those who iterate without them."""
 
+import itertools
 import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
 import keras
+
+_passes = itertools.count(1)
+_last_pass = 0
+
+
+def last_pass() -> int:
+    """Returns the number of the pass that was last begun, of whatever dataset."""
+    return _last_pass
 
 
 class Epochs:
@@ -16,11 +25,14 @@ class Epochs:
 
     Args:
         batches: The number of elements in a pass, batches or rows, where it is known.
+
+    Attributes:
+        last_pass: Number of the pass that was last begun, among those of all datasets.
     """
 
     def __init__(self, batches: int | None = None):
         self.batches = batches
-        self._next = self._times_set = 0
+        self._next = self._times_set = self.last_pass = 0
         self._lock = threading.Lock()
 
     def set(self, epoch: int, steps_per_epoch: int | None = None) -> None:
@@ -33,7 +45,9 @@ class Epochs:
 
     def start(self) -> tuple[int, int]:
         """Returns the epoch of a pass that starts now, and a number to `advance` it by."""
+        global _last_pass
         with self._lock:
+            _last_pass = self.last_pass = next(_passes)
             return self._next, self._times_set
 
     def advance(self, epoch: int, times_set: int) -> int:
@@ -72,10 +86,18 @@ class EpochCallback(keras.callbacks.Callback):
         self._labels = labels
         self._steps = steps_per_epoch
         self._started = False
+        self._before: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins anew, wherever another `fit` has come to."""
         self._started = False
+        self._before = last_pass()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Looks whose answers the first batch has brought."""
+        if self._before is not None and last_pass() > self._before:
+            self._labels.check_began(self._before)
+        self._before = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the epoch."""

@@ -1,6 +1,7 @@
 """The folder that holds soft labels: its manifest and its shards."""
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -29,7 +30,7 @@ class Folder:
 
     def __init__(self, directory: str | os.PathLike[str], content: dict[str, Any]):
         self.path = Path(directory)
-        self.path.mkdir(parents=True, exist_ok=True)
+        _make(self.path)
         self._manifest = self.path / manifest.NAME
         if self._manifest.exists():
             there = manifest.from_bytes(self._manifest.read_bytes(), self._manifest)
@@ -127,13 +128,32 @@ def layout_of(content: dict[str, Any]) -> Layout:
     return Layout(content["samples"], content["views"], content["samples_per_shard"])
 
 
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        unwritable = not os.access(path, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise type(error)(*_no_folder(path, error.errno, error.strerror)) from error
+    if unwritable:
+        raise PermissionError(*_no_folder(path, errno.EACCES, "a folder that may not be written"))
+
+
+def _no_folder(path: Path, number: int | None, received: str | None) -> tuple[int | None, str]:
+    return number, message(
+        f"directory {str(path)!r} must be a folder that can be written",
+        expected="a folder, or a path where one can be made",
+        received=f"{received}",
+        mend="Pass another path",
+    )
+
+
 def _check_same(wanted: dict[str, Any], there: dict[str, Any], path: Path) -> None:
     others = manifest.differences(wanted, there)
     if others:
         raise ValueError(
             message(
-                f"The folder {path} must hold nothing else than the labels that are written",
-                expected="an empty folder, or one that the same call has begun",
+                f"The folder {path} must hold no other labels than those that are written",
+                expected="a folder without labels, or one that the same call has begun",
                 received=f"labels that differ in {', '.join(others)}",
                 mend="Write into another folder, or go on with the arguments of the first time",
             )

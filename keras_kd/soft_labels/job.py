@@ -7,11 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd._version import __version__
-from keras_kd.matching import asked_teacher, same_but_for_ones
-from keras_kd.soft_labels import manifest
+from keras_kd.soft_labels import askable, manifest
 from keras_kd.soft_labels.agreement import compare
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.folder import Folder
@@ -19,7 +17,7 @@ from keras_kd.soft_labels.layout import Layout
 from keras_kd.soft_labels.probe import probe
 from keras_kd.soft_labels.records import DENSE_CLASSES, Record, record_type
 from keras_kd.soft_labels.replay import Replay
-from keras_kd.soft_labels.sources import Arrays, Stream, description, source
+from keras_kd.soft_labels.sources import Stream, description, source
 from keras_kd.soft_labels.writer import Questions, write
 from keras_kd.teachers import KerasModel
 
@@ -61,17 +59,18 @@ class Job:
         **storage: Any,
     ) -> "Job":
         """Returns the job that `write`'s arguments describe, all of them checked."""
-        teacher = asked(teacher).with_taps(signals)
+        teacher = askable.asked(teacher).with_taps(signals)
         data, augmentation = source(data), Augmentation.of(augment)
-        _check_can_mix(augmentation, data)
+        askable.check_single(teacher, data)
+        askable.check_can_mix(augmentation, data)
         if isinstance(data, Stream):
             data.check_order()
         pairing = data.pairing if augmentation.mixes else 1
         replay = Replay(augmentation, seed, data.samples, views, pairing)
         outputs = probe(replay, data)
         questions = Questions(teacher, data, replay, batch_size)
-        _check_inputs(teacher, questions)
-        logits, seconds = questions.trial()
+        askable.check_inputs(teacher, questions)
+        logits, seconds = askable.trial(questions)
         records = {
             name: _record(teacher, name, values.shape[1:], **storage)
             for name, values in logits.items()
@@ -155,25 +154,6 @@ def describe(teacher: KerasModel) -> dict[str, Any]:
     }
 
 
-def asked(teacher: Any) -> KerasModel:
-    """Returns the teacher as what is asked.
-
-    Raises:
-        TypeError: If it cannot be asked.
-    """
-    teacher = asked_teacher(teacher, None)
-    if isinstance(teacher, KerasModel):
-        return teacher
-    raise TypeError(
-        message(
-            "teacher must be a model that can be asked",
-            expected="a keras.Model or a keras_kd.teachers.KerasModel",
-            received=repr(teacher),
-            mend="Pass the trained model",
-        )
-    )
-
-
 def _record(
     teacher: KerasModel,
     name: str,
@@ -212,36 +192,6 @@ def _record(
             )
         )
     return Record(tuple(shape), dtype, centered, top_k, temperatures)
-
-
-def _check_can_mix(augmentation: Augmentation, data: Arrays | Stream) -> None:
-    if augmentation.mixes and not data.fixed:
-        raise ValueError(
-            message(
-                "Samples that are mixed must have one shape",
-                expected="a dataset of images of one size",
-                received=f"samples {data.spec}",
-                mend="Resize in the dataset, dataset.map(...), before it is given to write",
-            )
-        )
-
-
-def _check_inputs(teacher: KerasModel, questions: Questions) -> None:
-    graph = _keras.graph(teacher.model)
-    if graph is None or teacher.preprocess is not None:
-        return
-    needed = [tensor.shape for tensor in keras.tree.flatten(graph[0])]
-    given = [(None, *shape) for shape in questions.shapes()]
-    if len(needed) != len(given) or not all(map(same_but_for_ones, given, needed)):
-        raise ValueError(
-            message(
-                "data must, after the augmentation, be what the teacher takes",
-                expected=f"{needed}",
-                received=f"{given}",
-                mend="Pass single samples, a dataset without batch(); where the teacher takes "
-                "another size, keras_kd.teachers.KerasModel(teacher, preprocess=...)",
-            )
-        )
 
 
 def _versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import message, reason
 from keras_kd.soft_labels import rows
 from keras_kd.soft_labels.replay import Replay
 
@@ -29,7 +29,12 @@ def probe(replay: Replay, data: Any) -> str:
     ids, views = (axis.ravel() for axis in np.meshgrid(np.arange(samples), np.arange(views)))
 
     def pixels(chosen: Any, shown: Any = replay.pixels) -> list[np.ndarray]:
-        images, _ = shown(*rows.to_show(rows.taken(replay, data, ids[chosen], views[chosen])))
+        given = rows.to_show(rows.taken(replay, data, ids[chosen], views[chosen]))
+        try:
+            images, share = shown(*given)
+        except Exception as error:
+            raise _unusable(reason(error)) from error
+        _check_share(share)
         # As tensors, so that text is bytes in all of them.
         return [tf.convert_to_tensor(leaf).numpy() for leaf in keras.tree.flatten(images)]
 
@@ -49,6 +54,34 @@ def probe(replay: Replay, data: Any) -> str:
             digest.update(f"{leaf.dtype} {leaf.shape}".encode())
             digest.update(repr(leaf.tolist()).encode() if leaf.dtype == object else leaf.tobytes())
     return digest.hexdigest()
+
+
+def _unusable(received: str) -> ValueError:
+    return ValueError(
+        message(
+            "augment must make a sample of a sample and a seed",
+            expected="a function of (image, seed) that returns an image; one that mixes returns "
+            "(mix, share of the own label)",
+            received=received,
+            mend="Call it on a few samples by hand; samples that are dicts want a function of "
+            "your own",
+        )
+    )
+
+
+def _check_share(share: Any) -> None:
+    if share is None:
+        return
+    values = np.asarray(share)
+    if values.ndim != 1 or not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(
+            message(
+                "A function that mixes must return the share of each image's own label",
+                expected="floats from 0 to 1, (batch,)",
+                received=f"{values}",
+                mend="Return (mix, share)",
+            )
+        )
 
 
 def _check_same(first: list, second: list, received: str) -> None:

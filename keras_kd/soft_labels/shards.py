@@ -158,7 +158,7 @@ class Shards:
         try:
             intact = checksum(path) == self._checksums[number]
         except FileNotFoundError as error:
-            raise _wrong(path, "no such file") from error
+            raise _wrong(path, "no such file", "Call") from error
         if not intact:
             raise _wrong(path, "a damaged or exchanged file")
         # The checksum stands for the content, not for who has made it.
@@ -171,14 +171,14 @@ class Shards:
         return records.view(np.ndarray)
 
 
-def _wrong(path: Path, received: str) -> ValueError:
+def _wrong(path: Path, received: str, mend: str = "Delete it and call") -> ValueError:
     return ValueError(
         message(
             f"Shard {path} must be as it was written",
             expected="the file with the checksum in its name",
             received=received,
-            mend="Delete it and call SoftLabels.write with the arguments of the first time: it "
-            "writes what is missing",
+            mend=f"{mend} SoftLabels.write with the arguments of the first time: it writes what is "
+            "missing",
         )
     )
 

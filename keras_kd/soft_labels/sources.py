@@ -43,7 +43,7 @@ class Arrays:
     @property
     def spec(self) -> list[str]:
         """What a sample looks like, by leaf."""
-        return [_spec(leaf.shape[1:], leaf.dtype) for leaf in keras.tree.flatten(self.x)]
+        return _specs(self.x, lambda leaf: _spec(leaf.shape[1:], leaf.dtype))
 
     def take(self, ids: np.ndarray) -> Any:
         """Returns the samples of some ids."""
@@ -82,6 +82,7 @@ class Stream:
     def __init__(self, dataset: Any, samples: int | None = None):
         spec = dataset.element_spec
         self.labelled = isinstance(spec, tuple)
+        _check_element(spec)
         self.dataset = dataset
         self._head: list[Any] = []
         self.inputs = dataset.map(lambda x, *_: x) if self.labelled else dataset
@@ -96,6 +97,15 @@ class Stream:
                 )
             )
         self.samples = cardinality if cardinality >= 0 else samples or self._count()
+        if not self.samples:
+            raise ValueError(
+                message(
+                    "data must hold samples",
+                    expected="at least one",
+                    received="an empty dataset",
+                    mend="Look at len(list(dataset.take(1)))",
+                )
+            )
 
     def _count(self) -> int:
         return int(self.dataset.reduce(np.int64(0), lambda count, *_: count + 1))
@@ -109,8 +119,10 @@ class Stream:
     @property
     def spec(self) -> list[str]:
         """What a sample looks like, by leaf."""
-        specs = keras.tree.flatten(self.inputs.element_spec)
-        return [_spec(spec.shape, spec.dtype.as_numpy_dtype) for spec in specs]
+        return _specs(
+            self.inputs.element_spec,
+            lambda spec: _spec(spec.shape, spec.dtype.as_numpy_dtype),
+        )
 
     def take(self, ids: np.ndarray) -> Any:
         """Returns samples near the beginning, for the pipeline is read up to them."""
@@ -134,7 +146,7 @@ class Stream:
         first, self._head = self.head(), []
         again = self.head()
         pairs = zip(keras.tree.flatten(first), keras.tree.flatten(again))
-        if len(first) != len(again) or not all(np.array_equal(a, b) for a, b in pairs):
+        if not first or len(first) != len(again) or not all(np.array_equal(a, b) for a, b in pairs):
             raise ValueError(
                 message(
                     "data must give the same samples in the same order each time",
@@ -190,6 +202,35 @@ def _as_array(leaf: Any) -> np.ndarray:
             )
         )
     return leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
+
+
+def _check_element(spec: Any) -> None:
+    if isinstance(spec, tuple) and len(spec) > 3:
+        raise ValueError(
+            message(
+                "data must give x, (x, y) or (x, y, sample_weight)",
+                expected="up to three parts",
+                received=f"{len(spec)}",
+                mend="Put several inputs into a dict: dataset.map(lambda a, b, y: ({...}, y))",
+            )
+        )
+    unknown = [leaf for leaf in keras.tree.flatten(spec) if leaf.shape.rank is None]
+    if unknown:
+        raise ValueError(
+            message(
+                "data must have samples of a known rank",
+                expected="shapes such as (None, None, 3)",
+                received=f"{unknown[0]}",
+                mend="Give from_generator an output_signature=, or use tf.ensure_shape",
+            )
+        )
+
+
+def _specs(structure: Any, described: Any) -> list[str]:
+    """Returns what leaves look like, behind their names where they have some."""
+    if isinstance(structure, dict):
+        return [f"{name}: {described(structure[name])}" for name in sorted(structure)]
+    return [described(leaf) for leaf in keras.tree.flatten(structure)]
 
 
 def _spec(shape: Any, dtype: Any) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from keras_kd.soft_labels import checks, folder, matching
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
+from keras_kd.soft_labels.askable import asked
 from keras_kd.soft_labels.augmentation.stages import Augmentation
-from keras_kd.soft_labels.job import Job, asked
+from keras_kd.soft_labels.job import Job
 from keras_kd.soft_labels.records import Record, record_type
 from keras_kd.soft_labels.shards import Shards
 from keras_kd.soft_labels.sources import Arrays, Stream, source
@@ -162,6 +163,7 @@ class SoftLabels(StoredAnswers):
             ValueError: If it is unfinished, damaged or of a newer version, or if `augment` is
                 another augmentation.
         """
+        checks.check_path(directory)
         checks.check_verify(verify)
         content = folder.read(directory)
         augmentation = matching.known_augmentation(augment, content["augmentation"]["stages"])
@@ -218,6 +220,8 @@ class SoftLabels(StoredAnswers):
         if not isinstance(data, Arrays):
             raise checks.wrong_kind("dataset", "attach")
         labels = checks.labels(data.samples, y, sample_weight)
+        checks.check_count("batch_size", batch_size)
+        checks.check_seed(seed)
         checks.check_steps(views_per_step, self.views, batch_size)
         training = self._training(data, views_per_step, check)
         rows = self.samples * views_per_step
@@ -247,7 +251,8 @@ class SoftLabels(StoredAnswers):
             sample_weight)`, as far as they were given.
 
         Raises:
-            ValueError: As in `dataset`; while reading, if the order is another one.
+            ValueError: As in `dataset`; in `Distiller.fit`, if the order is another one. In a
+                loop of one's own that is a `tf.errors.InvalidArgumentError`.
         """
         data = source(dataset, samples=self.samples)
         if not isinstance(data, Stream):

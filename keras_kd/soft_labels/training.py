@@ -1,5 +1,6 @@
 """Datasets that show students what the teacher was shown, beside what it answered."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +18,20 @@ from keras_kd.soft_labels.records import CHECK
 from keras_kd.soft_labels.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.sources import Arrays, Stream
 
-_NOT_REPLAYED = message(
-    "The pixels must be those that the teacher was shown",
-    expected="the data that SoftLabels.write was given, a dataset in the same order",
-    received="other pixels, or another order",
-    mend="Shuffle after soft.attach(dataset), not before; else write the labels again",
-)
+_NOT_REPLAYED = "The pixels must be those that the teacher was shown"
+
+
+def not_replayed(error: Exception) -> ValueError | None:
+    """Returns what a step's error says of pixels, `None` for other errors."""
+    found = re.search(rf"\[{_NOT_REPLAYED}\] \[(\d+)\]", str(error))
+    return found and ValueError(
+        message(
+            _NOT_REPLAYED,
+            expected="the data that SoftLabels.write was given, a dataset in the same order",
+            received=f"other pixels for sample {found[1]}, or another order",
+            mend="Shuffle after soft.attach(dataset), not before; else write the labels again",
+        )
+    )
 
 
 class Training:
@@ -145,7 +154,9 @@ class Training:
         answers = dict(batch["answers"])
         expected = answers.pop(CHECK)
         if self._check:
-            same = tf.debugging.assert_equal(check_bytes(images), expected, _NOT_REPLAYED)
+            others = check_bytes(images) != expected
+            first = batch["ids"][tf.argmax(others)]
+            same = tf.debugging.Assert(~tf.reduce_any(others), [_NOT_REPLAYED, first])
             with tf.control_dependencies([same]):
                 images = tf.nest.map_structure(tf.identity, images)
         element = (batches.with_answers(images, answers),)

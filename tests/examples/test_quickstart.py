@@ -10,6 +10,9 @@ import pytest
 
 from keras_kd import export
 
+# .ci/run runs it.
+pytestmark = pytest.mark.slow
+
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "quickstart.py"
 # No int8 file is that close to Keras: the export's own check fails, as it would in earnest.
 # The float files and all training are left out to save time.

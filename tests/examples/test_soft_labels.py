@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+# .ci/run runs it.
+pytestmark = pytest.mark.slow
+
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "soft_labels.py"
 
 

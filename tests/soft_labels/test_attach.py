@@ -113,7 +113,7 @@ def resized(image, seed):
     return tf.ensure_shape(image[top : top + 8, (width - 8) // 2 : (width - 8) // 2 + 8], (8, 8, 3))
 
 
-@pytest.mark.parametrize("batch_size", [3, 7, 64])
+@pytest.mark.parametrize("batch_size", [7, 64])
 def test_photos_of_different_sizes(photos, classifier, write, batch_size):
     teacher = classifier(8)
     given = {"augment": resized, "views": 5, "dtype": "float32", "batch_size": batch_size}
@@ -159,11 +159,6 @@ def test_more_samples_are_refused(classifier, write, stream, images):
     unknown = stream.concatenate(stream.take(1)).filter(lambda *_: True)
     with pytest.raises(tf.errors.OpError, match="The dataset must have the samples"):
         rows(soft.attach(unknown))
-
-
-def test_a_batched_dataset_is_refused(classifier, write, stream):
-    with pytest.raises(ValueError, match=r"be what the teacher takes.*without batch\(\)"):
-        write(teacher=classifier(8), data=stream.batch(10))
 
 
 def test_arrays_and_datasets_have_methods_of_their_own(images, classifier, write, stream):

@@ -309,3 +309,32 @@ def test_mixed_labels_under_a_sparse_loss_are_refused(images, classifier, write,
     mixed = write(teacher=classifier(8), data=x, augment=soft_labels.mixup)
     with pytest.raises(ValueError, match=r"must be class ids.*Pass a CategoricalCrossentropy"):
         trained(twins(), mixed, mixed.dataset(x, y))
+
+
+def test_a_dataset_of_other_labels_is_refused_after_a_batch(
+    images, soft, classifier, write, twins, tmp_path
+):
+    x, y = images
+    other = write(teacher=classifier(8), data=x, augment=soft_labels.crop_flip, views=4)
+    with pytest.raises(ValueError, match=r"must come from the SoftLabels that is the teacher"):
+        trained(twins(), soft, other.dataset(x, y, batch_size=BATCH))
+    trained(twins(), soft, soft.dataset(x, y, batch_size=BATCH), validation_data=(x, y))
+
+
+def test_single_rows_are_refused(images, soft, twins):
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices(images)
+    with pytest.raises(ValueError, match=r"must come in batches.*Call batch\(\) behind"):
+        trained(twins(), soft, soft.attach(data))
+
+
+def test_another_order_names_the_sample(images, soft, twins):
+    import tensorflow as tf
+
+    x, y = images
+    x = x.copy()
+    x[[70, 71]] = x[[71, 70]]
+    data = tf.data.Dataset.from_tensor_slices((x, y))
+    with pytest.raises(ValueError, match=r"The pixels must be those.*Received: .*sample 7[01]"):
+        trained(twins(), soft, soft.attach(data).batch(BATCH))

@@ -16,10 +16,19 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: b
 
     Raises:
         ValueError: If the shape is another, or the size of the images is not known.
-        TypeError: If the images are not numbers.
+        TypeError: If the images are not numbers, or several.
     """
     import tensorflow as tf
 
+    if isinstance(images, dict | list | tuple):
+        raise TypeError(
+            message(
+                "images must be one tensor",
+                expected="(batch, height, width, channels)",
+                received=f"a {type(images).__name__}",
+                mend="Write a function that calls this one on the part that is an image",
+            )
+        )
     images = tf.convert_to_tensor(images)
     if not (images.dtype.is_floating or images.dtype.is_integer):
         raise TypeError(
