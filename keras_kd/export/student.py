@@ -43,6 +43,17 @@ def student_of(model: keras.Model) -> keras.Model:
     return student
 
 
+def heads_of(model: keras.Model) -> dict[str, str | None]:
+    """Returns what a Distiller knows of its student's outputs by name, which its graph may not say.
+
+    Empty for other models. A single output has the name `"output"`.
+    """
+    from keras_kd.distiller import Distiller
+
+    known = model._logits.heads if isinstance(model, Distiller) else {}
+    return {name: head.kind for name, head in known.items()}
+
+
 def _check_tensorflow() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         raise ImportError("tensorflow must be installed to export. Type: pip install tensorflow")
