@@ -77,7 +77,8 @@ def tflite(
         VerificationError: If the file is wrong or disagrees; it was removed.
 
     Warns:
-        UserWarning: If there are few calibration samples, or LiteRT's reference kernels disagree.
+        UserWarning: If there are few calibration samples, if the bytes of a uint8 image do not mean
+            raw pixels, or LiteRT's reference kernels disagree.
 
     Example:
     ```python
