@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_kd._errors import message
-from keras_kd.export import accuracy, child, flat, metadata, placing, requests
+from keras_kd.export import accuracy, child, contents, flat, metadata, placing, requests
 from keras_kd.export import verify as checks
 from keras_kd.export.operators import float_operators, operators
 from keras_kd.export.report import Report, measure, sizes
@@ -118,12 +118,12 @@ def tflite(
 
 def _completed(request: Request, content: bytes) -> bytes:
     """Refuses what is no plain file with the student's weights, and adds metadata."""
-    checks.require_plain_operators(operators(content))
-    checks.require_weights(request.student, len(content), request.mode.weight_bytes)
+    contents.require_plain_operators(operators(content))
+    contents.require_weights(request.student, len(content), request.mode.weight_bytes)
     runner = Runner(content)
     if request.mode.calibrated and request.calibration is None:
         ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
-        checks.require_quantized(float_operators(content), ends, request.io_dtype)
+        contents.require_quantized(float_operators(content), ends, request.io_dtype)
     metadata.require_bytes_as_normalized(runner.inputs, request.normalization)
     known = {output.name: output for output in request.outputs}
     root, files = metadata.tables(

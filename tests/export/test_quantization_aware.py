@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_kd import export
-from keras_kd.export import archive, verify
+from keras_kd.export import archive, contents
 from keras_kd.export.signature import Signature
 
 
@@ -67,9 +67,9 @@ def test_ranges_that_are_missing_need_calibration(in_process, tmp_path, io_dtype
 
 def test_float_ends_are_found():
     ends = {"x": "int8", "output_0": "float32"}
-    verify.require_quantized({}, ends, "float32")
+    contents.require_quantized({}, ends, "float32")
     with pytest.raises(export.VerificationError, match="floats in output_0 float32"):
-        verify.require_quantized({}, ends, "int8")
+        contents.require_quantized({}, ends, "int8")
 
 
 def test_int16x8_needs_it_all_the_same(aware, tmp_path):
