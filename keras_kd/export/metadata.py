@@ -57,7 +57,8 @@ def check_labels(labels: Any, outputs: Sequence[Output]) -> Labels:
 
 
 def _check_names(given: Any, output: Output) -> None:
-    if isinstance(given, str) or not all(isinstance(label, str) for label in given):
+    listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+    if not listed or not all(isinstance(label, str) for label in given):
         raise TypeError(
             message(
                 "labels must be strings",

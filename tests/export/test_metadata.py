@@ -170,3 +170,10 @@ def test_bytes_that_mean_no_raw_pixels_are_warned_of(in_process, tmp_path):
         UserWarning, match=r"bytes of the image 'photo' must mean raw .*from 0 to (100|99\.\d+)"
     ):
         export.tflite(model, tmp_path / "a.tflite", "int8", dark, io_dtype="uint8")
+
+
+@pytest.mark.parametrize("labels", [5, (name for name in "abc"), {"scores": None}])
+def test_labels_that_are_no_list(labels):
+    with pytest.raises(TypeError, match="labels must be strings"):
+        metadata.check_labels(labels, [SCORES])
+    assert metadata.check_labels(np.array(["a", "b", "c"]), [SCORES]) == {"scores": ["a", "b", "c"]}

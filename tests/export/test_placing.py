@@ -138,3 +138,28 @@ def test_a_model_in_the_middle_of_being_replaced_comes_back(tmp_path):
         pass
     assert (tmp_path / "model" / "saved_model.pb").read_text() == "old"
     assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    for target in (placing.file_target, placing.folder_target):
+        with pytest.raises(ValueError, match="path must be one that the system takes"):
+            target(tmp_path / ("a" * 300))
+
+
+def test_another_export_that_comes_between_is_replaced(tmp_path, monkeypatch):
+    new, target = tmp_path / "work" / "new", tmp_path / "target"
+    real, intruders = placing.os.replace, [1, 2]
+    new.mkdir(parents=True)
+    (new / "mine").touch()
+    target.mkdir()
+    (target / "old").touch()
+
+    def replace(source, place):
+        if place == target and intruders:
+            target.mkdir()
+            (target / f"theirs {intruders.pop()}").touch()
+        return real(source, place)
+
+    monkeypatch.setattr(placing.os, "replace", replace)
+    placing.publish_folder(new, target)
+    assert tree(target) == ["mine"]
