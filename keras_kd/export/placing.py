@@ -17,6 +17,8 @@ except ImportError:  # Windows, where orphans are left to the user
 
 _PREFIX, _REPLACED = ".keras_kd-", "replaced"
 _ATTEMPTS = 10
+# Lies in each workspace: a folder without it is not ours, whatever its name.
+_MARKER = ".keras_kd-workspace"
 _SAVED_MODEL_PARTS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
@@ -110,12 +112,15 @@ def _locked_folder(parent: Path) -> tuple[Path, int | None]:
         lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
+            (folder / _MARKER).touch()
             return folder, lock
         os.close(lock)  # taken for an orphan before it was locked
 
 
 def _remove_orphans(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*") if fcntl else ():
+        if not (folder / _MARKER).exists():
+            continue
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
