@@ -1,10 +1,12 @@
 """What must and must not be in a `.tflite` file, seen without running it."""
 
 import math
-
-import keras
+from collections.abc import Sequence
+from typing import Any
 
 from keras_kd._errors import message
+from keras_kd.export import archive
+from keras_kd.export.signature import Signature
 from keras_kd.export.verify import VerificationError
 
 
@@ -53,7 +55,7 @@ def require_quantized(
         )
 
 
-def require_weights(student: keras.Model, size: int, weight_bytes: int) -> None:
+def require_weights(signature: Signature, size: int, weight_bytes: int) -> None:
     """Refuses a file that is too small to hold the student's weights.
 
     Only matrices and kernels count, as vectors may be folded into them, and a tenth of them
@@ -62,7 +64,9 @@ def require_weights(student: keras.Model, size: int, weight_bytes: int) -> None:
     Raises:
         VerificationError: If `size` is less than that.
     """
-    kernels = sum(math.prod(w.shape) for w in student.weights if len(w.shape) > 1)
+    kernels = _in_kernels(signature.student.weights)
+    if size < 0.1 * kernels * weight_bytes:  # some may serve in training only
+        kernels = _in_kernels(archive.used_weights(signature))
     if size >= 0.1 * kernels * weight_bytes:
         return
     raise VerificationError(
@@ -73,3 +77,7 @@ def require_weights(student: keras.Model, size: int, weight_bytes: int) -> None:
             mend="Report the model: its export is wrong",
         )
     )
+
+
+def _in_kernels(weights: Sequence[Any]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights if len(weight.shape) > 1)

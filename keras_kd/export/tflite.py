@@ -119,7 +119,7 @@ def tflite(
 def _completed(request: Request, content: bytes) -> bytes:
     """Refuses what is no plain file with the student's weights, and adds metadata."""
     contents.require_plain_operators(operators(content))
-    contents.require_weights(request.student, len(content), request.mode.weight_bytes)
+    contents.require_weights(request.signature, len(content), request.mode.weight_bytes)
     runner = Runner(content)
     if request.mode.calibrated and request.calibration is None:
         ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
