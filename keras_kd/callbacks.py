@@ -1,7 +1,9 @@
 """What may happen between the epochs of a distillation."""
 
 import inspect
+import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,24 +11,25 @@ from typing import Any
 import keras
 
 from keras_kd import _keras, export
-from keras_kd._errors import message
-from keras_kd.export import placing
+from keras_kd._errors import check_number, message
+from keras_kd.export import placing, requests
 
-_RISING = ("acc", "auc", "agreement", "precision", "recall", "f1", "iou")
-_FALLING = ("loss", "error")
+_RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
+_FALLING = {"loss", "error", "mae", "mse", "rmse", "divergence", "crossentropy"}
 
 
 class ExportBest(keras.callbacks.Callback):
     """Exports the student after each epoch that is better than all before.
 
     The file at `path` is always a whole and checked one: the best so far. An export that fails ends
-    the training with its error.
+    the training with its error. Epochs without a finite value of `monitor`, e.g. those that
+    `validation_freq` leaves out, are passed over.
 
     Args:
         path: The file to write, if it ends in `.tflite`; otherwise the folder of a SavedModel.
         monitor: The entry of the logs to compare.
-        mode: `"min"`, `"max"`, or `"auto"` to tell from the name: losses and errors fall, accuracy
-            and the like rise.
+        mode: `"min"`, `"max"`, or `"auto"` to tell from the words of the name: losses and errors
+            fall, accuracy and the like rise.
         initial_value_threshold: What is to be exceeded first, e.g. the best of a run before.
         **options: Further arguments of `export.tflite` or `export.saved_model`.
 
@@ -37,8 +40,9 @@ class ExportBest(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `path` cannot be written, `mode` is unknown or cannot be told, samples can be
-            read only once; and during training, if the logs lack `monitor` or an export is refused.
-        TypeError: If an option is unknown.
+            read only once, or an option is wrong for every model; and during training, if the logs
+            never hold `monitor` or an export is refused.
+        TypeError: If an option is unknown, or an argument of the wrong kind.
 
     Example:
     ```python
@@ -64,22 +68,42 @@ class ExportBest(keras.callbacks.Callback):
         self._export = export.tflite if is_file else export.saved_model
         inspect.signature(self._export).bind(None, path, **options)
         _check_readable_again(options)
+        requests.check_without_model(**options)
         self.monitor, self._rises = monitor, _rises(monitor, mode)
-        self.best, self._options = initial_value_threshold, options
+        self._options, self._seen = options, False
+        self.best: float | None = None
+        if initial_value_threshold is not None:
+            rule = "of either sign"
+            self.best = check_number("initial_value_threshold", initial_value_threshold, rule)
         self.epoch: int | None = None
         self.report: export.Report | None = None
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Forgets which values an earlier training had."""
+        self._seen = False
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Exports the student if it is better."""
-        value = self._value(logs or {})
+        logs = logs or {}
+        self._seen = self._seen or self.monitor in logs
+        validated = any(name.startswith("val_") for name in logs)
+        if validated or not self.monitor.startswith("val_"):
+            self._require_seen(logs)
+        value = float(logs.get(self.monitor, math.nan))
+        if not math.isfinite(value):
+            return
         if self.best is None or (value > self.best if self._rises else value < self.best):
             _keras.up_to_date(self.model)
             self.report = self._export(self.model, self.path, **self._options)
             self.best, self.epoch = value, epoch
 
-    def _value(self, logs: dict[str, Any]) -> float:
-        if self.monitor in logs:
-            return float(logs[self.monitor])
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Refuses a training that never had the value."""
+        self._require_seen(logs or {})
+
+    def _require_seen(self, logs: dict[str, Any]) -> None:
+        if self._seen:
+            return
         raise ValueError(
             message(
                 "monitor must be in the logs",
@@ -91,10 +115,19 @@ class ExportBest(keras.callbacks.Callback):
 
 
 def _rises(monitor: str, mode: str) -> bool:
+    if not isinstance(monitor, str):
+        raise TypeError(
+            message(
+                "monitor must name an entry of the logs",
+                expected="a str",
+                received=repr(monitor),
+                mend="Pass e.g. monitor='val_accuracy'",
+            )
+        )
     if mode in ("min", "max"):
         return mode == "max"
-    name = str(monitor).lower()
-    rising, falling = (any(part in name for part in parts) for parts in (_RISING, _FALLING))
+    words = set(re.split(r"[^a-z0-9]+", monitor.lower()))
+    rising, falling = bool(words & _RISING), bool(words & _FALLING)
     if mode != "auto" or rising == falling:
         raise ValueError(
             message(

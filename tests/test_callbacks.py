@@ -8,6 +8,8 @@ from keras_kd import Distiller, callbacks, export
 
 pytestmark = pytest.mark.tensorflow
 
+X = np.zeros((4, 6), "float32")
+
 
 class Logs(keras.callbacks.Callback):
     """Gives each epoch the next of the values, before the callbacks that look at it."""
@@ -17,7 +19,8 @@ class Logs(keras.callbacks.Callback):
         self.name, self.values = name, values
 
     def on_epoch_end(self, epoch, logs=None):
-        logs[self.name] = self.values[epoch]
+        if self.values[epoch] is not None:
+            logs[self.name] = self.values[epoch]
 
 
 def fit(net, data, callback, name, values):
@@ -45,6 +48,8 @@ def exports(monkeypatch):
     ("name", "mode", "values", "best"),
     [
         ("val_loss", "auto", [3.0, 2.0, float("nan"), 2.5, 1.0], [0, 1, 4]),
+        ("val_loss", "auto", [float("nan"), 3.0, float("inf"), 2.0], [1, 3]),
+        ("val_loss", "auto", [None, 3.0, None, 2.0], [1, 3]),
         ("val_accuracy", "auto", [0.5, 0.4, 0.6], [0, 2]),
         ("score", "max", [0.5, 0.7, 0.6], [0, 1]),
         ("accuracy_of_errors", "min", [0.5, 0.4, 0.6], [0, 1]),
@@ -102,8 +107,54 @@ def test_wrong_use(net, data, tmp_path):
         ({"mode": "best"}, ValueError, "mode must say what is better"),
         ({"calibration": iter([])}, ValueError, "calibration must be samples .* more than once"),
         ({"colour": 3}, TypeError, "colour"),
+        ({"monitor": None, "mode": "min"}, TypeError, "monitor must name an entry"),
+        ({"initial_value_threshold": float("nan")}, ValueError, "initial_value_threshold must be"),
+        ({"initial_value_threshold": "0.5"}, TypeError, "initial_value_threshold must be"),
+        ({"quantization": "int9"}, ValueError, "quantization must be a known mode"),
+        ({"quantization": "int8"}, ValueError, "calibration must be given"),
+        ({"quantization": "int16x8", "verify": X}, ValueError, "calibration must be given"),
+        ({"io_dtype": "int8"}, ValueError, "io_dtype must suit"),
+        ({"tolerance": -1}, ValueError, "tolerance must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must come with labels"),
     ]:
         with pytest.raises(error, match=match):
             callbacks.ExportBest(**{"path": path, **arguments})
     with pytest.raises(ValueError, match="monitor must be in the logs"):
         fit(net, data, callbacks.ExportBest(path), "loss", [1.0])
+    callbacks.ExportBest(path, quantization="int8", verify=X)  # for students with ranges
+
+
+def test_a_value_that_is_missing_though_there_was_validation(net, data, tmp_path, exports):
+    callback = callbacks.ExportBest(tmp_path / "a.tflite", "val_acc")
+    with pytest.raises(ValueError, match=r"monitor must be in the logs.*val_loss.*'val_acc'"):
+        fit(net, data, callback, "val_loss", [1.0, 2.0])
+
+
+def test_validation_in_every_second_epoch(net, data, tmp_path):
+    student = net(width=4)
+    student.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    callback = callbacks.ExportBest(tmp_path / "a.tflite")
+    exported = []
+    callback._export = lambda *args, **options: exported.append(callback.model)
+    options = {"validation_data": data, "validation_freq": 2, "verbose": 0}
+    student.fit(*data, epochs=4, callbacks=[callback], **options)
+    assert callback.epoch in (1, 3)
+    assert exported
+
+
+@pytest.mark.parametrize(
+    ("name", "rises"),
+    [
+        ("val_accuracy", True),
+        ("val_f1_score", True),
+        ("auc", True),
+        ("val_accelerometer_mae", False),
+        ("val_various_mse", False),
+        ("val_leaf1_mse", False),
+        ("val_kl_divergence", False),
+        ("hard_loss", False),
+    ],
+)
+def test_words_tell_what_is_better(name, rises):
+    assert callbacks._rises(name, "auto") is rises

@@ -1,4 +1,4 @@
-"""Top-1 of the Keras model and of its file on the same labelled samples."""
+"""Share of right answers of the Keras model and of its file on the same labelled samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,11 @@ class Accuracy:
 
 
 def check_labels(y: Any, outputs: Sequence[Output], samples: int) -> Labels:
-    """Returns class ids by output name, -1 for none, from the `y` of `verify=(x, y)`.
+    """Returns class ids or bits by output name, -1 for none, from the `y` of `verify=(x, y)`.
 
     Args:
-        y: Class ids or one-hot rows; with several outputs a list, or a dict by name of some.
+        y: Class ids, one-hot rows, or for several labels a sample rows of 0 and 1; with several
+            outputs a list, or a dict by name of some.
         outputs: The student's outputs.
         samples: Number of samples in `x`.
 
@@ -90,7 +91,11 @@ def _ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
     if y.dtype.kind not in "biuf":
         raise TypeError(_text("be numbers", "class ids or one-hot rows", f"dtype {y.dtype}"))
     classes, axes = output.classes, len(output.shape)
+    if classes == 1 and output.head is None:
+        raise _unknown_head(output)
     if classes > 1 and y.ndim == axes and y.shape[-1] == classes:
+        if output.head == "sigmoid" or _is_multi_hot(y):
+            return _bits(y, output, samples)
         y = y.argmax(-1)
     elif y.ndim == axes and y.shape[-1] == 1:
         y = y[..., 0]
@@ -104,8 +109,42 @@ def _ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
     return y.astype("int64")
 
 
+def _is_multi_hot(y: np.ndarray) -> bool:
+    """Whether rows have none or several ones, and no shares of a class."""
+    return bool(np.isin(y, (-1, 0, 1)).all() and (y.sum(-1) != 1).any())
+
+
+def _bits(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
+    if output.head not in ("sigmoid", "logits"):
+        expected = "a sigmoid or logits, e.g. student_head='logits' of a Distiller"
+        received = f"rows of several labels for the head {output.head!r} of {output.name!r}"
+        raise _wrong(
+            "have one class for each answer, unless the head takes several", expected, received
+        )
+    if len(y) != samples or not np.isin(y, (-1, 0, 1)).all() or (y < 0).all():
+        expected = f"{samples} rows of 0 and 1, -1 for none"
+        raise _wrong(
+            "say yes or no for each label", expected, f"{len(y)} rows, {y.min()} to {y.max()}"
+        )
+    return y.astype("int64")
+
+
+def _unknown_head(output: Output) -> ValueError:
+    return ValueError(
+        message(
+            f"The head of the output {output.name!r} must be known to tell yes from no",
+            expected="'sigmoid' or 'logits'",
+            received="one unit whose head the model's graph does not show",
+            mend="Export a Distiller with student_head='logits' or 'sigmoid', build the student "
+            "from keras.Input so that its last layer shows, or pass verify=x without labels",
+        )
+    )
+
+
 def _share(answers: np.ndarray, ids: np.ndarray, head: str | None) -> float:
-    if answers.ndim > 1 and answers.shape[-1] > 1:
+    if ids.shape == answers.shape and answers.ndim > 1 and answers.shape[-1] > 1:
+        classes = answers > (0.0 if head == "logits" else 0.5)
+    elif answers.ndim > 1 and answers.shape[-1] > 1:
         classes = answers.argmax(-1)
     else:
         threshold = 0.0 if head == "logits" else 0.5

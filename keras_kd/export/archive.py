@@ -54,6 +54,19 @@ def is_quantization_aware(signature: Signature) -> bool:
     return any(node.op.startswith("FakeQuantWithMinMax") for part in nodes for node in part)
 
 
+def used_weights(signature: Signature) -> list[Any]:
+    """Returns the weights that the inference pass reads; off TensorFlow all that there are."""
+    weights = signature.student.weights
+    if keras.backend.backend() != "tensorflow":
+        return weights
+    import tensorflow as tf
+
+    serve = tf.function(_endpoint(signature), autograph=False)
+    captured = serve.get_concrete_function(_specs(signature)).captured_inputs
+    read = {id(tensor) for tensor in captured}
+    return [weight for weight in weights if id(weight.value.handle) in read]
+
+
 def _specs(signature: Signature) -> Any:
     import tensorflow as tf
 

@@ -121,13 +121,13 @@ def _environment() -> dict[str, str]:
     import keras_kd
 
     package = str(Path(keras_kd.__file__).parents[1])
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     return {
         **os.environ,
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [package, os.environ.get("PYTHONPATH"), *filter(None, sys.path)])
-        ),
+        # Absolute, as the child works in another folder: "" stands for this one.
+        "PYTHONPATH": os.pathsep.join([package, *map(os.path.abspath, [*given, *sys.path])]),
         # The caller's own rules, such as "error", are not meant for TensorFlow's converter.
         "PYTHONWARNINGS": "ignore",
         "TF_CPP_MIN_LOG_LEVEL": "3",

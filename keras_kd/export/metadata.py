@@ -3,6 +3,7 @@
 The format is TensorFlow's `metadata_schema.fbs`; the numbers below are its slots and enum values.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ _RGB, _GRAYSCALE = 1, 2
 _AXIS_LABELS = 2
 _NORMALIZATION = Byte(1)
 _FEATURE, _IMAGE = Byte(1), Byte(2)
+
+# What raw pixels from 0 to 255 usually become: themselves, 0 to 1, or -1 to 1.
+_USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+_RANGE_TOLERANCE = 0.02
 
 Labels = dict[str, list[str]]
 
@@ -52,7 +57,8 @@ def check_labels(labels: Any, outputs: Sequence[Output]) -> Labels:
 
 
 def _check_names(given: Any, output: Output) -> None:
-    if isinstance(given, str) or not all(isinstance(label, str) for label in given):
+    listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+    if not listed or not all(isinstance(label, str) for label in given):
         raise TypeError(
             message(
                 "labels must be strings",
@@ -112,23 +118,48 @@ def require_bytes_as_normalized(
 
     Raises:
         ValueError: If its scale and zero point turn raw pixels into other values.
+
+    Warns:
+        UserWarning: Without `normalization`, if they turn them into none of the usual ranges.
     """
     for tensor in inputs:
-        if not normalization or tensor.dtype != "uint8" or not _channels(tensor):
+        if tensor.dtype != "uint8" or not _channels(tensor):
             continue
         if tensor.scale is None:
             ends = np.array([[0.0, 255.0]])
         else:
             ends = tensor.scale * (np.array([[0.0, 255.0]]) - tensor.zero_point)
+        if not normalization:
+            _warn_of_odd_bytes(tensor.name, ends)
+            continue
         mean, std = (np.array([x]).T for x in (normalization.mean, normalization.std))
         wanted = (np.array([[0.0, 255.0]]) - mean) / std
-        if np.abs(ends - wanted).max() > 0.02 * np.ptp(wanted):
+        if not _are_like(ends, wanted):
             raise _wrong(
                 f"The bytes of {tensor.name!r} must mean what normalization says",
                 f"values from {wanted.min():.4g} to {wanted.max():.4g}",
                 f"values from {ends.min():.4g} to {ends.max():.4g}",
                 "Calibrate on images that reach from black to white, or use io_dtype='float32'",
             )
+
+
+def _are_like(ends: np.ndarray, wanted: np.ndarray) -> bool:
+    return bool(np.abs(ends - wanted).max() <= _RANGE_TOLERANCE * np.ptp(wanted))
+
+
+def _warn_of_odd_bytes(name: str, ends: np.ndarray) -> None:
+    if any(_are_like(ends, np.array([usual])) for usual in _USUAL_RANGES):
+        return
+    warnings.warn(
+        message(
+            f"The bytes of the image {name!r} must mean raw pixels for a camera or MediaPipe",
+            expected="0 to 255 that stand for 0 to 255, 0 to 1 or -1 to 1",
+            received=f"values from {ends.min():.4g} to {ends.max():.4g}",
+            mend="Pass normalization=(mean, std), which is checked, and calibrate on images that "
+            "reach from black to white, or quantise pixels in the app by the report's scale",
+        ),
+        stacklevel=5,
+    )
 
 
 def tables(

@@ -32,16 +32,24 @@ class Output:
         return (self.shape[-1] or 1) if len(self.shape) > 1 else 1
 
 
-def of(student: keras.Model) -> list[Output]:
-    """Reads the outputs off a model with symbolic inputs."""
+def of(student: keras.Model, heads: Mapping[str, str | None] | None = None) -> list[Output]:
+    """Reads the outputs off a model with symbolic inputs.
+
+    Args:
+        student: The model.
+        heads: Heads that are known from elsewhere, see `student.heads_of`.
+    """
     graph = _keras.graph(student)
     if graph is None:
         named = by_name(student, student.compute_output_spec(student.input, training=False))
-        return [Output(name, tuple(x.shape), None) for name, x in named.items()]
-    return [
-        Output(name, tuple(x.shape), ends.trace(x).kind)
-        for name, x in by_name(student, graph[1]).items()
-    ]
+        found = dict.fromkeys(named)
+    else:
+        named = by_name(student, graph[1])
+        found = {name: ends.trace(x).kind for name, x in named.items()}
+    if heads and len(found) == 1:
+        found = dict(zip(found, heads.values()))
+    found.update({name: kind for name, kind in (heads or {}).items() if name in found})
+    return [Output(name, tuple(x.shape), found[name]) for name, x in named.items()]
 
 
 def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:

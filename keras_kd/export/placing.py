@@ -1,6 +1,7 @@
 """Nothing half-written is seen: work beside the target, then one rename into place."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -15,6 +16,9 @@ except ImportError:  # Windows, where orphans are left to the user
     fcntl = None
 
 _PREFIX, _REPLACED = ".keras_kd-", "replaced"
+_ATTEMPTS = 10
+# Lies in each workspace: a folder without it is not ours, whatever its name.
+_MARKER = ".keras_kd-workspace"
 _SAVED_MODEL_PARTS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
@@ -54,6 +58,15 @@ def _target(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(_place_message("be a path", "a str or pathlib.Path", repr(path)))
     target = Path(path).resolve()  # what a link leads to is replaced, not the link
+    try:
+        os.lstat(target)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        received = f"{str(path)[:80]} ({error.strerror})"
+        raise ValueError(
+            _place_message("be one that the system takes", "such a path", received)
+        ) from error
     if not target.parent.is_dir():
         received = f"{path}, whose folder does not exist"
         raise ValueError(_place_message("lie in a folder", "an existing folder", received))
@@ -99,12 +112,15 @@ def _locked_folder(parent: Path) -> tuple[Path, int | None]:
         lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
+            (folder / _MARKER).touch()
             return folder, lock
         os.close(lock)  # taken for an orphan before it was locked
 
 
 def _remove_orphans(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*") if fcntl else ():
+        if not (folder / _MARKER).exists():
+            continue
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
@@ -128,14 +144,29 @@ def _restore(folder: Path, parent: Path) -> None:
 
 
 def publish_folder(new: Path, target: Path) -> None:
-    """Moves the finished folder `new` to `target`; what was there goes, or on failure stays."""
+    """Moves the finished folder `new` to `target`; what was there goes, or on failure stays.
+
+    Between two renames there is no folder at `target`. Another export may put its own there then:
+    that one goes, too, so that the last to finish stays.
+    """
     old = new.with_name(_REPLACED) / target.name
-    if target.exists():
-        old.parent.mkdir()
-        os.replace(target, old)
+    old.parent.mkdir()
     try:
-        os.replace(new, target)
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            _move_away(target, old)
+            try:
+                return os.replace(new, target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
+                    raise
     except BaseException:
         if old.exists() and not target.exists():
             os.replace(old, target)
         raise
+
+
+def _move_away(target: Path, old: Path) -> None:
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another export moved it
+            os.replace(target, old)

@@ -47,6 +47,9 @@ class Report:
             LiteRT that are used by default: XNNPACK's, where it has some.
         argmax_agreement: Share of equal argmaxes, `None` without an axis to take them over.
         samples: Number of samples compared.
+        spread_error: `||file - keras|| / ||keras - its mean over the samples||`, of the worst
+            output, without the 1 % of the samples farthest from the median; probabilities count
+            as spread by 1/256 at least. `None` if Keras' answers are all the same.
         tolerance: The relative error that was allowed.
         reference_error: `relative_error` with LiteRT's reference kernels, on some of the samples;
             `None` if they fail.
@@ -72,6 +75,7 @@ class Report:
     relative_error: float
     argmax_agreement: float | None
     samples: int
+    spread_error: float | None
     tolerance: float
     reference_error: float | None
     reference_samples: int
@@ -94,6 +98,7 @@ class Report:
             ("in float", _counts_line(self.float_operators)),
             ("calibrated", f"{self.calibration_samples} samples" * (self.calibration_samples > 0)),
             ("error", self._error_line()),
+            ("spread", self._spread_line()),
             ("argmax", None if argmax is None else f"{argmax:.1%} agree with Keras"),
             ("samples", self.samples),
             ("accuracy", self._accuracy_line()),
@@ -108,6 +113,11 @@ class Report:
         if self.reference_error is None:
             return line
         return f"{line}; {self.reference_error:.2g} with the reference kernels"
+
+    def _spread_line(self) -> str | None:
+        if self.spread_error is None:
+            return None
+        return f"{self.spread_error:.2g} is the error by the spread of Keras' answers"
 
     def _accuracy_line(self) -> str | None:
         if self.accuracy_before is None:

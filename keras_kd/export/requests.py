@@ -63,6 +63,7 @@ class Request:
 def check(
     student: keras.Model,
     *,
+    heads: dict[str, str | None],
     quantization: Any,
     calibration: Any,
     batch_size: Any,
@@ -73,7 +74,7 @@ def check(
     tolerance: Any,
     max_accuracy_drop: Any,
 ) -> Request:
-    """Checks the arguments of `tflite`; see there.
+    """Checks the arguments of `tflite`; see there, and `student.heads_of`.
 
     Raises:
         ValueError: If one of them is wrong.
@@ -83,11 +84,11 @@ def check(
     io_dtype = io_dtype_of(mode, io_dtype)
     tolerance = checks.check_tolerance(tolerance, mode.tolerance)
     signature = _signature(student, batch_size, mode, quantization)
-    outputs = outputs_of.of(student)
+    outputs = outputs_of.of(student, heads)
     names = metadata.check_labels(labels, outputs)
     pixels = metadata.check_normalization(normalization, signature.inputs)
     calibration = _calibration(signature, mode, quantization, calibration)
-    compared, y = checks.samples(signature, verify, calibration)
+    compared, y = checks.samples(signature, verify, calibration, not mode.calibrated)
     max_drop = accuracy.check_drop(max_accuracy_drop, y)
     count = len(next(iter(compared.values())))
     return Request(
@@ -107,7 +108,34 @@ def check(
     )
 
 
-def _signature(student: keras.Model, batch_size: Any, mode: Mode, quantization: str) -> Signature:
+def check_without_model(
+    *,
+    quantization: Any = "float32",
+    calibration: Any = None,
+    batch_size: Any = 1,
+    io_dtype: Any = None,
+    verify: Any = None,
+    tolerance: Any = None,
+    max_accuracy_drop: Any = None,
+    **_: Any,
+) -> None:
+    """Refuses those arguments of `tflite` and `saved_model` that are wrong for every model.
+
+    Raises:
+        ValueError: If one of them is wrong.
+        TypeError: If it is of the wrong kind.
+    """
+    mode = mode_of(quantization)
+    io_dtype_of(mode, io_dtype)
+    checks.check_tolerance(tolerance, mode.tolerance)
+    _check_batch_size(batch_size)
+    accuracy.check_drop(max_accuracy_drop, verify)
+    may_be_aware = mode.ranges_from_student and verify is not None
+    if calibration is None and mode.calibrated and not may_be_aware:
+        raise _uncalibrated(quantization)
+
+
+def _check_batch_size(batch_size: Any) -> None:
     whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
     if batch_size is not None and (not whole or batch_size < 1):
         raise ValueError(
@@ -118,6 +146,10 @@ def _signature(student: keras.Model, batch_size: Any, mode: Mode, quantization: 
                 mend="Pass 1 for single samples",
             )
         )
+
+
+def _signature(student: keras.Model, batch_size: Any, mode: Mode, quantization: str) -> Signature:
+    _check_batch_size(batch_size)
     signature = Signature.of(student, None if batch_size is None else int(batch_size))
     if any(None in tensor.shape[1:] for tensor in signature.inputs):
         raise ValueError(
@@ -149,14 +181,7 @@ def _calibration(
         aware = mode.ranges_from_student and archive.is_quantization_aware(signature)
         if aware or not mode.calibrated:
             return None
-        raise ValueError(
-            message(
-                f"calibration must be given for quantization={quantization!r}",
-                expected=f"{_ADVISED_SAMPLES} or more samples like those in use",
-                received="None",
-                mend="Pass calibration=x_train[:200]",
-            )
-        )
+        raise _uncalibrated(quantization)
     most = samples.MOST_CALIBRATION_SAMPLES
     arrays, _ = samples.read(signature, calibration, "calibration", most)
     count = len(next(iter(arrays.values())))
@@ -167,3 +192,14 @@ def _calibration(
             stacklevel=4,
         )
     return arrays
+
+
+def _uncalibrated(quantization: str) -> ValueError:
+    return ValueError(
+        message(
+            f"calibration must be given for quantization={quantization!r}",
+            expected=f"{_ADVISED_SAMPLES} or more samples like those in use",
+            received="None",
+            mend="Pass calibration=x_train[:200]",
+        )
+    )

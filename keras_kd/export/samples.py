@@ -65,6 +65,7 @@ def _is_stream(data: Any) -> bool:
 def _elements(data: Any, what: str, most: int | None) -> Iterator[Any]:
     if isinstance(data, keras.utils.PyDataset):
         return (data[batch] for batch in range(data.num_batches))
+    data = data() if callable(data) else data
     endless = getattr(data, "cardinality", int)() == -1  # tf.data.INFINITE_CARDINALITY
     if endless and most is None:
         raise ValueError(
@@ -75,7 +76,7 @@ def _elements(data: Any, what: str, most: int | None) -> Iterator[Any]:
                 mend="Pass dataset.take(batches)",
             )
         )
-    return iter(data() if callable(data) else data)
+    return iter(data)
 
 
 def _pair(element: Any) -> tuple[Any, Any]:
@@ -88,11 +89,21 @@ def _pair(element: Any) -> tuple[Any, Any]:
 
 def _batch(signature: Signature, element: Any, what: str) -> tuple[Arrays, Any]:
     x, y = _pair(element)
-    x, ranks = _listed(x), [len(tensor.shape) for tensor in signature.inputs]
-    if np.ndim(next(iter(keras.tree.flatten(x)), x)) == ranks[0] - 1:  # a sample, not a batch
+    x = _listed(x)
+    if _is_single(signature, x):
         x = keras.tree.map_structure(_alone, x)
         y = y if y is None else keras.tree.map_structure(_alone, y)
     return signature.arrays(x, what), y
+
+
+def _is_single(signature: Signature, x: Any) -> bool:
+    """Whether `x` is a sample, not a batch."""
+    ranks = {tensor.name: len(tensor.shape) for tensor in signature.inputs}
+    if isinstance(x, Mapping):
+        pairs = [(part, ranks.get(name)) for name, part in signature.renamed(x).items()]
+    else:
+        pairs = list(zip(keras.tree.flatten(x), ranks.values()))
+    return bool(pairs) and all(rank and np.ndim(part) == rank - 1 for part, rank in pairs)
 
 
 def _listed(x: Any) -> Any:

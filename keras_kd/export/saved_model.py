@@ -67,6 +67,7 @@ def saved_model(
         expected = checks.reference(signature, original, compared)
         comparison = checks.compare(expected, endpoint.predict(compared))
         checks.require_close(comparison, tolerance, "The exported file")
+        checks.require_spread(comparison, tolerance)
         one = {name: array[:1] for name, array in compared.items()}
         report = Report(
             path=os.fspath(path),

@@ -9,9 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export import outputs
 from keras_kd.export.tensors import TensorInfo, by_name
+from keras_kd.graphs import stood_for
 
 DYNAMIC_CHUNK = 64
 
@@ -35,11 +37,12 @@ class Signature:
     @classmethod
     def of(cls, student: keras.Model, batch_size: int | None) -> "Signature":
         """Reads the signature off the model's symbolic inputs."""
+        names = _names(student)
         inputs = tuple(
-            TensorInfo(_argument_name(x.name), (batch_size, *x.shape[1:]), x.dtype)
-            for x in student.inputs
+            TensorInfo(_argument_name(name), (batch_size, *x.shape[1:]), x.dtype)
+            for name, x in zip(names, student.inputs)
         )
-        _check_names([tensor.name for tensor in inputs], [x.name for x in student.inputs])
+        _check_names([tensor.name for tensor in inputs], names)
         return cls(student, inputs, batch_size)
 
     def structured(self, flat: list[Any]) -> Any:
@@ -50,13 +53,19 @@ class Signature:
 
     def arrays(self, data: Any, what: str) -> Arrays:
         """Checks `data` against the inputs and returns it by name, see `tensors.by_name`."""
-        renamed = {x.name: tensor.name for x, tensor in zip(self.student.inputs, self.inputs)}
-        if isinstance(data, Mapping):
-            data = {renamed.get(name, name): array for name, array in data.items()}
-        return by_name(data, self.inputs, what)
+        return by_name(self.renamed(data) if isinstance(data, Mapping) else data, self.inputs, what)
+
+    def renamed(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Brings a dict by Keras' names, or by the keys of the model's dict, to the file's."""
+        known = {x.name: tensor.name for x, tensor in zip(self.student.inputs, self.inputs)}
+        keys = dict(zip(_names(self.student), (tensor.name for tensor in self.inputs)))
+        return {{**known, **keys}.get(name, name): part for name, part in data.items()}
 
     def generated(self, samples: int) -> Arrays:
         """Returns seeded inputs: normal floats, bytes over their range, other integers 0 or 1.
+
+        Token ids reach over the vocabulary of the Embedding that takes them, where the graph shows
+        it.
 
         Raises:
             ValueError: If an input has a dimension of unknown size.
@@ -71,7 +80,11 @@ class Signature:
                 )
             )
         random = np.random.default_rng(0)
-        return {t.name: _random(random, (samples, *t.shape[1:]), t.dtype) for t in self.inputs}
+        limits = _vocabularies(self.student)
+        return {
+            t.name: _random(random, (samples, *t.shape[1:]), t.dtype, limits.get(id(x), 2))
+            for t, x in zip(self.inputs, self.student.inputs)
+        }
 
     def call(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Runs the student in inference mode on one batch and names its outputs."""
@@ -152,10 +165,33 @@ def _argument_name(name: str) -> str:
     return clean if clean[:1].isalpha() else f"input_{clean.lstrip('_')}"
 
 
-def _random(random: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    if dtype in ("uint8", "int8"):
+def _names(student: keras.Model) -> list[str]:
+    """Names the inputs by the keys of a dict, else as Keras does."""
+    structure = None if isinstance(student, keras.Sequential) else student.input
+    keys = {}
+    if isinstance(structure, Mapping):
+        keys = {id(x): str(key) for key, x in structure.items()}
+    return [keys.get(id(x), x.name) for x in student.inputs]
+
+
+def _vocabularies(student: keras.Model) -> dict[int, int]:
+    """Returns the number of ids that each input's Embedding knows, by the tensor's `id`."""
+    found: dict[int, int] = {}
+    graph = _keras.graph(student)
+    for node in _keras.nodes(keras.tree.flatten(graph[1])) if graph else ():
+        layer = stood_for(node.operation)
+        if isinstance(layer, keras.layers.Embedding):
+            for x in node.input_tensors:
+                found[id(x)] = min(layer.input_dim, found.get(id(x), layer.input_dim))
+    return found
+
+
+def _random(
+    random: np.random.Generator, shape: tuple[int, ...], dtype: str, limit: int
+) -> np.ndarray:
+    if limit == 2 and dtype in ("uint8", "int8"):
         limits = np.iinfo(dtype)
         return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
     if np.dtype(dtype).kind in "iub":
-        return random.integers(0, 2, shape).astype(dtype)
+        return random.integers(0, limit, shape).astype(dtype)
     return random.standard_normal(shape).astype(dtype)

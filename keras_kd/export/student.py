@@ -37,10 +37,22 @@ def student_of(model: keras.Model) -> keras.Model:
                 mend="Pass the model itself",
             )
         )
+    _check_stateless(student)
     if not getattr(student, "inputs", None):
         student = _wrapped(student)
     _check_inputs(student)
     return student
+
+
+def heads_of(model: keras.Model) -> dict[str, str | None]:
+    """Returns what a Distiller knows of its student's outputs by name, which its graph may not say.
+
+    Empty for other models. A single output has the name `"output"`.
+    """
+    from keras_kd.distiller import Distiller
+
+    known = model._logits.heads if isinstance(model, Distiller) else {}
+    return {name: head.kind for name, head in known.items()}
 
 
 def _check_tensorflow() -> None:
@@ -61,7 +73,36 @@ def _wrapped(student: keras.Model) -> keras.Model:
             )
         )
     inputs = _symbolic(built["input_shape"])
+    _check_takes_no_tokens(student, inputs)
     return keras.Model(inputs, student(inputs, training=False), name=student.name)
+
+
+def _check_stateless(student: keras.Model) -> None:
+    for layer in _keras.all_layers(student):
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                message(
+                    "The model's layers must not carry a state from one call to the next",
+                    expected="stateful=False, as a file starts each call afresh",
+                    received=f"{layer.name!r} with stateful=True",
+                    mend="Rebuild the layer with stateful=False and the same weights",
+                )
+            )
+
+
+def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:
+    """Keras keeps the shapes that a subclassed model was built for, and forgets the dtypes."""
+    embeds = any(isinstance(x, keras.layers.Embedding) for x in _keras.all_layers(student))
+    if embeds and any(len(x.shape) < 3 for x in keras.tree.flatten(inputs)):
+        raise ValueError(
+            message(
+                "The inputs of a subclassed model with an Embedding must have a known dtype",
+                expected="keras.Input with a dtype, e.g. int32",
+                received=f"{type(student).__name__} {student.name!r}, whose dtypes Keras forgets",
+                mend="Wrap it: inputs = keras.Input(shape, dtype='int32'); keras.Model(inputs, "
+                "student(inputs))",
+            )
+        )
 
 
 def _symbolic(shape: Any, name: str | None = None) -> Any:

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 
 from keras_kd._errors import message
-from keras_kd.export import accuracy, child, flat, metadata, placing, requests
+from keras_kd.export import accuracy, child, contents, flat, metadata, placing, requests
 from keras_kd.export import verify as checks
 from keras_kd.export.operators import float_operators, operators
 from keras_kd.export.report import Report, measure, sizes
 from keras_kd.export.requests import Request
 from keras_kd.export.runner import Runner
 from keras_kd.export.signature import Arrays, Signature
-from keras_kd.export.student import in_float32, student_of
+from keras_kd.export.student import heads_of, in_float32, student_of
 
 _REFERENCE_SAMPLES = 32
 
@@ -51,8 +51,8 @@ def tflite(
         calibration: Samples like those in use, 100 or more: an array, for several inputs a list or
             a dict by input name; or a tf.data dataset, a generator or a function that returns one,
             of batches or samples `x` or `(x, y)`, of which the first 1,000 samples are read.
-            Needed for int8 and int16x8, unless the student is quantisation-aware; other files are
-            only checked on them.
+            Needed for int8 and int16x8, unless the student is quantisation-aware in every part
+            and int8 files are checked on `verify`; other files are only checked on them.
         batch_size: Samples in one invocation; `None` for any number.
         io_dtype: Dtype of the float inputs and outputs: `"int8"` (default), `"uint8"` or
             `"float32"` for int8, `"int16"` (default) or `"float32"` for int16x8. Inputs of whole
@@ -77,7 +77,8 @@ def tflite(
         VerificationError: If the file is wrong or disagrees; it was removed.
 
     Warns:
-        UserWarning: If there are few calibration samples, or LiteRT's reference kernels disagree.
+        UserWarning: If there are few calibration samples, if the bytes of a uint8 image do not mean
+            raw pixels, or LiteRT's reference kernels disagree.
 
     Example:
     ```python
@@ -91,6 +92,7 @@ def tflite(
     target = placing.file_target(path)
     request = requests.check(
         student_of(model),
+        heads=heads_of(model),
         quantization=quantization,
         calibration=calibration,
         batch_size=batch_size,
@@ -116,9 +118,12 @@ def tflite(
 
 def _completed(request: Request, content: bytes) -> bytes:
     """Refuses what is no plain file with the student's weights, and adds metadata."""
-    checks.require_plain_operators(operators(content))
-    checks.require_weights(request.student, len(content), request.mode.weight_bytes)
+    contents.require_plain_operators(operators(content))
+    contents.require_weights(request.signature, len(content), request.mode.weight_bytes)
     runner = Runner(content)
+    if request.mode.calibrated and request.calibration is None:
+        ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
+        contents.require_quantized(float_operators(content), ends, request.io_dtype)
     metadata.require_bytes_as_normalized(runner.inputs, request.normalization)
     known = {output.name: output for output in request.outputs}
     root, files = metadata.tables(
@@ -168,8 +173,11 @@ def _agreement(
                 mend="Export in float32 to see whether the quantization is the cause",
             )
         ) from error
-    comparison = checks.compare(expected, answers)
+    heads = {output.name: output.head for output in request.outputs}
+    probabilities = [name for name, head in heads.items() if head in ("softmax", "sigmoid")]
+    comparison = checks.compare(expected, answers, probabilities)
     checks.require_close(comparison, tolerance, "The exported file")
+    checks.require_spread(comparison, tolerance)
     measured = {"accuracy_before": None, "accuracy_after": None}
     if request.class_ids is not None:
         shares = accuracy.measure(request.class_ids, request.outputs, expected, answers)

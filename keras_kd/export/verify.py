@@ -1,6 +1,7 @@
 """An exported file is run and compared with the Keras model before it is handed over."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,13 @@ from keras_kd._errors import check_number, message
 from keras_kd.export.accuracy import Accuracy
 from keras_kd.export.samples import read
 from keras_kd.export.signature import Arrays, Signature
+from keras_kd.export.spread import spread_error
 
 GENERATED_SAMPLES = 96
 # A wrong copy differs wholly; half precision itself differs by a few thousandths.
 HALF_PRECISION_TOLERANCE = 0.05
+# Honest int8 files reach 0.25, a file that gives every sample the same answer 1.
+SPREAD_TOLERANCE = 0.5
 
 
 class VerificationError(ValueError):
@@ -30,17 +34,23 @@ class Comparison:
         argmax_agreement: Share of positions with the same argmax, of the worst output whose last
             axis is longer than 1; `None` without such an output.
         samples: Number of samples compared.
+        spread_error: The error of the worst output by the spread of Keras' answers, see
+            `spread.spread_error`; `None` if no output's answers differ.
     """
 
     relative_error: float
     argmax_agreement: float | None
     samples: int
+    spread_error: float | None
 
 
-def samples(signature: Signature, verify: Any, calibration: Arrays | None) -> tuple[Arrays, Any]:
+def samples(
+    signature: Signature, verify: Any, calibration: Arrays | None, may_generate: bool = True
+) -> tuple[Arrays, Any]:
     """Returns what to compare on: `verify`, else the calibration samples, else random inputs.
 
-    The `y` of `verify=(x, y)` comes second, `None` without it.
+    The `y` of `verify=(x, y)` comes second, `None` without it. Random inputs lie outside the ranges
+    of a quantised file, which `may_generate` says.
 
     Raises:
         ValueError: If `verify` does not fit the model's inputs, or is needed.
@@ -48,6 +58,15 @@ def samples(signature: Signature, verify: Any, calibration: Arrays | None) -> tu
     """
     if verify is not None:
         return read(signature, verify, "verify")
+    if calibration is None and not may_generate:
+        raise ValueError(
+            message(
+                "verify must be given for a quantisation-aware student without calibration",
+                expected="samples like those in use, to run the file on",
+                received="None",
+                mend="Pass verify=x_test, or calibration=x_train[:200]",
+            )
+        )
     arrays = signature.generated(GENERATED_SAMPLES) if calibration is None else calibration
     return arrays, None
 
@@ -80,12 +99,13 @@ def reference(signature: Signature, original: keras.Model, arrays: Arrays) -> Ar
     return expected
 
 
-def compare(expected: Arrays, actual: Arrays) -> Comparison:
+def compare(expected: Arrays, actual: Arrays, probabilities: Collection[str] = ()) -> Comparison:
     """Compares a file's answers with the Keras model's, by output name.
 
     Args:
         expected: The Keras model's answers, one row for each sample.
         actual: The file's.
+        probabilities: Names of the outputs that end in a softmax or sigmoid.
 
     Raises:
         VerificationError: If names, shapes or finiteness differ.
@@ -101,10 +121,16 @@ def compare(expected: Arrays, actual: Arrays) -> Comparison:
         for want, got in pairs
         if want.ndim > 1 and want.shape[-1] > 1
     ]
+    spreads = [
+        error
+        for name, (want, got) in zip(expected, pairs)
+        if (error := spread_error(want, got, name in probabilities)) is not None
+    ]
     return Comparison(
         relative_error=max(_relative_error(want, got) for want, got in pairs),
         argmax_agreement=min(agreements, default=None),
         samples=len(pairs[0][0]),
+        spread_error=max(spreads, default=None),
     )
 
 
@@ -161,6 +187,30 @@ def require_close(comparison: Comparison, tolerance: float, what: str) -> None:
     )
 
 
+def require_spread(comparison: Comparison, tolerance: float) -> None:
+    """Refuses a file whose answers differ from Keras' nearly as much as those among themselves.
+
+    Raises:
+        VerificationError: If its spread error is above 0.5, and above `tolerance`.
+    """
+    error, allowed = comparison.spread_error, max(SPREAD_TOLERANCE, tolerance)
+    if error is None or error <= allowed:
+        return
+    raise VerificationError(
+        message(
+            "The exported file must tell the samples apart as the Keras model does; no file was "
+            "left",
+            expected=f"an RMS error of at most {allowed:g} of the spread of Keras' answers",
+            received=f"{error:.3g} (1: one answer for all), relative RMS error "
+            f"{comparison.relative_error:.3g}, {comparison.samples} samples",
+            mend=(
+                "Take outliers out of the calibration samples, let the model give values around "
+                "zero and of like size, e.g. scaled targets, or choose a wider quantization"
+            ),
+        )
+    )
+
+
 def require_accuracy(accuracy: Accuracy, max_drop: float | None) -> None:
     """Refuses an export that loses more accuracy than allowed.
 
@@ -177,46 +227,6 @@ def require_accuracy(accuracy: Accuracy, max_drop: float | None) -> None:
             received=f"{drop:.2%}, from {accuracy.accuracy_before:.2%} to "
             f"{accuracy.accuracy_after:.2%}",
             mend="Calibrate on samples like those in use, or choose a wider quantization",
-        )
-    )
-
-
-def require_plain_operators(operators: dict[str, int]) -> None:
-    """Refuses operators that plain LiteRT cannot run.
-
-    Raises:
-        VerificationError: If there are custom operators; TensorFlow's own begin with `Flex`.
-    """
-    custom = [name for name in operators if name.startswith("CUSTOM ")]
-    if custom:
-        raise VerificationError(
-            message(
-                "The file must hold built-in operators only",
-                expected="operators of plain LiteRT",
-                received=", ".join(custom),
-                mend="Replace the layers that need them",
-            )
-        )
-
-
-def require_weights(student: keras.Model, size: int, weight_bytes: int) -> None:
-    """Refuses a file that is too small to hold the student's weights.
-
-    Only matrices and kernels count, as vectors may be folded into them, and a tenth of them
-    suffices, as constants may be cut (a table of positions) or shared.
-
-    Raises:
-        VerificationError: If `size` is less than that.
-    """
-    kernels = sum(math.prod(w.shape) for w in student.weights if len(w.shape) > 1)
-    if size >= 0.1 * kernels * weight_bytes:
-        return
-    raise VerificationError(
-        message(
-            "The file must hold the model's weights",
-            expected=f"about {kernels * weight_bytes} bytes",
-            received=f"{size} bytes",
-            mend="Report the model: its export is wrong",
         )
     )
 

@@ -58,6 +58,21 @@ def test_positions_have_classes_each():
     )
 
 
+@pytest.mark.parametrize(("head", "middle"), [("sigmoid", 0.5), ("logits", 0.0)])
+def test_several_labels_a_sample_are_bits(head, middle):
+    outputs = [Output("tags", (None, 3), head)]
+    labels = accuracy.check_labels([[1, 1, 0], [0, 0, -1]], outputs, 2)
+    answers = {"tags": middle + np.array([[0.1, 0.2, 0.3], [-0.1, -0.2, 0.3]])}
+    assert accuracy.measure(labels, outputs, answers, answers) == accuracy.Accuracy(0.8, 0.8)
+
+
+def test_one_hot_rows_of_a_sigmoid_are_bits_too():
+    outputs = [Output("tags", (None, 2), "sigmoid")]
+    labels = accuracy.check_labels([[1, 0], [0, 1]], outputs, 2)
+    answers = {"tags": np.array([[0.9, 0.6], [0.6, 0.9]])}
+    assert accuracy.measure(labels, outputs, answers, answers).accuracy_after == 0.5
+
+
 @pytest.mark.parametrize(
     ("y", "outputs", "error", "match"),
     [
@@ -66,6 +81,14 @@ def test_positions_have_classes_each():
         (IDS + 1, [CLASSES], ValueError, "class ids.*from 0 to 2.*from 1 to 3"),
         (IDS * 0.5, [CLASSES], ValueError, "be class ids"),
         (IDS * 0 - 1, [CLASSES], ValueError, "be class ids"),
+        (
+            IDS > 0,
+            [Output("yes", (None, 1), None)],
+            ValueError,
+            "head .*'yes' must be known.*student_",
+        ),
+        ([[1, 1, 0]] * 4, [CLASSES], ValueError, "one class for each answer.*'softmax'"),
+        ([[2, 1, 0]] * 4, [Output("t", (None, 3), "sigmoid")], ValueError, "yes or no for each"),
         (np.array(list("abcd")), [CLASSES], TypeError, "be numbers"),
         (IDS, [CLASSES, BINARY], ValueError, r"by output.*\['classes', 'binary'\]"),
         ({"other": IDS}, [CLASSES], ValueError, "by output"),

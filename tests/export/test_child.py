@@ -41,6 +41,16 @@ def test_the_child_is_this_python_and_this_keras_kd_without_a_gpu(monkeypatch, t
     assert mine == "/mine"
 
 
+def test_the_child_finds_modules_of_this_folder(monkeypatch, tmp_path, signature):
+    seen = {}
+    ended(monkeypatch, 0, "", seen)
+    monkeypatch.setattr(sys, "path", ["", "below", *sys.path])
+    child.run(tmp_path, JOB, signature)
+    paths = seen["env"]["PYTHONPATH"].split(os.pathsep)
+    assert {os.getcwd(), os.path.abspath("below")} <= set(paths)
+    assert all(map(os.path.isabs, paths))
+
+
 def test_a_crash_names_the_signal(monkeypatch, tmp_path, signature):
     ended(monkeypatch, -11, "Fatal Python error")
     with pytest.raises(RuntimeError, match=r"died of SIGSEGV(.|\n)*Fatal Python error"):

@@ -143,7 +143,6 @@ def test_only_images_are_normalized():
 def test_bytes_must_mean_what_the_normalization_says():
     quantised = TensorInfo("image", (1, 8, 6, 3), "uint8", scale=1 / 127.5, zero_point=128)
     metadata.require_bytes_as_normalized([quantised], Normalization((127.5,), (127.5,)))
-    metadata.require_bytes_as_normalized([quantised], None)
     metadata.require_bytes_as_normalized([IMAGE], Normalization((0.0,), (1.0,)))
     with pytest.raises(ValueError, match="bytes of 'image' must mean what normalization says"):
         metadata.require_bytes_as_normalized([quantised], Normalization((0.0,), (1.0,)))
@@ -151,3 +150,30 @@ def test_bytes_must_mean_what_the_normalization_says():
     metadata.require_bytes_as_normalized([raw], Normalization((0.0,), (1.0,)))
     with pytest.raises(ValueError, match="must mean what normalization says"):
         metadata.require_bytes_as_normalized([raw], Normalization((0.0,), (255.0,)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("scale", "zero_point"), [(1.0, 0), (1 / 255, 0), (1 / 127.5, 128), (None, None)]
+)
+def test_bytes_of_the_usual_ranges_need_no_normalization(scale, zero_point):
+    image = TensorInfo("image", (1, 8, 6, 3), "uint8", scale, zero_point)
+    metadata.require_bytes_as_normalized([image, IMAGE], None)
+    metadata.require_bytes_as_normalized([TensorInfo("x", (1, 8), "uint8", 0.3, 7)], None)
+
+
+def test_bytes_that_mean_no_raw_pixels_are_warned_of(in_process, tmp_path):
+    x = keras.Input((12, 12, 3), name="photo")
+    model = keras.Model(x, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    dark = np.random.default_rng(0).random((120, 12, 12, 3)) * 100
+    with pytest.warns(
+        UserWarning, match=r"bytes of the image 'photo' must mean raw .*from 0 to (100|99\.\d+)"
+    ):
+        export.tflite(model, tmp_path / "a.tflite", "int8", dark, io_dtype="uint8")
+
+
+@pytest.mark.parametrize("labels", [5, (name for name in "abc"), {"scores": None}])
+def test_labels_that_are_no_list(labels):
+    with pytest.raises(TypeError, match="labels must be strings"):
+        metadata.check_labels(labels, [SCORES])
+    assert metadata.check_labels(np.array(["a", "b", "c"]), [SCORES]) == {"scores": ["a", "b", "c"]}

@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 
+from keras_kd import Distiller, losses
 from keras_kd.export import outputs
 from keras_kd.export.outputs import Output
-from keras_kd.export.student import student_of
+from keras_kd.export.student import heads_of, student_of
 
 layers = keras.layers
 
@@ -39,3 +40,14 @@ def test_a_subclassed_model_has_no_graph_to_show_its_head():
 def test_classes_of_an_output_without_an_axis_for_them():
     assert Output("x", (None,), None).classes == 1
     assert Output("x", (None, 7, 5), None).classes == 5
+
+
+def test_a_distiller_knows_the_heads_that_the_graph_does_not_show():
+    x = keras.Input((3,))
+    student = keras.Model(x, layers.Lambda(lambda z: 1.0 * z)(layers.Dense(1)(x)))
+    teacher = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    terms = [losses.MultiLabelSoftTargets()]
+    distiller = Distiller(student=student, teacher=teacher, student_head="logits", terms=terms)
+    assert outputs.of(student)[0].head is None
+    assert outputs.of(student, heads_of(student))[0].head is None
+    assert outputs.of(student, heads_of(distiller)) == [Output("output_0", (None, 1), "logits")]

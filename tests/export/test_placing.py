@@ -123,18 +123,47 @@ def test_what_killed_processes_left_is_removed(tmp_path):
     orphan = tmp_path / ".keras_kd-dead"
     orphan.mkdir()
     (orphan / "half").write_text("written")
+    (orphan / ".keras_kd-workspace").touch()
+    (tmp_path / ".keras_kd-notes").mkdir()
+    (tmp_path / ".keras_kd-notes" / "mine.txt").write_text("mine")
     (tmp_path / ".keras_kd-file").write_text("mine")
     with placing.workspace(tmp_path / "a") as working:
         assert not orphan.exists()
         with placing.workspace(tmp_path / "b"):
             assert working.exists()  # an export at work is no orphan
-    assert tree(tmp_path) == [".keras_kd-file"]
+    assert tree(tmp_path) == [".keras_kd-file", ".keras_kd-notes", ".keras_kd-notes/mine.txt"]
 
 
 def test_a_model_in_the_middle_of_being_replaced_comes_back(tmp_path):
     saved_model(tmp_path / ".keras_kd-dead" / "replaced" / "model", "old")
     saved_model(tmp_path / ".keras_kd-dead" / "saved_model", "new")
+    (tmp_path / ".keras_kd-dead" / ".keras_kd-workspace").touch()
     with placing.workspace(tmp_path / "a"):
         pass
     assert (tmp_path / "model" / "saved_model.pb").read_text() == "old"
     assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    for target in (placing.file_target, placing.folder_target):
+        with pytest.raises(ValueError, match="path must be one that the system takes"):
+            target(tmp_path / ("a" * 300))
+
+
+def test_another_export_that_comes_between_is_replaced(tmp_path, monkeypatch):
+    new, target = tmp_path / "work" / "new", tmp_path / "target"
+    real, intruders = placing.os.replace, [1, 2]
+    new.mkdir(parents=True)
+    (new / "mine").touch()
+    target.mkdir()
+    (target / "old").touch()
+
+    def replace(source, place):
+        if place == target and intruders:
+            target.mkdir()
+            (target / f"theirs {intruders.pop()}").touch()
+        return real(source, place)
+
+    monkeypatch.setattr(placing.os, "replace", replace)
+    placing.publish_folder(new, target)
+    assert tree(target) == ["mine"]

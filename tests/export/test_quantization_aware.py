@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_kd import export
-from keras_kd.export import archive
+from keras_kd.export import archive, contents
 from keras_kd.export.signature import Signature
 
 
@@ -43,7 +43,33 @@ def test_int8_needs_no_calibration(in_process, aware, tmp_path):
     assert y.scale == pytest.approx(16 / 255)
     assert report.float_operators == {}
     assert report.relative_error < 0.05
-    assert export.tflite(aware, tmp_path / "b.tflite", "int8").relative_error < 0.15
+
+
+def test_it_is_checked_on_real_samples_only(aware, tmp_path):
+    with pytest.raises(ValueError, match=r"verify must be given for a quantisation-aware student"):
+        export.tflite(aware, tmp_path / "a.tflite", "int8")
+
+
+@pytest.mark.parametrize("io_dtype", ["int8", "float32"])
+def test_ranges_that_are_missing_need_calibration(in_process, tmp_path, io_dtype):
+    x = keras.Input((6,), name="x")
+    y = keras.layers.Dense(16, activation="relu")(FakeQuantized(-3.0, 3.0)(x))
+    partly = keras.Model(x, keras.layers.Dense(4)(keras.layers.Dense(16)(y)))
+    data = np.random.default_rng(0).normal(size=(120, 6)).astype("float32")
+    path = tmp_path / "a.tflite"
+    match = r"bring the range of every tensor.*floats in .*FULLY_CONNECTED.*calibration="
+    with pytest.raises(export.VerificationError, match=match):
+        export.tflite(partly, path, "int8", io_dtype=io_dtype, verify=data)
+    assert not path.exists()
+    report = export.tflite(partly, path, "int8", data, io_dtype=io_dtype)
+    assert report.float_operators == {}
+
+
+def test_float_ends_are_found():
+    ends = {"x": "int8", "output_0": "float32"}
+    contents.require_quantized({}, ends, "float32")
+    with pytest.raises(export.VerificationError, match="floats in output_0 float32"):
+        contents.require_quantized({}, ends, "int8")
 
 
 def test_int16x8_needs_it_all_the_same(aware, tmp_path):

@@ -45,6 +45,7 @@ def test_a_report_reads_as_a_table_and_saves_as_json(tmp_path):
         relative_error=0.0312,
         argmax_agreement=0.992,
         samples=100,
+        spread_error=0.0841,
         tolerance=0.15,
         reference_error=0.0334,
         reference_samples=32,
@@ -65,6 +66,7 @@ def test_a_report_reads_as_a_table_and_saves_as_json(tmp_path):
         "in float   NEG 1",
         "calibrated 200 samples",
         "error      0.031 relative RMS (allowed 0.15); 0.033 with the reference kernels",
+        "spread     0.084 is the error by the spread of Keras' answers",
         "argmax     99.2% agree with Keras",
         "samples    100",
         "accuracy   87.02%, Keras 87.19%",
@@ -84,10 +86,19 @@ def test_a_report_reads_as_a_table_and_saves_as_json(tmp_path):
         operators={},
         float_operators={},
         calibration_samples=0,
+        spread_error=None,
         reference_error=None,
         accuracy_before=None,
         threads=None,
     )
-    for row in ("operators", "in float", "calibrated", "reference", "accuracy", "threads"):
+    for row in (
+        "operators",
+        "in float",
+        "calibrated",
+        "spread",
+        "reference",
+        "accuracy",
+        "threads",
+    ):
         assert row not in str(folder)
     assert str(folder).splitlines()[1] == "format     tflite"

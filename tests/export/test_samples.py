@@ -118,3 +118,26 @@ def test_nothing_to_read(one, empty):
 def test_wrong_samples_in_a_stream(one, data, error, match):
     with pytest.raises(error, match=match):
         samples.read(one, data, "calibration")
+
+
+@pytest.fixture(scope="module")
+def ranks():
+    """Inputs of different ranks, whose alphabetical order is not the model's."""
+    long, short = keras.Input((5, 3), name="b_long"), keras.Input((4,), name="a_short")
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(long), short])
+    return Signature.of(keras.Model([long, short], keras.layers.Dense(2)(joined)), 1)
+
+
+def test_dicts_are_paired_by_name(ranks):
+    x = {"b_long": np.ones((6, 5, 3), "float32"), "a_short": np.ones((6, 4), "float32")}
+    for form in (dataset(x).batch(4), dataset(x), dataset(x, np.arange(6))):
+        arrays, _ = samples.read(ranks, form, "verify")
+        assert {name: array.shape for name, array in arrays.items()} == {
+            "b_long": (6, 5, 3),
+            "a_short": (6, 4),
+        }
+
+
+def test_a_function_whose_dataset_never_ends(one):
+    with pytest.raises(ValueError, match="verify must end"):
+        samples.read(one, lambda: dataset(X).batch(4).repeat(), "verify")

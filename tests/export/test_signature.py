@@ -112,3 +112,21 @@ def test_inputs_that_a_file_cannot_tell_apart_are_refused(names):
     model = keras.Model(inputs, keras.layers.Add()(inputs))
     with pytest.raises(ValueError, match="names that tell them apart"):
         Signature.of(model, 1)
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_a_dict_names_the_inputs_by_its_keys():
+    wide, narrow = keras.Input((8,)), keras.Input((3,))
+    joined = keras.layers.Concatenate()([wide, narrow])
+    model = keras.Model({"wide": wide, "narrow": narrow}, keras.layers.Dense(2)(joined))
+    signature = Signature.of(model, 1)
+    assert {t.name: t.shape for t in signature.inputs} == {"wide": (1, 8), "narrow": (1, 3)}
+    data = {"wide": np.ones((2, 8), "float32"), "narrow": np.zeros((2, 3), "float32")}
+    got = signature.predict(signature.arrays(data, "verify"))["output_0"]
+    np.testing.assert_allclose(got, model(data), rtol=1e-5)
+
+
+def test_generated_tokens_reach_over_the_vocabulary():
+    tokens = keras.Input((8,), dtype="int32", name="tokens")
+    model = keras.Model(tokens, keras.layers.Embedding(30, 2)(tokens))
+    assert set(Signature.of(model, 1).generated(90)["tokens"].ravel()) == set(range(30))

@@ -155,3 +155,27 @@ def test_half_precision_that_cannot_be_rebuilt():
     model = keras.Model(x, Stubborn(dtype="mixed_float16")(keras.layers.Dense(2)(x)))
     with pytest.raises(ValueError, match=r"rebuild in float32.*no configuration.*policy 'float32'"):
         in_float32(model)
+
+
+def test_a_state_between_calls_is_refused():
+    x = keras.Input((6, 5), batch_size=1)
+    model = keras.Model(x, keras.layers.LSTM(4, stateful=True, name="memory")(x))
+    with pytest.raises(ValueError, match=r"must not carry a state.*'memory' with stateful=True"):
+        student_of(model)
+
+
+def test_a_subclassed_model_of_tokens_must_say_their_dtype():
+    class Text(Subclassed):
+        def __init__(self):
+            super().__init__()
+            self.words = keras.layers.Embedding(20, 4)
+
+        def call(self, x):
+            return self.head(self.words(x))
+
+    model = Text()
+    model(np.ones((2, 3), "int32"))
+    with pytest.raises(ValueError, match=r"Embedding must have a known dtype.*dtype='int32'"):
+        student_of(model)
+    tokens = keras.Input((3,), dtype="int32")
+    assert student_of(keras.Model(tokens, model(tokens))).inputs[0].dtype == "int32"

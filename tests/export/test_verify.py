@@ -26,7 +26,7 @@ def test_the_worst_output_counts(answers):
 
 def test_without_classes_there_is_no_argmax(answers):
     expected = {"size": answers["size"]}
-    assert verify.compare(expected, expected) == verify.Comparison(0.0, None, 40)
+    assert verify.compare(expected, expected) == verify.Comparison(0.0, None, 40, 0.0)
 
 
 def test_zeros_are_compared_too():
@@ -81,19 +81,6 @@ def test_the_drop_of_accuracy_allowed():
     verify.require_accuracy(Accuracy(0.9, 0.95), 0)
     with pytest.raises(VerificationError, match=r"at most 0\.20%.*0\.30%, from 90\.00% to 89\.70%"):
         verify.require_accuracy(shares, 0.002)
-
-
-def test_custom_operators_are_refused():
-    verify.require_plain_operators({"CONV_2D": 1})
-    with pytest.raises(VerificationError, match=r"built-in operators only.*CUSTOM FlexErfinv"):
-        verify.require_plain_operators({"CONV_2D": 1, "CUSTOM FlexErfinv": 1})
-
-
-def test_a_file_without_its_weights_is_refused(cnn):
-    kernels = 3 * 3 * 8 + 200 * 32 + 32 * 10
-    verify.require_weights(cnn, kernels * 4 // 10 + 1, weight_bytes=4)
-    with pytest.raises(VerificationError, match=f"weights.*{kernels * 4} bytes.*2000 bytes"):
-        verify.require_weights(cnn, 2000, weight_bytes=4)
 
 
 @pytest.mark.parametrize("tolerance", [0, -1, "0.1", True, np.nan, np.inf])
