@@ -90,16 +90,16 @@ def input_again(tensor: keras.KerasTensor) -> keras.KerasTensor:
 _PROJECTIONS = {name: f"_{name}_dense" for name in ("query", "key", "value")}
 
 
-def projection_shapes(node: Any) -> dict[str, tuple]:
+def projection_shapes(layer: Any, args: Any, kwargs: Any) -> dict[str, tuple]:
     """Returns the shapes of an attention layer's query, key and value at a call of it, by name.
 
     None for other layers.
     """
-    layer, shapes = node.operation, {}
+    shapes = {}
     for name, attribute in _PROJECTIONS.items():
         if not hasattr(layer, attribute):
             return {}
-        source = _attended(layer, node.arguments.args, node.arguments.kwargs)[name]
+        source = _attended(layer, args, kwargs)[name]
         # Keras itself forgets the number of the tokens.
         heads = getattr(layer, attribute).compute_output_shape(source.shape)[-2:]
         shapes[name] = (*source.shape[:-1], *heads)

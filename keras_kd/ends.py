@@ -8,7 +8,7 @@ import keras
 
 from keras_kd import _keras
 from keras_kd._errors import message
-from keras_kd.graphs import stood_for
+from keras_kd.graphs import Call, stood_for
 
 _ACTIVATIONS = {  # names of functions of Keras, TensorFlow and JAX
     "linear": "logits",
@@ -81,8 +81,10 @@ def with_logits(
 
 def _behind_a_cut(signal: Any, cuts: Cuts) -> Any:
     """Returns what the layer of a signal gives where it has been rebuilt, else the signal."""
-    _, node, _ = _keras.origin(signal)
-    return cuts[id(node)][0] if id(node) in cuts else signal
+    operation, node, index = _keras.origin(signal)
+    if id(node) not in cuts:
+        return signal
+    return cuts[id(node)][0 if isinstance(operation, Call) else index]
 
 
 def _check_runs_once(tapped: keras.Model) -> None:

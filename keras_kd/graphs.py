@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_kd import _keras
 
@@ -49,13 +48,7 @@ class Call(keras.Operation):
         super().__init__(name=name)
         self.stands_for = node.operation
         self._parts = parts
-        shapes = {
-            None: node.outputs[0].shape,
-            **(_keras.projection_shapes(node) if any(parts) else {}),
-        }
-        dtype = node.outputs[0].dtype
-        self._spec = [(t.shape, t.dtype, t.sparse) for t in node.outputs]
-        self._spec += [(shapes[part], dtype, False) for part in parts]
+        self._home = node
 
     def call(self, *args: Any, **kwargs: Any) -> list[Any]:
         """Calls the operation; whether it trains is known from the model around it."""
@@ -71,8 +64,53 @@ class Call(keras.Operation):
         return [*flat, *(seen[part] for part in self._parts)]
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> list[keras.KerasTensor]:
-        """Returns the symbolic tensors that the operation gave at home."""
-        return [keras.KerasTensor(shape, dtype, sparse) for shape, dtype, sparse in self._spec]
+        """Returns symbolic tensors like those at home, or as the given shapes make them."""
+        specs, sources = self._home.outputs, self._home.arguments
+        if self._fits_better(args, kwargs):
+            specs, sources = self.stands_for.compute_output_spec(*args, **kwargs), None
+            specs = keras.tree.flatten(specs)
+        shapes = {None: specs[0].shape}
+        if any(self._parts):
+            given = (sources.args, sources.kwargs) if sources else (args, kwargs)
+            shapes |= _keras.projection_shapes(self.stands_for, *given)
+        dtype = specs[0].dtype
+        spec = [(tensor.shape, tensor.dtype, tensor.sparse) for tensor in specs]
+        spec += [(shapes[part], dtype, False) for part in self._parts]
+        return [keras.KerasTensor(*of_one) for of_one in spec]
+
+    def _fits_better(self, args: Any, kwargs: Any) -> bool:
+        """Whether shapes are given that differ from those at home.
+
+        Other ranks do not count: Keras adapts them when the model runs, not in its shapes.
+        """
+        given = [t for t in keras.tree.flatten((args, kwargs)) if isinstance(t, keras.KerasTensor)]
+        pairs = [(new.shape, old.shape) for new, old in zip(given, self._home.input_tensors)]
+        return any(a != b for a, b in pairs) and all(len(a) == len(b) for a, b in pairs)
+
+
+class Opened(keras.Model):
+    """A nested model that gives the flat list of its outputs and, behind them, signals.
+
+    It is called as the nested model is; Keras makes the same of names, ranks, dtypes and masks.
+
+    Args:
+        model: The nested model.
+        inputs: Symbolic inputs like those of the nested model.
+        outputs: Its outputs on them, flat.
+        signals: Signals from the inside.
+        name: Name, unique within the graph around it.
+    """
+
+    def __init__(
+        self, model: Any, inputs: Any, outputs: Sequence[Any], signals: Sequence[Any], name: str
+    ):
+        super().__init__(inputs, [*outputs, *signals], name=name)
+        self.supports_masking = model.supports_masking
+        self._masks_of, self._count = model.compute_mask, len(outputs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> list[Any]:
+        """Returns the masks of the nested model's outputs; signals keep their own."""
+        return keras.tree.flatten(self._masks_of(inputs, previous_mask))[: self._count]
 
 
 def stood_for(operation: Any) -> Any:
@@ -83,65 +121,68 @@ def stood_for(operation: Any) -> Any:
 def with_taps(graph: tuple[Any, Any], taps: Iterable[Tap]) -> tuple[Any, Any, dict[Tap, Any]]:
     """Returns symbolic inputs and outputs of a graph like the given one, and the signals.
 
-    Nested models that are tapped are opened: their layers become the graph's own.
-
     Args:
         graph: A model's symbolic inputs and outputs, in their structures.
         taps: Places that are there.
     """
-    building = _Building(taps)
     inputs = keras.tree.map_structure(_keras.input_again, graph[0])
-    flat = building.run((), graph, keras.tree.flatten(inputs))
-    return inputs, keras.tree.pack_sequence_as(graph[1], flat), building.signals
+    first = keras.tree.flatten(graph[0])
+    new = {id(old): tensor for old, tensor in zip(first, keras.tree.flatten(inputs))}
+    building = _Building(taps)
+    building.run(keras.tree.flatten(graph[1]), new)
+    outputs = keras.tree.map_structure(lambda output: new[id(output)], graph[1])
+    return inputs, outputs, building.signals
 
 
 class _Building:
     def __init__(self, taps: Iterable[Tap]):
         self.signals: dict[Tap, Any] = {}
-        self._parts: dict[tuple[Step, ...], list[str | None]] = {}
+        self._names: set[str] = set()
+        self._parts: dict[Step, list[str | None]] = {}
+        self._inside: dict[Step, list[Tap]] = {}
         for tap in dict.fromkeys(taps):
-            self._parts.setdefault(tap.steps, []).append(tap.part)
+            step, *rest = tap.steps
+            if rest:
+                self._inside.setdefault(step, []).append(Tap(tuple(rest), tap.part))
+            else:
+                self._parts.setdefault(step, []).append(tap.part)
 
-    def run(self, around: tuple[Step, ...], graph: Any, inputs: Sequence[Any]) -> list[Any]:
-        """Builds a graph on new inputs; returns its outputs, flat."""
-        first_inputs, outputs = keras.tree.flatten(graph[0]), keras.tree.flatten(graph[1])
-        new = {id(old): _as_input(tensor, old) for old, tensor in zip(first_inputs, inputs)}
+    def run(self, outputs: Sequence[Any], new: dict[int, Any]) -> None:
+        """Makes the calls that lead to outputs again; adds their tensors to `new`."""
         calls = numbered(_keras.nodes(outputs))
+        self._names = {node.operation.name for node, _ in calls}
         for node, number in calls:
-            place = (*around, (node.operation.name, number))
-            if not node.input_tensors:
-                self._note_inputs(place, node, new)
-                continue
-            for old, tensor in zip(node.outputs, self._call(place, node, new)):
-                new[id(old)] = tensor
-        return [new[id(output)] for output in outputs]
+            step = (node.operation.name, number)
+            if node.input_tensors:
+                new |= {id(old): t for old, t in zip(node.outputs, self._call(step, node, new))}
+            elif step in self._parts:
+                self.signals[Tap((step,))] = new[id(node.outputs[0])]
 
-    def _note_inputs(self, place: tuple[Step, ...], node: Any, new: dict[int, Any]) -> None:
-        if place in self._parts:
-            self.signals[Tap(place)] = new[id(node.outputs[0])]
-
-    def _call(self, place: tuple[Step, ...], node: Any, new: dict[int, Any]) -> list[Any]:
+    def _call(self, step: Step, node: Any, new: dict[int, Any]) -> list[Any]:
         args, kwargs = node.arguments.fill_in(new)
-        if any(steps[: len(place)] == place and steps != place for steps in self._parts):
-            given = keras.tree.flatten(args[0] if args else kwargs["inputs"])
-            outputs = self.run(place, _keras.graph(node.operation), given)
-            if place in self._parts:
-                self.signals[Tap(place)] = outputs[0]
-            return outputs
-        parts = self._parts.get(place, [])
-        name = "__".join(f"{name}_{number}" if number else name for name, number in place)
-        outputs = Call(node, name, parts)(*args, **kwargs)
-        count = len(node.outputs)
-        for part, signal in zip(parts, outputs[count:]):
-            self.signals[Tap(place, part)] = signal
+        count, name = len(node.outputs), self._unique(*step)
+        if step in self._inside:
+            inputs, outputs, inner = with_taps(_keras.graph(node.operation), self._inside[step])
+            flat = keras.tree.flatten(outputs)
+            opened = Opened(node.operation, inputs, flat, list(inner.values()), name)
+            outputs = opened(*args, **kwargs)
+            places = [Tap((step, *tap.steps), tap.part) for tap in inner]
+            if step in self._parts:
+                self.signals[Tap((step,))] = outputs[0]
+        else:
+            parts = self._parts.get(step, [])
+            outputs = Call(node, name, parts)(*args, **kwargs)
+            places = [Tap((step,), part) for part in parts]
+        self.signals |= dict(zip(places, outputs[count:]))
         return outputs[:count]
 
-
-def _as_input(tensor: Any, expected: keras.KerasTensor) -> Any:
-    """Returns what a nested model makes of a tensor that it is given: one of its own dtype."""
-    if keras.backend.standardize_dtype(tensor.dtype) == expected.dtype:
-        return tensor
-    return ops.cast(tensor, expected.dtype)
+    def _unique(self, name: str, number: int) -> str:
+        """Returns the name of a call: the operation's own at the first, then one still free."""
+        unique = name
+        while number and unique in self._names:
+            unique, number = f"{name}_{number}", number + 1
+        self._names.add(unique)
+        return unique
 
 
 def numbered(nodes: Sequence[Any]) -> list[tuple[Any, int]]:

@@ -148,7 +148,8 @@ def _unknown(model: keras.Model, path: str, role: str) -> ValueError:
 
 def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
     """Returns the tap if there is one tensor at it."""
-    if tap.part and tap.part not in _keras.projection_shapes(node):
+    arguments = node.arguments.args, node.arguments.kwargs
+    if tap.part and tap.part not in _keras.projection_shapes(node.operation, *arguments):
         raise ValueError(
             message(
                 f"{role} of a Term must have a {tap.part} only where there is attention",
