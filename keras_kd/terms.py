@@ -152,6 +152,7 @@ class Term(keras.layers.Layer):
         sample_weight: Any = None,
         signal_mask: Any = None,
         labels: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Returns the reduced loss, without the Term's weight.
 
@@ -162,13 +163,14 @@ class Term(keras.layers.Layer):
             signal_mask: Boolean, `(batch, ...)`: where it is false, nothing counts. Default: the
                 mask that Keras' layers have passed on to `signal`.
             labels: Class ids, `(batch, ...)`, -1 for none, for the losses that need them.
+            training: Whether the projector trains; e.g. its dropout acts only then.
 
         Returns:
             A float32 scalar.
         """
         signal = full_precision(signal)
         if self.projector is not None:
-            signal, signal_mask = self._projected(signal, signal_mask)
+            signal, signal_mask = self._projected(signal, signal_mask, training)
         self._check_shapes(answer, signal)
         answer = ops.cast(answer, keras.tree.flatten(signal)[0].dtype)
         known = {"labels": labels, "mask": signal_mask}
@@ -190,11 +192,11 @@ class Term(keras.layers.Layer):
             values = _keras.masked(values, signal_mask)
         return self._reduction(values, values, sample_weight)
 
-    def _projected(self, signal: Any, mask: Any) -> tuple[Any, Any]:
+    def _projected(self, signal: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         """Returns what the projector makes of the signal, and the mask of what is left of it."""
         if mask is not None:
             signal = _keras.masked(signal, mask)  # for projectors that pool
-        projected = self.projector(signal)
+        projected = self.projector(signal, training=training)
         rank = len(keras.tree.flatten(projected)[0].shape)
         return projected, None if mask is None or len(mask.shape) >= rank else mask
 
