@@ -9,7 +9,8 @@ from keras import ops
 from keras_kd import _keras, batches, connecting, term_losses
 from keras_kd._errors import check_number, message
 from keras_kd.live import live_scalar
-from keras_kd.losses.base import full_precision, loss_dtype
+from keras_kd.losses.base import DistillationLoss, full_precision, loss_dtype
+from keras_kd.losses.sizes import same_sizes
 from keras_kd.taps import signal_name
 
 
@@ -173,6 +174,8 @@ class Term(keras.layers.Layer):
             signal, signal_mask = self._projected(signal, signal_mask, training)
         self._check_shapes(answer, signal)
         answer = ops.cast(answer, keras.tree.flatten(signal)[0].dtype)
+        if not isinstance(self.loss, DistillationLoss):
+            answer = same_sizes(answer, signal)
         known = {"labels": labels, "mask": signal_mask}
         values = self.loss.call(self._as_needed(answer, known), signal)
         if len(values.shape) == 0:

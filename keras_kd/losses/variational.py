@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_kd.losses.base import full_precision, same_shape, unpack
-from keras_kd.losses.features import FeatureLoss, same_sizes
+from keras_kd.losses.features import FeatureLoss
+from keras_kd.losses.sizes import same_sizes
 
 LEAST_VARIANCE = 1e-5
 
