@@ -61,7 +61,7 @@ def connected(
         projector = Linear(name="projector")
     if isinstance(projector, Projector):
         projector.aim_at(teacher)
-    projected = _projected(term, projector, student)
+    projected = built(term, projector, student)
     if not fits(loss, teacher, projected):
         raise misfit(term, loss, teacher, projected, "Correct the projector's last layer")
     return projector
@@ -89,8 +89,8 @@ def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
         )
 
 
-def _projected(term: str, projector: keras.layers.Layer, student: Shape) -> Any:
-    """Builds the projector; returns the shape of what it gives, or several."""
+def built(term: str, projector: keras.layers.Layer, student: Shape) -> Any:
+    """Builds the projector by a call of it; returns the shape of what it gives, or several."""
     try:
         output = projector(keras.KerasTensor(student, "float32"))
     except Exception as error:

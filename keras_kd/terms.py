@@ -84,6 +84,7 @@ class Term(keras.layers.Layer):
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.loss = loss
         self.projector = connecting.check_projector(projector)
+        self._projected_shape: tuple[int | None, ...] | None = None
         self.default_temperature = getattr(loss, "temperature", None)
         self.temperature = term_losses.check_shared(temperature, loss)
         if self.default_temperature is not None:
@@ -136,6 +137,7 @@ class Term(keras.layers.Layer):
             self.projector = connecting.connected(
                 self.name, self.loss, self.projector, tuple(teacher), tuple(student)
             )
+            self._projected_shape = None if self.projector is None else tuple(student)
         elif self.projector == "auto":
             raise ValueError(
                 message(
@@ -256,7 +258,7 @@ class Term(keras.layers.Layer):
         super().__setattr__(name, value)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the Term."""
+        """Returns the arguments that rebuild the Term, and what its projector was built for."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "weight": float(self.weight),
@@ -265,6 +267,7 @@ class Term(keras.layers.Layer):
             "projector": keras.saving.serialize_keras_object(self.projector),
             "output": self.output_name,
             "name": self.name,
+            "projected_shape": self._projected_shape and list(self._projected_shape),
         }
 
     @classmethod
@@ -274,7 +277,14 @@ class Term(keras.layers.Layer):
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("loss", "projector")
         }
-        return cls(**{**config, **rebuilt})
+        config = {**config, **rebuilt}
+        shape = config.pop("projected_shape", None)
+        term = cls(**config)
+        if shape is not None:
+            # Not every layer knows from `build` alone which weights it will have.
+            term._projected_shape = tuple(shape)
+            connecting.built(term.name, term.projector, term._projected_shape)
+        return term
 
 
 class _Reduction(keras.losses.Loss):

@@ -91,6 +91,17 @@ def test_a_projector_is_a_layer(projector):
         Term(Hint(), teacher="conv", student="conv", projector=projector)
 
 
+def test_a_projector_belongs_to_one_term():
+    shared = layers.Dense(6)
+    for pair in ([shared, shared], [shared, keras.Sequential([shared])]):
+        terms = [
+            Term(Hint(), None, "conv", "conv", projector, name=name)
+            for name, projector in zip("ab", pair)
+        ]
+        with refused(ValueError, "Each term must have a projector of its own.*'b' than in 'a'"):
+            Distiller(student=net(4), teacher=net(6), terms=terms)
+
+
 @pytest.mark.parametrize("role", ["teacher", "student"])
 def test_unknown_layers(role):
     with refused(ValueError, f"{role} of a Term must be the path of a layer.*'conv'"):

@@ -175,6 +175,19 @@ def test_the_projector_trains_is_clipped_and_is_no_part_of_the_student(images):
     assert len(before) == len(distiller.get_weights())
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class WithoutBuild(layers.Layer):
+    """A projector that makes its weights when it is called."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(6)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer")
 @pytest.mark.parametrize(
     "terms",
     [
@@ -202,8 +215,9 @@ def test_the_projector_trains_is_clipped_and_is_no_part_of_the_student(images):
                 ),
             )
         ],
+        lambda: [Term(Hint(), None, "pool", "pool", WithoutBuild())],
     ],
-    ids=["two", "variational", "ensemble", "layers", "random"],
+    ids=["two", "variational", "ensemble", "layers", "random", "without-build"],
 )
 def test_loaded_training_goes_on(images, tmp_path, terms):
     x, y = images
