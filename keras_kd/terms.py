@@ -84,7 +84,7 @@ class Term(keras.layers.Layer):
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.loss = loss
         self.projector = connecting.check_projector(projector)
-        self._projected_shape: tuple[int | None, ...] | None = None
+        self._student_shape: tuple[int | None, ...] | None = None
         self.default_temperature = getattr(loss, "temperature", None)
         self.temperature = term_losses.check_shared(temperature, loss)
         if self.default_temperature is not None:
@@ -135,9 +135,14 @@ class Term(keras.layers.Layer):
         """
         if teacher is not None and student is not None:
             self.projector = connecting.connected(
-                self.name, self.loss, self.projector, tuple(teacher), tuple(student)
+                self.name,
+                self.loss,
+                self.projector,
+                tuple(teacher),
+                tuple(student),
+                again=self._student_shape is not None,
             )
-            self._projected_shape = None if self.projector is None else tuple(student)
+            self._student_shape = tuple(student)
         elif self.projector == "auto":
             raise ValueError(
                 message(
@@ -258,7 +263,7 @@ class Term(keras.layers.Layer):
         super().__setattr__(name, value)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the Term, and what its projector was built for."""
+        """Returns the arguments that rebuild the Term, and the shape it was connected to."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "weight": float(self.weight),
@@ -267,7 +272,7 @@ class Term(keras.layers.Layer):
             "projector": keras.saving.serialize_keras_object(self.projector),
             "output": self.output_name,
             "name": self.name,
-            "projected_shape": self._projected_shape and list(self._projected_shape),
+            "student_shape": self._student_shape and list(self._student_shape),
         }
 
     @classmethod
@@ -278,12 +283,12 @@ class Term(keras.layers.Layer):
             for name in ("loss", "projector")
         }
         config = {**config, **rebuilt}
-        shape = config.pop("projected_shape", None)
+        shape = config.pop("student_shape", None)
         term = cls(**config)
-        if shape is not None:
+        term._student_shape = None if shape is None else tuple(shape)
+        if shape is not None and term.projector is not None:
             # Not every layer knows from `build` alone which weights it will have.
-            term._projected_shape = tuple(shape)
-            connecting.built(term.name, term.projector, term._projected_shape)
+            connecting.built(term.name, term.projector, term._student_shape)
         return term
 
 

@@ -85,6 +85,36 @@ def test_a_projector_that_cannot_take_the_signal():
         build(Hint(), "pool", "pool", projector=layers.Conv2D(6, 1))
 
 
+@pytest.mark.parametrize("projector", [None, "auto", layers.Conv2D(6, 1)])
+def test_mean_and_scale_come_from_one_projector(projector):
+    with refused(ValueError, r"Pass projector=keras_kd.projectors.Variational\(\) to the Term"):
+        build(Variational(), projector=projector)
+
+
+@pytest.mark.parametrize("filters", [6, 4])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_a_term_serves_one_pair_of_signals(filters, role):
+    term = Term(Hint(), teacher="conv", student="conv", projector="auto", name="mine")
+    Distiller(student=net(4), teacher=net(filters), terms=[term])
+    models = {"student": net(4), "teacher": net(filters)} | {role: net(5)}
+    with refused(ValueError, "term 'mine'.*Make a new Term, for this one has been connected"):
+        Distiller(**models, terms=[term])
+
+
+@pytest.mark.parametrize(
+    ("loss", "teacher"),
+    [
+        (AttentionTransfer(), np.ones((2, 4, 3), "float32")),
+        (SimilarityPreserving(), np.ones((2, 3), "float32")),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_mask_of_other_positions(loss, teacher):
+    y_true = {"teacher": teacher, "mask": np.ones((2, 8), bool)}
+    with refused(ValueError, r"the same positions where .* have a mask.*\(8,\).*\(2, "):
+        loss.call(y_true, np.ones((2, 8, 3), "float32"))
+
+
 @pytest.mark.parametrize("projector", ["linear", 6, lambda x: x, layers.Dense])
 def test_a_projector_is_a_layer(projector):
     with refused(TypeError, "projector must turn the student's signal"):
@@ -116,7 +146,7 @@ def test_paths_are_strings(role):
 
 @pytest.mark.parametrize("heads", [0, -1, 2.0, True, None])
 def test_relation_heads(heads):
-    with refused((TypeError, ValueError), "relation_heads must be a number of parts"):
+    with refused((TypeError, ValueError), "relation_heads must be an integer of at least 1"):
         SelfRelation(heads)
 
 

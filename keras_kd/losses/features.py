@@ -31,12 +31,14 @@ class FeatureLoss(DistillationLoss):
         rule: What `fits` asks for, for messages.
         one_shape: Whether the features must be of one shape, channels and all.
         needs_pairs: Whether an example alone in its batch teaches nothing.
+        mend: What to do about features that do not fit, where not every projector helps.
     """
 
     shift_invariant = False
     rule: str = "features of one shape (batch, ..., channels)"
     one_shape: bool = True
     needs_pairs: bool = False
+    mend: str | None = None
 
     def fits(self, teacher: tuple, student: tuple) -> bool:
         """Whether features of these shapes can be compared, as far as they are known."""
@@ -79,8 +81,9 @@ class FeatureLoss(DistillationLoss):
                 f"{type(self).__name__} must compare the teacher's and the student's {self.rule}",
                 expected=self.rule,
                 received=f"shapes {tuple(teacher)} and {tuple(student)}",
-                mend="Bring the student's features to the teacher's shape, e.g. by a Term's "
-                "projector",
+                mend=self.mend
+                or "Bring the student's features to the teacher's shape, e.g. by a "
+                "Term's projector",
             )
         )
 

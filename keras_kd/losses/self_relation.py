@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import check_count
 from keras_kd.losses.base import FAR_BELOW, categorical_kl, per_position, same_shape
 from keras_kd.losses.features import FeatureLoss, Features, zeroed
 from keras_kd.losses.sizes import same_positions
@@ -103,7 +103,7 @@ class SelfRelation(FeatureLoss):
         reduction: str | None = "sum_over_batch_size",
     ):
         super().__init__(name=name, reduction=reduction)
-        self.relation_heads = _check_heads(relation_heads)
+        self.relation_heads = check_count("relation_heads", relation_heads)
 
     def fits(self, teacher: tuple, student: tuple) -> bool:
         """Whether there are vectors of one sequence that can be split."""
@@ -145,16 +145,3 @@ def _joined(vectors: Any) -> Any:
 
 def _product(sizes: tuple) -> int | None:
     return None if None in sizes else math.prod(sizes)
-
-
-def _check_heads(heads: Any) -> int:
-    if isinstance(heads, int) and not isinstance(heads, bool) and heads >= 1:
-        return heads
-    raise (ValueError if type(heads) is int else TypeError)(
-        message(
-            "relation_heads must be a number of parts",
-            expected="an integer of at least 1",
-            received=repr(heads),
-            mend="Pass e.g. the teacher's number of heads",
-        )
-    )

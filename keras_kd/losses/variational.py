@@ -60,6 +60,7 @@ class Variational(FeatureLoss):
             https://arxiv.org/abs/1904.05835)
     """
 
+    mend = "Pass projector=keras_kd.projectors.Variational() to the Term"
     rule = "features of one shape (batch, ..., channels), the student's as mean and log-scale"
 
     def __init__(self, name: str = "variational", reduction: str | None = "sum_over_batch_size"):
