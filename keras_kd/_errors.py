@@ -33,6 +33,33 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}"[:400]
 
 
+def check_count(name: str, value: object, optional: bool = False) -> int | None:
+    """Returns `value` if it is an integer of at least 1, or `None` where that may be.
+
+    Args:
+        name: The argument's name.
+        value: What came.
+        optional: Whether it may be `None`.
+
+    Raises:
+        TypeError: If `value` is not an integer.
+        ValueError: If it is below 1.
+    """
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is None and optional:
+        return None
+    if is_integer and value >= 1:
+        return int(value)
+    raise (ValueError if is_integer else TypeError)(
+        message(
+            f"{name} must be an integer of at least 1",
+            expected=f"1 or more{', or None' if optional else ''}",
+            received=repr(value),
+            mend=f"Pass e.g. {name}=3",
+        )
+    )
+
+
 def check_number(name: str, value: object, rule: str) -> float:
     """Returns `value` as a float if it is a finite number that follows the rule.
 

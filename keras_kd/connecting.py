@@ -38,7 +38,12 @@ def check_projector(projector: Any) -> Any:
 
 
 def connected(
-    term: str, loss: keras.losses.Loss, projector: Any, teacher: Shape, student: Shape
+    term: str,
+    loss: keras.losses.Loss,
+    projector: Any,
+    teacher: Shape,
+    student: Shape,
+    again: bool = False,
 ) -> keras.layers.Layer | None:
     """Returns the projector, built, that lets a loss compare two signals; `None` if none is needed.
 
@@ -48,35 +53,43 @@ def connected(
         projector: Its projector, as it was given.
         teacher: Shape of the teacher's signal.
         student: Shape of the student's signal.
+        again: Whether the Term has been connected to signals before.
 
     Raises:
         ValueError: If the signals do not fit each other behind it.
     """
+    mend = _mend(loss, projector, again)
     if projector is None or (projector == "auto" and fits(loss, teacher, student)):
         if not fits(loss, teacher, student):
-            raise misfit(term, loss, teacher, student)
+            raise misfit(term, loss, teacher, student, mend)
         return None
     if projector == "auto":
         _check_alike(term, teacher, student)
         projector = Linear(name="projector")
     if isinstance(projector, Projector):
         projector.aim_at(teacher)
-    projected = _projected(term, projector, student)
+    projected = built(term, projector, student, mend)
     if not fits(loss, teacher, projected):
-        raise misfit(term, loss, teacher, projected, "Correct the projector's last layer")
+        raise misfit(term, loss, teacher, projected, mend)
     return projector
+
+
+def _mend(loss: keras.losses.Loss, projector: Any, again: bool) -> str:
+    """Returns what to do where signals do not fit behind a projector as it was given."""
+    if again:
+        return "Make a new Term, for this one has been connected to other signals before"
+    if getattr(loss, "mend", None):
+        return loss.mend
+    if projector is None:
+        return "Pass projector='auto', or a layer"
+    return "Compare other layers" if projector == "auto" else "Correct the projector's last layer"
 
 
 def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
     """Raises where no projector of the channels, and of a map's sizes, can help."""
-    is_map = len(teacher) == 4
-    alike = len(teacher) == len(student) >= 2 and teacher[-1] and student[-1]
-    if alike and not is_map:
-        alike = same_shape(teacher[1:-1], student[1:-1])
-    if alike and is_map:
-        both = (*teacher[1:3], *student[1:3])
-        alike = None not in both or same_shape(teacher[1:3], student[1:3])
-    if not alike:
+    are_alike = len(teacher) == len(student) >= 2 and teacher[-1] and student[-1]
+    can_be_resized = len(teacher) == 4 and None not in teacher[1:3]
+    if not are_alike or not (can_be_resized or same_shape(teacher[1:-1], student[1:-1])):
         raise ValueError(
             message(
                 f"projector='auto' of term {term!r} must have signals of one rank, with known "
@@ -89,8 +102,10 @@ def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
         )
 
 
-def _projected(term: str, projector: keras.layers.Layer, student: Shape) -> Any:
-    """Builds the projector; returns the shape of what it gives, or several."""
+def built(
+    term: str, projector: keras.layers.Layer, student: Shape, mend: str = "Pass another layer"
+) -> Any:
+    """Builds the projector by a call of it; returns the shape of what it gives, or several."""
     try:
         output = projector(keras.KerasTensor(student, "float32"))
     except Exception as error:
@@ -99,7 +114,7 @@ def _projected(term: str, projector: keras.layers.Layer, student: Shape) -> Any:
                 f"projector of term {term!r} must take the student's signal",
                 expected=f"a layer for shape {tuple(student)}",
                 received=f"{type(projector).__name__}, which says: {error}",
-                mend="Pass projector='auto', or another layer",
+                mend=mend,
             )
         ) from error
     if isinstance(output, keras.KerasTensor):
@@ -112,7 +127,7 @@ def misfit(
     loss: keras.losses.Loss,
     teacher: Any,
     student: Any,
-    mend: str = "Pass projector='auto', or a layer",
+    mend: str = "Pass a layer as the projector, or models with known sizes",
 ) -> ValueError:
     """Returns the error for signals that a Term's loss cannot compare."""
     rule = getattr(loss, "rule", "one shape")

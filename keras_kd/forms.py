@@ -64,6 +64,7 @@ def full_terms(
         if not term.is_named:
             _name_freely(term, taken)
     _check_names([term.name for term in terms])
+    _check_projectors(terms)
     return terms
 
 
@@ -101,6 +102,25 @@ def _check_names(names: list[str]) -> None:
                 mend="Pass Term(loss, name=...)",
             )
         )
+
+
+def _check_projectors(terms: list[Term]) -> None:
+    """Raises where a layer is in the projectors of two terms, which are saved one by one."""
+    owners: dict[int, Term] = {}
+    for term in terms:
+        if not isinstance(term.projector, keras.layers.Layer):
+            continue
+        for layer in _keras.all_layers(term.projector):
+            owner = owners.setdefault(id(layer), term)
+            if owner is not term:
+                raise ValueError(
+                    message(
+                        "Each term must have a projector of its own",
+                        expected=f"another layer in term {term.name!r} than in {owner.name!r}",
+                        received=f"{layer.name!r}, the same {type(layer).__name__}, in both",
+                        mend="Build a layer for each",
+                    )
+                )
 
 
 def check_metrics(terms: list[Term], metrics: Any) -> None:

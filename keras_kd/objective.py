@@ -78,6 +78,7 @@ class Objective(EntryPoints):
                 signals[signal],
                 sample_weight=by_output[output],
                 labels=batch.ids.get(output),
+                training=True,
             )
             weights[term.name] = share * term.weight
         self._columns.update_state(losses, ops.shape(next(iter(answers.values())))[0])

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_count, check_number, message
 from keras_kd.losses.features import pooled, spatial
 from keras_kd.losses.variational import LEAST_VARIANCE
 
@@ -33,7 +33,7 @@ class Projector(keras.layers.Layer):
     ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(name=name, **kwargs)
-        self.units = _check_count("units", units, optional=True)
+        self.units = check_count("units", units, optional=True)
         self.sizes = None if sizes is None else tuple(sizes)
         self.supports_masking = True
 
@@ -61,14 +61,14 @@ class Projector(keras.layers.Layer):
         return keras.layers.Dense(self.units, dtype=self.dtype_policy, **kwargs)
 
     def smaller(self, maps: Any) -> Any:
-        """Averages maps over bins along each axis that is longer than the teacher's."""
+        """Averages maps over bins along each axis that is known to be longer than the teacher's."""
         if self.sizes is None:
             return maps
-        sizes = [min(pair) for pair in zip(spatial(maps.shape), self.sizes)]
-        return pooled(maps, sizes)
+        sizes = zip(spatial(maps.shape), self.sizes)
+        return pooled(maps, [None if given is None else min(given, size) for given, size in sizes])
 
     def larger(self, maps: Any) -> Any:
-        """Resizes maps bilinearly that are still smaller than the teacher's."""
+        """Resizes maps bilinearly that are still of other sizes than the teacher's."""
         if self.sizes is None or spatial(maps.shape) == self.sizes:
             return maps
         return ops.image.resize(
@@ -85,8 +85,8 @@ class Linear(Projector):
     """The smallest projector that fits, which `projector="auto"` builds.
 
     A linear map of the channels: a Dense layer on vectors, the same by token on sequences, a 1×1
-    convolution on maps. A map larger than the teacher's is average pooled before, a smaller one
-    resized bilinearly after.
+    convolution on maps. A map larger than the teacher's is average pooled before, a smaller one or
+    one of unknown size resized bilinearly after.
 
     Args:
         units: As in `Projector`.
@@ -155,7 +155,7 @@ class ProjectorEnsemble(Projector):
         **kwargs: Any,
     ):
         super().__init__(units, sizes, name, **kwargs)
-        self.projectors = _check_count("projectors", projectors)
+        self.projectors = check_count("projectors", projectors)
 
     def build(self, input_shape: tuple) -> None:
         """Creates the weights."""
@@ -221,7 +221,7 @@ class Variational(Projector):
         **kwargs: Any,
     ):
         super().__init__(units, sizes, name, **kwargs)
-        self.hidden = _check_count("hidden", hidden, optional=True)
+        self.hidden = check_count("hidden", hidden, optional=True)
         self.initial_variance = check_number("initial_variance", initial_variance, "above 0")
 
     def build(self, input_shape: tuple) -> None:
@@ -255,16 +255,3 @@ class Variational(Projector):
         """Returns the arguments that rebuild the layer."""
         config = {"hidden": self.hidden, "initial_variance": self.initial_variance}
         return {**super().get_config(), **config}
-
-
-def _check_count(name: str, value: Any, optional: bool = False) -> int | None:
-    if (value is None and optional) or (type(value) is int and value >= 1):
-        return value
-    raise (ValueError if type(value) is int else TypeError)(
-        message(
-            f"{name} must be a number of at least 1",
-            expected="an integer",
-            received=repr(value),
-            mend=f"Pass e.g. {name}=3",
-        )
-    )

@@ -46,7 +46,7 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
     graph, steps, part = _graph(model, path, role), [], None
     names = path.split("/")
     for place, name in enumerate(names):
-        name, number, part = _split(name)
+        name, number, part = _split(name, _names(graph))
         if part and place < len(names) - 1:
             raise _unknown(model, path, role)
         node, number = _pick(model, graph, name, number, path, role)
@@ -76,16 +76,22 @@ def walk(model: keras.Model, around: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _split(name: str) -> tuple[str, int | None, str | None]:
-    name, _, part = name.rpartition(":") if name.endswith(_suffixes()) else (name, "", None)
-    before, colon, number = name.rpartition(":")
-    if colon and number.isdecimal():
-        return before, int(number), part
-    return name, None, part
+def _split(name: str, known: set[str]) -> tuple[str, int | None, str | None]:
+    """Parts a name from the number of the call and the part of an attention layer behind it.
+
+    Layers may have names that end like these themselves.
+    """
+    part = number = None
+    if name not in known and name.endswith(tuple(f":{part}" for part in _PARTS)):
+        name, _, part = name.rpartition(":")
+    before, _, last = name.rpartition(":")
+    if name not in known and before and last.isdecimal():
+        name, number = before, int(last)
+    return name, number, part
 
 
-def _suffixes() -> tuple[str, ...]:
-    return tuple(f":{part}" for part in _PARTS)
+def _names(graph: Any) -> set[str]:
+    return {node.operation.name for node in _keras.nodes(keras.tree.flatten(graph[1]))}
 
 
 def _graph(model: keras.Model, path: str, role: str) -> Any:

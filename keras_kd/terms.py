@@ -9,7 +9,8 @@ from keras import ops
 from keras_kd import _keras, batches, connecting, term_losses
 from keras_kd._errors import check_number, message
 from keras_kd.live import live_scalar
-from keras_kd.losses.base import full_precision, loss_dtype
+from keras_kd.losses.base import DistillationLoss, full_precision, loss_dtype
+from keras_kd.losses.sizes import same_sizes
 from keras_kd.taps import signal_name
 
 
@@ -56,9 +57,7 @@ class Term(keras.layers.Layer):
     Example:
     >>> term = keras_kd.Term(keras_kd.losses.SoftTargets(temperature=2.0), weight=0.5)
     >>> term.weight.assign(0.25)
-    >>> hint = keras_kd.Term(
-    ...     keras_kd.losses.Hint(), teacher="conv4", student="conv2", projector="auto"
-    ... )
+    >>> hint = keras_kd.Term(keras_kd.losses.Hint(), teacher="conv4", student="conv2")
     """
 
     def __init__(
@@ -83,6 +82,7 @@ class Term(keras.layers.Layer):
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.loss = loss
         self.projector = connecting.check_projector(projector)
+        self._student_shape: tuple[int | None, ...] | None = None
         self.default_temperature = getattr(loss, "temperature", None)
         self.temperature = term_losses.check_shared(temperature, loss)
         if self.default_temperature is not None:
@@ -133,8 +133,14 @@ class Term(keras.layers.Layer):
         """
         if teacher is not None and student is not None:
             self.projector = connecting.connected(
-                self.name, self.loss, self.projector, tuple(teacher), tuple(student)
+                self.name,
+                self.loss,
+                self.projector,
+                tuple(teacher),
+                tuple(student),
+                again=self._student_shape is not None,
             )
+            self._student_shape = tuple(student)
         elif self.projector == "auto":
             raise ValueError(
                 message(
@@ -152,6 +158,7 @@ class Term(keras.layers.Layer):
         sample_weight: Any = None,
         signal_mask: Any = None,
         labels: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Returns the reduced loss, without the Term's weight.
 
@@ -162,15 +169,18 @@ class Term(keras.layers.Layer):
             signal_mask: Boolean, `(batch, ...)`: where it is false, nothing counts. Default: the
                 mask that Keras' layers have passed on to `signal`.
             labels: Class ids, `(batch, ...)`, -1 for none, for the losses that need them.
+            training: Whether the projector trains.
 
         Returns:
             A float32 scalar.
         """
         signal = full_precision(signal)
         if self.projector is not None:
-            signal, signal_mask = self._projected(signal, signal_mask)
+            signal, signal_mask = self._projected(signal, signal_mask, training)
         self._check_shapes(answer, signal)
         answer = ops.cast(answer, keras.tree.flatten(signal)[0].dtype)
+        if not isinstance(self.loss, DistillationLoss):
+            answer = same_sizes(answer, signal)
         known = {"labels": labels, "mask": signal_mask}
         values = self.loss.call(self._as_needed(answer, known), signal)
         if len(values.shape) == 0:
@@ -190,11 +200,11 @@ class Term(keras.layers.Layer):
             values = _keras.masked(values, signal_mask)
         return self._reduction(values, values, sample_weight)
 
-    def _projected(self, signal: Any, mask: Any) -> tuple[Any, Any]:
+    def _projected(self, signal: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         """Returns what the projector makes of the signal, and the mask of what is left of it."""
         if mask is not None:
             signal = _keras.masked(signal, mask)  # for projectors that pool
-        projected = self.projector(signal)
+        projected = self.projector(signal, training=training)
         rank = len(keras.tree.flatten(projected)[0].shape)
         return projected, None if mask is None or len(mask.shape) >= rank else mask
 
@@ -251,7 +261,7 @@ class Term(keras.layers.Layer):
         super().__setattr__(name, value)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the Term."""
+        """Returns the arguments that rebuild the Term, and the shape it was connected to."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "weight": float(self.weight),
@@ -260,6 +270,7 @@ class Term(keras.layers.Layer):
             "projector": keras.saving.serialize_keras_object(self.projector),
             "output": self.output_name,
             "name": self.name,
+            "student_shape": self._student_shape and list(self._student_shape),
         }
 
     @classmethod
@@ -269,7 +280,14 @@ class Term(keras.layers.Layer):
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("loss", "projector")
         }
-        return cls(**{**config, **rebuilt})
+        config = {**config, **rebuilt}
+        shape = config.pop("student_shape", None)
+        term = cls(**config)
+        term._student_shape = None if shape is None else tuple(shape)
+        if shape is not None and term.projector is not None:
+            # Not every layer knows from `build` alone which weights it will have.
+            connecting.built(term.name, term.projector, term._student_shape)
+        return term
 
 
 class _Reduction(keras.losses.Loss):

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd import Distiller, Term
+from keras_kd import Distiller, Term, projectors
 from keras_kd.losses import (
+    AttentionTransfer,
     ChannelWise,
     HierarchicalContext,
     Hint,
+    LogitMSE,
     ProbabilisticTransfer,
     Relational,
     SelfRelation,
@@ -83,10 +85,51 @@ def test_a_projector_that_cannot_take_the_signal():
         build(Hint(), "pool", "pool", projector=layers.Conv2D(6, 1))
 
 
+@pytest.mark.parametrize("projector", [None, "auto", layers.Conv2D(6, 1)])
+def test_mean_and_scale_come_from_one_projector(projector):
+    with refused(ValueError, r"Pass projector=keras_kd.projectors.Variational\(\) to the Term"):
+        build(Variational(), projector=projector)
+
+
+@pytest.mark.parametrize("filters", [6, 4])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_a_term_serves_one_pair_of_signals(filters, role):
+    term = Term(Hint(), teacher="conv", student="conv", projector="auto", name="mine")
+    Distiller(student=net(4), teacher=net(filters), terms=[term])
+    models = {"student": net(4), "teacher": net(filters)} | {role: net(5)}
+    with refused(ValueError, "term 'mine'.*Make a new Term, for this one has been connected"):
+        Distiller(**models, terms=[term])
+
+
+@pytest.mark.parametrize(
+    ("loss", "teacher"),
+    [
+        (AttentionTransfer(), np.ones((2, 4, 3), "float32")),
+        (SimilarityPreserving(), np.ones((2, 3), "float32")),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_mask_of_other_positions(loss, teacher):
+    y_true = {"teacher": teacher, "mask": np.ones((2, 8), bool)}
+    with refused(ValueError, r"the same positions where .* have a mask.*\(8,\).*\(2, "):
+        loss.call(y_true, np.ones((2, 8, 3), "float32"))
+
+
 @pytest.mark.parametrize("projector", ["linear", 6, lambda x: x, layers.Dense])
 def test_a_projector_is_a_layer(projector):
     with refused(TypeError, "projector must turn the student's signal"):
         Term(Hint(), teacher="conv", student="conv", projector=projector)
+
+
+def test_a_projector_belongs_to_one_term():
+    shared = layers.Dense(6)
+    for pair in ([shared, shared], [shared, keras.Sequential([shared])]):
+        terms = [
+            Term(Hint(), None, "conv", "conv", projector, name=name)
+            for name, projector in zip("ab", pair)
+        ]
+        with refused(ValueError, "Each term must have a projector of its own.*'b' than in 'a'"):
+            Distiller(student=net(4), teacher=net(6), terms=terms)
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])
@@ -103,7 +146,7 @@ def test_paths_are_strings(role):
 
 @pytest.mark.parametrize("heads", [0, -1, 2.0, True, None])
 def test_relation_heads(heads):
-    with refused((TypeError, ValueError), "relation_heads must be a number of parts"):
+    with refused((TypeError, ValueError), "relation_heads must be an integer of at least 1"):
         SelfRelation(heads)
 
 
@@ -131,17 +174,66 @@ def test_sizes_that_only_the_first_batch_shows():
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere sizes are known")
-@pytest.mark.parametrize("strides", [2, (2, 1)])
-def test_sizes_that_only_the_running_step_knows(strides):
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "student", "teacher"),
+    [
+        (Hint(), 1, 2),
+        (Hint(), (1, 2), (2, 1)),
+        (Hint(), 1, 8),
+        (ChannelWise(), (1, 2), (2, 1)),
+        (AttentionTransfer(), (1, 2), (2, 1)),
+        (keras.losses.MeanSquaredError(), 1, 8),
+        (LogitMSE(), 1, 8),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_sizes_that_only_the_running_step_knows(jit, loss, student, teacher):
+    distiller = build(loss, models=(of_any_size(student), of_any_size(teacher)))
+    refused_at_run_time(distiller, np.zeros((4, 8, 8, 3), "float32"), jit)
+
+
+def refused_at_run_time(distiller, batch, jit):
+    """Expects a step on a dataset of unknown sizes to fail, and to name the term but by XLA."""
     import tensorflow as tf
 
-    spec = tf.TensorSpec((None, None, None, 3), "float32")
-    images = [np.zeros((4, 8, 8, 3), "float32")]
-    batches = tf.data.Dataset.from_generator(lambda: images, output_signature=spec)
-    distiller = build(Hint(), models=(of_any_size(1), of_any_size(strides)))
-    distiller.compile("sgd", jit_compile=False)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must fit the loss.*others, at mine"):
+    spec = tf.TensorSpec((*(None for _ in batch.shape[:-1]), batch.shape[-1]), "float32")
+    batches = tf.data.Dataset.from_generator(lambda: [batch], output_signature=spec)
+    distiller.compile("sgd", jit_compile=jit)
+    words = "must match.*node mine" if jit else "must fit the loss.*others, at mine"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){words}"):
         distiller.fit(batches, verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere sizes are known")
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("loss", [SelfRelation(2), Variational()], ids=lambda loss: loss.name)
+def test_tokens_that_only_the_running_step_knows(jit, loss):
+    def net(strides):
+        tokens = keras.Input((None, 3))
+        conv = layers.Conv1D(4, 3, strides, padding="same", name="conv")(tokens)
+        return keras.Model(tokens, layers.Dense(3)(layers.GlobalAveragePooling1D()(conv)))
+
+    projector = projectors.Variational() if isinstance(loss, Variational) else None
+    distiller = build(loss, projector=projector, models=(net(1), net(8)))
+    refused_at_run_time(distiller, np.zeros((4, 8, 3), "float32"), jit)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere sizes are known")
+@pytest.mark.parametrize("loss", [Hint(), AttentionTransfer(), ChannelWise(), SelfRelation(2)])
+def test_equal_sizes_give_the_value_of_known_ones(loss):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    shape = (2, 5, 4) if isinstance(loss, SelfRelation) else (2, 3, 5, 4)
+    teacher, student = rng.normal(size=(2, *shape)).astype("float32")
+    spec = tf.TensorSpec((None,) * (len(shape) - 1) + shape[-1:], "float32")
+    for jit in (False, True):
+        traced = tf.function(loss.call, input_signature=[spec, spec], jit_compile=jit)
+        expected = loss.call(teacher, student)
+        np.testing.assert_allclose(traced(teacher, student), expected, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")

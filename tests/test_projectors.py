@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd import Term, projectors
+from keras_kd import Distiller, Term, projectors
 from keras_kd.losses import AttentionTransfer, Hint, ProbabilisticTransfer, SelfRelation
 from keras_kd.losses import Variational as VariationalLoss
 
@@ -28,6 +28,8 @@ def connected(term, teacher, student):
         ((None, 8, 4, 4), (None, 4, 8, 6)),
         ((None, 8, 8, 4), (None, 4, 4, 4)),
         ((None, None, None, 4), (None, None, None, 6)),
+        ((None, None, None, 4), (None, 8, 8, 6)),
+        ((None, None, 4, 4), (None, 2, 2, 6)),
     ],
 )
 def test_auto_builds_the_smallest_that_fits(student, teacher):
@@ -82,11 +84,24 @@ def test_the_variance_starts_where_it_is_told(variance):
     np.testing.assert_allclose(keras.ops.softplus(log_scale) + 1e-5, variance, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_mean_and_scale_train():
-    projector = projectors.Variational(6, hidden=3)
-    projector.build((None, 4))
+    def net(units):
+        inputs = keras.Input((4,))
+        hidden = layers.Dense(units, name="hidden")(inputs)
+        return keras.Model(inputs, layers.Dense(3)(hidden))
+
+    projector = projectors.Variational(hidden=3)
+    term = Term(VariationalLoss(), teacher="hidden", student="hidden", projector=projector)
+    distiller = Distiller(student=net(4), teacher=net(6), terms=[term])
     assert {tuple(w.shape) for w in projector.trainable_variables} >= {(4, 3), (3, 3), (3, 6), (6,)}
-    assert any(w is projector.log_scale for w in projector.trainable_variables)
+    before = [np.asarray(w) for w in projector.trainable_variables]
+    start = np.asarray(projector.log_scale)
+    distiller.compile(keras.optimizers.SGD(0.1))
+    distiller.fit(np.random.default_rng(0).normal(size=(8, 4)).astype("float32"), verbose=0)
+    for a, b in zip(before, projector.trainable_variables):
+        assert np.abs(a - np.asarray(b)).max() > 0
+    assert np.abs(start - np.asarray(projector.log_scale)).min() > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -392,3 +392,46 @@ def test_subclassed_models_say_how_to_return_the_signal():
     inputs = keras.Input((4,))
     with pytest.raises(ValueError, match=words):
         taps.find(keras.Model(inputs, model(inputs)), "subclassed/dense", "student")
+
+
+def oddly_named():
+    inputs = keras.Input((6, 4), name="x:query")
+    twice = layers.Dense(4, name="conv:1")
+    x = twice(twice(inputs))
+    inner_inputs = keras.Input((6, 4))
+    inner = keras.Model(inner_inputs, layers.Dense(4, name="d:0")(inner_inputs), name="inner:2")
+    x = inner(inner(x))
+    x = layers.MultiHeadAttention(2, 4, name="att:key")(x, x)
+    return keras.Model(inputs, layers.Dense(3, name="end:query")(x))
+
+
+def oddly_named_stack():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(4, name="a:value"), layers.Dense(3)])
+
+
+@pytest.mark.parametrize("build", [oddly_named, oddly_named_stack])
+def test_all_paths_that_are_listed_are_found(build):
+    model = build()
+    paths = taps.paths(model)
+    assert len(paths) == len(set(paths)) >= 3
+    places = [taps.find(model, path, "student") for path in paths]
+    assert len(set(places)) == len(paths)
+
+
+def test_a_signal_from_inside_of_a_nested_model_that_ends_in_a_softmax():
+    inner_inputs = keras.Input((8,))
+    hidden = layers.Dense(6, "relu", name="hidden")(inner_inputs)
+    head = layers.Dense(3, "softmax", name="head")(hidden)
+    inner = keras.Model(inner_inputs, head, name="inner")
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, inner(inputs))
+    x = np.random.default_rng(0).normal(size=(5, 8)).astype("float32")
+    tapped = LogitsModel(model, None, role="student").with_taps(["inner/hidden", "inner/head"])
+    output, signals = tapped(x, training=False)
+    np.testing.assert_allclose(output, model(x), rtol=1e-5)
+    expected = np.maximum(x @ np.asarray(inner.layers[1].kernel), 0)
+    np.testing.assert_allclose(signals["layer:inner/hidden"], expected, rtol=1e-5)
+    np.testing.assert_allclose(signals["layer:inner/head"], model(x), rtol=1e-5)
+    logits = expected @ np.asarray(inner.layers[2].kernel)
+    (found,) = (signals[name] for name in tapped.heads)
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)

@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_kd._errors import check_number
 from keras_kd.losses.base import same_shape
-from keras_kd.losses.features import FeatureLoss, pooled, same_sizes, spatial, unit, zeroed
+from keras_kd.losses.features import FeatureLoss, pooled, spatial, unit, zeroed
+from keras_kd.losses.sizes import same_positions
 
 
 def attention(features: Any, power: float) -> Any:
@@ -65,6 +66,7 @@ class AttentionTransfer(FeatureLoss):
 
     default_weight = 1000.0
     needs = frozenset({"mask"})
+    one_shape = False
     rule = "maps (batch, positions ..., channels) of one rank, at least 3"
 
     def __init__(
@@ -87,11 +89,12 @@ class AttentionTransfer(FeatureLoss):
             None if None in (t, s) else min(t, s)
             for t, s in zip(spatial(teacher.shape), spatial(student.shape))
         ]
-        if mask is not None and spatial(teacher.shape) != spatial(student.shape):
-            raise self.misfit(teacher.shape, student.shape)
-        maps = [pooled(zeroed(features, mask), sizes) for features in (teacher, student)]
+        if mask is not None:
+            self.check_positions(teacher, student)
+        t, s = (pooled(features, sizes) for features in (teacher, student))
+        maps = (zeroed(features, mask) for features in (same_positions(t, s), s))
         t, s = (attention(features, self.power) for features in maps)
-        gaps = ops.square(s - same_sizes(t, s))
+        gaps = ops.square(s - t)
         if mask is None:
             return ops.mean(gaps, axis=-1)
         counted = ops.reshape(ops.cast(mask, gaps.dtype), ops.shape(gaps))

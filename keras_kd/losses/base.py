@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from keras_kd._errors import message
+from keras_kd.losses.sizes import same_sizes
 
 # Below every logit, yet finite: its exponential is 0 and its differences are no NaN.
-_FAR_BELOW = -1e30
+FAR_BELOW = -1e30
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -142,7 +143,7 @@ def logits_pair(teacher: Any, student: Any) -> tuple[Any, Any]:
                 mend="Pass logits of the same classes; labels belong into the hard loss",
             )
         )
-    return teacher, student
+    return same_sizes(teacher, student), student
 
 
 def per_position(name: str, values: Any, logits: Any) -> Any:
@@ -196,7 +197,7 @@ def split_target(logits: Any, target: Any) -> tuple[Any, Any]:
         logits: `(..., classes)`.
         target: Boolean, same shape, true at the target class `y`.
     """
-    others = ops.where(target, _FAR_BELOW, logits)
+    others = ops.where(target, FAR_BELOW, logits)
     top = ops.stop_gradient(ops.max(others, axis=-1, keepdims=True))
     others = others - top
     log_sum = ops.log(ops.sum(ops.exp(others), axis=-1, keepdims=True))

@@ -6,10 +6,8 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_number
-from keras_kd.losses.base import categorical_kl
-from keras_kd.losses.features import FeatureLoss, same_sizes
-
-_FAR_BELOW = -1e30
+from keras_kd.losses.base import FAR_BELOW, categorical_kl
+from keras_kd.losses.features import FeatureLoss
 
 
 def channel_wise(teacher: Any, student: Any, mask: Any, temperature: Any) -> Any:
@@ -31,7 +29,7 @@ def channel_wise(teacher: Any, student: Any, mask: Any, temperature: Any) -> Any
 
 
 def _marked(maps: Any, mask: Any) -> Any:
-    return maps if mask is None else ops.where(ops.expand_dims(mask, axis=-1), maps, _FAR_BELOW)
+    return maps if mask is None else ops.where(ops.expand_dims(mask, axis=-1), maps, FAR_BELOW)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -96,7 +94,7 @@ class ChannelWise(FeatureLoss):
         """Returns the loss of each example."""
         teacher, student, mask = self.pair(y_true, y_pred)
         temperature = ops.cast(self.temperature, student.dtype)
-        return channel_wise(same_sizes(teacher, student), student, mask, temperature)
+        return channel_wise(teacher, student, mask, temperature)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the loss."""

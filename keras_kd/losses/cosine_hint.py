@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd.losses.features import FeatureLoss, same_sizes, unit
+from keras_kd.losses.features import FeatureLoss, unit
 
 
 def cosine_hint(teacher: Any, student: Any) -> Any:
@@ -55,4 +55,4 @@ class CosineHint(FeatureLoss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
         teacher, student, _ = self.pair(y_true, y_pred)
-        return cosine_hint(same_sizes(teacher, student), student)
+        return cosine_hint(teacher, student)

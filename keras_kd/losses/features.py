@@ -8,11 +8,12 @@ from keras import ops
 
 from keras_kd._errors import message
 from keras_kd.losses.base import DistillationLoss, full_precision, per_position, same_shape, unpack
+from keras_kd.losses.sizes import same_sizes
 
 _TINY = 1e-24  # a squared norm below it has no direction
 
 
-class Pair(NamedTuple):
+class Features(NamedTuple):
     """Both networks' features in full precision, the student's, and the mask where there is one."""
 
     teacher: Any
@@ -28,18 +29,22 @@ class FeatureLoss(DistillationLoss):
 
     Attributes:
         rule: What `fits` asks for, for messages.
+        one_shape: Whether the features must be of one shape, channels and all.
         needs_pairs: Whether an example alone in its batch teaches nothing.
+        mend: What to do about features that do not fit, where not every projector helps.
     """
 
     shift_invariant = False
     rule: str = "features of one shape (batch, ..., channels)"
+    one_shape: bool = True
     needs_pairs: bool = False
+    mend: str | None = None
 
     def fits(self, teacher: tuple, student: tuple) -> bool:
         """Whether features of these shapes can be compared, as far as they are known."""
         return same_shape(teacher, student) and len(student) >= 2
 
-    def pair(self, y_true: Any, y_pred: Any) -> Pair:
+    def pair(self, y_true: Any, y_pred: Any) -> Features:
         """Returns the features, and the mask as booleans with one entry per position.
 
         Raises:
@@ -52,7 +57,22 @@ class FeatureLoss(DistillationLoss):
         mask = answer.mask
         if mask is not None:
             mask = ops.cast(per_position("mask", mask, student), "bool")
-        return Pair(teacher, student, mask)
+        teacher = same_sizes(teacher, student) if self.one_shape else teacher
+        return Features(teacher, student, mask)
+
+    def check_positions(self, teacher: Any, student: Any) -> None:
+        """Raises where the student's mask does not say which of the teacher's positions count."""
+        if not same_shape(teacher.shape[:-1], student.shape[:-1]):
+            raise ValueError(
+                message(
+                    f"{type(self).__name__} must compare the same positions where the student's "
+                    "features have a mask",
+                    expected=f"the teacher's features at the positions {spatial(student.shape)}",
+                    received=f"shape {tuple(teacher.shape)}",
+                    mend="Compare layers of the same positions, or layers behind pooling in both "
+                    "networks",
+                )
+            )
 
     def misfit(self, teacher: Any, student: Any) -> ValueError:
         """Returns the error for features that do not fit each other."""
@@ -61,30 +81,11 @@ class FeatureLoss(DistillationLoss):
                 f"{type(self).__name__} must compare the teacher's and the student's {self.rule}",
                 expected=self.rule,
                 received=f"shapes {tuple(teacher)} and {tuple(student)}",
-                mend="Bring the student's features to the teacher's shape, e.g. by a Term's "
-                "projector",
+                mend=self.mend
+                or "Bring the student's features to the teacher's shape, e.g. by a "
+                "Term's projector",
             )
         )
-
-
-def same_sizes(teacher: Any, student: Any) -> Any:
-    """Returns the teacher's features, which are refused at run time where sizes do not agree.
-
-    Sizes that TensorFlow learns from the batch alone must not be broadcast either.
-    """
-    if None not in teacher.shape[1:] and None not in student.shape[1:]:
-        return teacher
-    import tensorflow as tf
-
-    rule = message(
-        "Teacher's and student's signals must fit the loss of a term",
-        expected="the same sizes in each batch",
-        received=f"others, at {tf.get_current_name_scope()}",
-        mend="Pass projector='auto', or models with known sizes",
-    )
-    same = tf.debugging.assert_equal(tf.shape(teacher), tf.shape(student), rule)
-    with tf.control_dependencies([] if same is None else [same]):
-        return tf.reshape(teacher, tf.shape(student))
 
 
 def zeroed(features: Any, mask: Any) -> Any:

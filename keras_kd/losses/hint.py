@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd.losses.features import FeatureLoss, same_sizes
+from keras_kd.losses.features import FeatureLoss
 
 
 def hint(teacher: Any, student: Any) -> Any:
@@ -56,4 +56,4 @@ class Hint(FeatureLoss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
         teacher, student, _ = self.pair(y_true, y_pred)
-        return hint(same_sizes(teacher, student), student)
+        return hint(teacher, student)

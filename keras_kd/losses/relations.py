@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_kd.losses.base import same_shape
 from keras_kd.losses.features import FeatureLoss, flat
+from keras_kd.losses.sizes import same_positions
 
 
 class RelationLoss(FeatureLoss):
@@ -13,6 +14,7 @@ class RelationLoss(FeatureLoss):
 
     needs = frozenset({"mask"})
     batch_statistic = True
+    one_shape = False
     needs_pairs = True
     rule = "features (batch, ...) of one batch, each of any shape"
 
@@ -29,8 +31,9 @@ class RelationLoss(FeatureLoss):
             ValueError: If there is a mask, and the teacher has other positions.
         """
         teacher, student, mask = self.pair(y_true, y_pred)
-        if mask is not None and not same_shape(teacher.shape[:-1], student.shape[:-1]):
-            raise self.misfit(teacher.shape, student.shape)
+        if mask is not None:
+            self.check_positions(teacher, student)
+            teacher = same_positions(teacher, student)
         return flat(teacher, mask), flat(student, mask)
 
 

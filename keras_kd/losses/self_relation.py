@@ -6,11 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import message
-from keras_kd.losses.base import categorical_kl, per_position, same_shape
-from keras_kd.losses.features import FeatureLoss, Pair, zeroed
-
-_FAR_BELOW = -1e30
+from keras_kd._errors import check_count
+from keras_kd.losses.base import FAR_BELOW, categorical_kl, per_position, same_shape
+from keras_kd.losses.features import FeatureLoss, Features, zeroed
+from keras_kd.losses.sizes import same_positions
 
 
 def relation(first: Any, second: Any, mask: Any, heads: int) -> Any:
@@ -25,7 +24,7 @@ def relation(first: Any, second: Any, mask: Any, heads: int) -> Any:
     x, y = (_split(zeroed(vectors, mask), heads) for vectors in (first, second))
     scores = ops.matmul(x, ops.swapaxes(y, -1, -2)) / (first.shape[-1] // heads) ** 0.5
     if mask is not None:
-        scores = ops.where(mask[:, None, None, :], scores, _FAR_BELOW)
+        scores = ops.where(mask[:, None, None, :], scores, FAR_BELOW)
     return ops.log_softmax(scores, axis=-1)
 
 
@@ -94,6 +93,7 @@ class SelfRelation(FeatureLoss):
 
     default_weight = 1 / 3
     needs = frozenset({"mask"})
+    one_shape = False
     rule = "vectors (batch, tokens, width) of one sequence, relation_heads dividing each width"
 
     def __init__(
@@ -103,7 +103,7 @@ class SelfRelation(FeatureLoss):
         reduction: str | None = "sum_over_batch_size",
     ):
         super().__init__(name=name, reduction=reduction)
-        self.relation_heads = _check_heads(relation_heads)
+        self.relation_heads = check_count("relation_heads", relation_heads)
 
     def fits(self, teacher: tuple, student: tuple) -> bool:
         """Whether there are vectors of one sequence that can be split."""
@@ -121,16 +121,17 @@ class SelfRelation(FeatureLoss):
             *(relation(vectors, vectors, mask, heads) for vectors in (teacher, student)), mask
         )
 
-    def pair(self, y_true: Any, y_pred: Any) -> Pair:
+    def pair(self, y_true: Any, y_pred: Any) -> Features:
         """Returns vectors `(batch, tokens, width)`, their heads joined, and the mask."""
         mask = y_true.get("mask") if isinstance(y_true, dict) else None
         if isinstance(y_true, dict):
             y_true = {**y_true, "mask": None}
         teacher, student, _ = super().pair(y_true, y_pred)
         teacher, student = _joined(teacher), _joined(student)
+        teacher = same_positions(teacher, student)
         if mask is not None:
             mask = ops.cast(per_position("mask", mask, student), "bool")
-        return Pair(teacher, student, mask)
+        return Features(teacher, student, mask)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the loss."""
@@ -144,16 +145,3 @@ def _joined(vectors: Any) -> Any:
 
 def _product(sizes: tuple) -> int | None:
     return None if None in sizes else math.prod(sizes)
-
-
-def _check_heads(heads: Any) -> int:
-    if isinstance(heads, int) and not isinstance(heads, bool) and heads >= 1:
-        return heads
-    raise (ValueError if type(heads) is int else TypeError)(
-        message(
-            "relation_heads must be a number of parts",
-            expected="an integer of at least 1",
-            received=repr(heads),
-            mend="Pass e.g. the teacher's number of heads",
-        )
-    )

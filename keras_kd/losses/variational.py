@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_kd.losses.base import full_precision, same_shape, unpack
-from keras_kd.losses.features import FeatureLoss, same_sizes
+from keras_kd.losses.features import FeatureLoss
+from keras_kd.losses.sizes import same_sizes
 
 LEAST_VARIANCE = 1e-5
 
@@ -59,6 +60,7 @@ class Variational(FeatureLoss):
             https://arxiv.org/abs/1904.05835)
     """
 
+    mend = "Pass projector=keras_kd.projectors.Variational() to the Term"
     rule = "features of one shape (batch, ..., channels), the student's as mean and log-scale"
 
     def __init__(self, name: str = "variational", reduction: str | None = "sum_over_batch_size"):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd import batches
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_count, check_number, message
 from keras_kd.soft_labels.records import CHECK
 from keras_kd.soft_labels.sources import Arrays, Stream, source
 
@@ -78,14 +78,6 @@ def check_seed(seed: Any) -> None:
         raise TypeError(_wrong("seed", "be an integer", "an int", seed, 0))
     if not 0 <= seed < 2**63:
         raise ValueError(_wrong("seed", "be from 0 to 2**63 - 1", "such an int", seed, 0))
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raises where a number is no integer above 0."""
-    if not _is_integer(value):
-        raise TypeError(_wrong(name, "be an integer of at least 1", "an int from 1", value, 10))
-    if value < 1:
-        raise ValueError(_wrong(name, "be an integer of at least 1", "an int from 1", value, 10))
 
 
 def check_epoch(epoch: Any) -> None:

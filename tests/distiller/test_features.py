@@ -175,6 +175,19 @@ def test_the_projector_trains_is_clipped_and_is_no_part_of_the_student(images):
     assert len(before) == len(distiller.get_weights())
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class WithoutBuild(layers.Layer):
+    """A projector that makes its weights when it is called."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(6)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer")
 @pytest.mark.parametrize(
     "terms",
     [
@@ -192,8 +205,19 @@ def test_the_projector_trains_is_clipped_and_is_no_part_of_the_student(images):
                 projector=keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(6)]),
             )
         ],
+        lambda: [
+            Term(
+                Hint(),
+                teacher="pool",
+                student="pool",
+                projector=keras.Sequential(
+                    [layers.Dense(6), layers.BatchNormalization(), layers.Dropout(0.5)]
+                ),
+            )
+        ],
+        lambda: [Term(Hint(), None, "pool", "pool", WithoutBuild())],
     ],
-    ids=["two", "variational", "ensemble", "layers"],
+    ids=["two", "variational", "ensemble", "layers", "random", "without-build"],
 )
 def test_loaded_training_goes_on(images, tmp_path, terms):
     x, y = images
@@ -214,6 +238,28 @@ def test_loaded_training_goes_on(images, tmp_path, terms):
     assert len(weights[0]) == len(weights[1])
     for a, b in zip(*weights):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_projector_runs_in_training_mode(images, frozen):
+    x, _ = images
+    norm = layers.BatchNormalization(momentum=0.5)
+    projector = keras.Sequential([layers.Conv2D(6, 1), norm, layers.Dropout(0.5)])
+    student, teacher = convnet(4), convnet(6)
+    distiller = Distiller(
+        student=student,
+        teacher=teacher,
+        terms=[Term(Hint(), None, "backbone/conv", "backbone/conv", projector)],
+    )
+    run = frozen(distiller)
+    first = run(x)
+    kernel = np.asarray(projector.layers[0].kernel, "float64")[0, 0]
+    projected = signal(student, x, "backbone/conv") @ kernel
+    axes = (0, 1, 2)
+    np.testing.assert_allclose(norm.moving_mean, 0.5 * projected.mean(axes), atol=1e-6)
+    np.testing.assert_allclose(
+        norm.moving_variance, 0.5 + 0.5 * projected.var(axes), rtol=1e-5, atol=1e-6
+    )
+    assert run(x)["hint"] != first["hint"]  # other numbers are dropped
 
 
 @pytest.mark.parametrize(
