@@ -183,7 +183,9 @@ def of_any_size(strides):
 def test_sizes_that_only_the_first_batch_shows():
     distiller = build(Hint(), models=(of_any_size(1), of_any_size(2)))
     distiller.compile("sgd")
-    with pytest.raises(ValueError, match=r"must fit the loss of term 'mine'.*\((None|4), 4, 4, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"must fit the loss of term 'mine'.*\((None|4), 4, 4, 4\)"
+    ):
         distiller.fit(np.zeros((4, 8, 8, 3), "float32"), verbose=0)
 
 
