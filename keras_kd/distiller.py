@@ -96,7 +96,7 @@ class Distiller(SavedWithoutTeacher, Objective):
         terms = forms.plain_terms(logits.heads) if plain else forms.full_terms(terms, logits.heads)
         super().__init__(
             ["hard_loss", *(term.name for term in terms)],
-            [watch.signal_fault(role, term.name) for term in terms for role in term.tapped()],
+            watch.faults_of(terms),
             name=name,
             # The policy brings Keras' loss scaling; the student's own layers do the casting.
             dtype=training_policy(student),

@@ -27,6 +27,7 @@ class Objective(EntryPoints):
         """Returns hard loss + terms + regularizers; outside of training, without the terms."""
         names, output = self._logits.names, batches.output(y_pred)
         answers = self._carried(batches.answers(x)) if batches.carries_signals(y_pred) else {}
+        faults = {}
         batch = labels.sort_out(y, output, names, self._label_rules)
         joint = batches.joint_weights(names, sample_weight, self._weighs_all_alike)
         sample_weight = batches.weights_like(output, names, sample_weight)
@@ -35,7 +36,9 @@ class Objective(EntryPoints):
         if answers:
             signals = batches.signals(y_pred)
             by_output = {**batches.by_name(sample_weight, names), None: joint}
-            loss = self._training_loss(batch, sample_weight, by_output, answers, signals)
+            by_column = self._training_losses(batch, sample_weight, by_output, answers, signals)
+            loss = sum([*by_column.values(), *self._added_losses()])
+            faults = self._faults_of_terms(answers, signals, by_column)
         elif _keras.has_loss(self) or self.losses:
             loss = super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
             self._columns.update_state({"hard_loss": loss}, batch.examples(self._compared))
@@ -47,7 +50,7 @@ class Objective(EntryPoints):
             answers=batches.not_finite({n: answers[n] for n in names if n in answers}),
             settings=self._settings_out_of_range() if answers else None,
             temperatures=self._teacher.out_of_range(self._terms, names) if answers else None,
-            **self._signal_faults(answers, y_pred),
+            **faults,
         )
         return loss
 
@@ -59,15 +62,15 @@ class Objective(EntryPoints):
         }
         return self._teacher.carried(answers, names, temperatures)
 
-    def _training_loss(
+    def _training_losses(
         self,
         batch: labels.Batch,
         sample_weight: Any,
         by_output: dict[str | None, Any],
         answers: dict[str, Any],
         signals: dict[str, Any],
-    ) -> Any:
-        """Returns the weighted sum of hard loss, terms and regularizers; logs each by itself."""
+    ) -> dict[str, Any]:
+        """Returns hard loss and terms by column, weighted; logs them without their weights."""
         losses, weights = {}, {}
         share = 1.0 - self._hard_weight if self._plain else 1.0
         for term in self._terms:
@@ -89,19 +92,28 @@ class Objective(EntryPoints):
             self._columns.update_state(
                 {"hard_loss": losses["hard_loss"]}, batch.examples(self._compared)
             )
-        weighted = [weighted_loss(weights[column], loss) for column, loss in losses.items()]
-        return sum(weighted + [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)])
+        return {column: weighted_loss(weights[column], loss) for column, loss in losses.items()}
 
-    def _signal_faults(self, answers: dict[str, Any], y_pred: Any) -> dict[str, Any]:
-        """Returns whether a number in each signal of a term on features is NaN or infinite."""
-        if not answers:
-            return {}
-        found = {"teacher": answers, "student": batches.signals(y_pred)}
-        return {
-            watch.signal_fault(role, term.name): batches.not_finite({path: found[role][path]})
-            for term in self._terms
-            for role, path in term.tapped().items()
-        }
+    def _added_losses(self) -> list[Any]:
+        """Returns the regularizers."""
+        return [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)]
+
+    def _faults_of_terms(
+        self, answers: dict[str, Any], signals: dict[str, Any], by_column: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns what is wrong with the terms on features: a signal, a value, too few examples."""
+        found, faults = {"teacher": answers, "student": signals}, {}
+        for term in self._terms:
+            for role, path in term.tapped().items():
+                fault = batches.not_finite({path: found[role][path]})
+                faults[watch.signal_fault(role, term.name)] = fault
+            if term.tapped():
+                fault = batches.not_finite({term.name: by_column[term.name]})
+                faults[watch.value_fault(term.name)] = fault
+        if any(getattr(term.loss, "needs_pairs", False) for term in self._terms):
+            examples = ops.shape(next(iter(answers.values())))[0]
+            faults["pairs"] = self._watch.at_the_start() & (examples < 2)
+        return faults
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the metrics with the student's output, where there are labels."""

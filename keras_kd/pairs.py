@@ -14,13 +14,22 @@ from keras_kd.models import check_model
 
 # Layers that end what belongs together; most networks are made of blocks of such.
 _ENDS = (
-    keras.layers.Activation,
     keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
     keras.layers.Add,
     keras.layers.Concatenate,
     keras.layers.LayerNormalization,
     keras.layers.GlobalAveragePooling1D,
     keras.layers.GlobalAveragePooling2D,
+)
+# What these give are logits, probabilities or gates.
+_NO_FEATURES = (
+    keras.activations.linear,
+    keras.activations.sigmoid,
+    keras.activations.softmax,
+    keras.activations.log_softmax,
 )
 
 
@@ -62,15 +71,16 @@ def suggest_pairs(
 ) -> list[Pair]:
     """Suggests which layers to compare, from depth, resolution and what they say of a batch.
 
-    For the last layer of each of the student's resolutions (each width of vectors and sequences),
-    it takes the teacher's layer of the nearest relative depth and, where there is one, of the same
-    resolution. Linear CKA on the batch tells how alike the signals are already: near 1 there is
-    little to learn, near 0 perhaps nothing that the student can reach. A suggestion, no rule.
+    For the last layer of each of the student's resolutions, and for the last that gives vectors and
+    the last that gives sequences, it takes the teacher's layer of the nearest relative depth and,
+    where there is one, of the same resolution. Logits and probabilities are left out. Linear CKA on
+    the batch tells how alike the signals are already: near 1 there is little to learn, near 0
+    perhaps nothing that the student can reach. A suggestion, no rule.
 
     Args:
         teacher: A trained model, built from `keras.Input`.
         student: The same.
-        batch: Inputs of both models, some dozens.
+        batch: Inputs of both models, some dozens, without labels.
         print_fn: Called with the table, `None` for no table.
 
     Returns:
@@ -78,7 +88,8 @@ def suggest_pairs(
 
     Raises:
         TypeError: If a model is no `keras.Model`.
-        ValueError: If one is not built or shows no graph, or the batch has fewer than 4 examples.
+        ValueError: If one is not built or shows no graph, or the batch has fewer than 4 examples or
+            more than the models' inputs.
 
     Example:
     >>> pairs = keras_kd.suggest_pairs(teacher, student, x[:64])
@@ -93,7 +104,7 @@ def suggest_pairs(
         - [Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019](
             https://arxiv.org/abs/1905.00414)
     """
-    _check_batch(batch)
+    _check_batch(batch, student)
     theirs = _places(teacher, batch, "teacher")
     own = _last_of_each_resolution(_places(student, batch, "student"))
     pairs = [_pair(place, theirs) for place in own] if theirs else []
@@ -135,7 +146,7 @@ def _places(model: keras.Model, batch: Any, role: str) -> list[_Place]:
 
 def _ends_a_block(layer: Any) -> bool:
     activation = getattr(layer, "activation", None) or keras.activations.linear
-    return isinstance(layer, _ENDS) or activation is not keras.activations.linear
+    return isinstance(layer, _ENDS) or activation not in _NO_FEATURES
 
 
 def _gram(signal: Any) -> np.ndarray:
@@ -161,7 +172,17 @@ def _pair(own: _Place, theirs: list[_Place]) -> Pair:
     return Pair(best.path, own.path, best.shape, own.shape, own.depth, value)
 
 
-def _check_batch(batch: Any) -> None:
+def _check_batch(batch: Any, student: Any) -> None:
+    inputs = getattr(check_model(student, "student"), "inputs", None)
+    if isinstance(batch, (tuple, list)) and inputs is not None and len(batch) > len(inputs):
+        raise ValueError(
+            message(
+                "batch must be the models' inputs alone",
+                expected="one array" if len(inputs) == 1 else f"{len(inputs)} arrays",
+                received=f"a {type(batch).__name__} of {len(batch)}",
+                mend="Leave the labels out, e.g. batch[0]",
+            )
+        )
     size = len(keras.tree.flatten(batch)[0])
     if size < 4:
         raise ValueError(

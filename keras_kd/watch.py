@@ -42,6 +42,13 @@ _REPORTS = {
         "found": "another",
         "mend": "Write the labels with all temperatures of the schedule",
     },
+    "pairs": {
+        "what": "Batches must have at least 2 examples for a term that compares them with each "
+        "other",
+        "expected": "batches of some dozens",
+        "found": "an example alone",
+        "mend": "Pass more examples in a batch; the last one may be smaller",
+    },
     "answers": {
         "what": "The teacher must give finite answers",
         "expected": "finite numbers",
@@ -56,13 +63,24 @@ def signal_fault(role: str, term: str) -> str:
     return f"the {role}'s signal in term {term!r}"
 
 
-def _signal_report(kind: str) -> dict[str, str]:
+def value_fault(term: str) -> str:
+    """Returns the kind of fault that the value of a term on such signals may have."""
+    return f"the value of term {term!r}"
+
+
+def faults_of(terms: Sequence[Any]) -> list[str]:
+    """Returns all kinds of faults that terms may have, causes before effects."""
+    signals = [signal_fault(role, term.name) for term in terms for role in term.tapped()]
+    return signals + [value_fault(term.name) for term in terms if term.tapped()]
+
+
+def _report(kind: str) -> dict[str, str]:
     return {
         "what": f"{kind[0].upper()}{kind[1:]} must be finite",
         "expected": "finite numbers",
         "found": "NaN or Inf",
         "mend": "Look whether the batch itself is finite, then lower the learning rate or the "
-        "term's weight",
+        "term's weight, and let the projector compute in float32",
     }
 
 
@@ -72,15 +90,15 @@ class Watch(keras.metrics.Metric):
     It has no result, so the logs do not show it.
 
     Args:
-        signals: The `signal_fault`s to look for, too.
+        others: What to look for, too: `faults_of` the terms.
 
     Attributes:
         epoch: Number of the epoch under way, from 1, or `None`.
     """
 
-    def __init__(self, signals: Sequence[str] = ()):
+    def __init__(self, others: Sequence[str] = ()):
         super().__init__(name="watch")
-        self._reports = _REPORTS | {kind: _signal_report(kind) for kind in signals}
+        self._reports = _REPORTS | {kind: _report(kind) for kind in others}
         self._batches = self._counter("batches")
         self._first = {kind: self._counter(f"fault_{n}") for n, kind in enumerate(self._reports)}
         self.epoch: int | None = None
@@ -96,12 +114,16 @@ class Watch(keras.metrics.Metric):
             name=name,
         )
 
+    def at_the_start(self) -> Any:
+        """Returns whether no batch has been counted yet, a boolean scalar."""
+        return self._batches + 0.0 == 0.0
+
     def update_state(self, **faults: Any) -> None:
         """Counts a batch, and notes its faults.
 
         Args:
-            **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures`, `answers` or a
-                `signal_fault`: a boolean scalar, or `None` where nobody looked.
+            **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures`, `pairs`, `answers`
+                or one of `faults_of`: a boolean scalar, or `None` where nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)
@@ -130,7 +152,8 @@ class Watch(keras.metrics.Metric):
             # The sum is a tensor where the variable is mirrored on replicas, too.
             noted = (variable.value if newer is None else newer) + 0.0
             first = int(ops.convert_to_numpy(noted))
-            if first:
+            # A loop of one's own over `train_on_batch` may end in an example alone.
+            if first and (kind != "pairs" or self.epoch is not None):
                 report = self._reports[kind]
                 raise ValueError(
                     message(

@@ -73,7 +73,30 @@ def test_a_model_is_like_itself(x, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("act", [layers.LeakyReLU, layers.PReLU, layers.ELU, layers.ReLU])
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda: [layers.Dense(3, activation="softmax")],
+        lambda: [layers.Dense(3), layers.Softmax()],
+        lambda: [layers.Dense(3), layers.Activation("softmax")],
+        lambda: [layers.Dense(3), layers.Activation("linear")],
+        lambda: [layers.Dense(3, activation="sigmoid")],
+    ],
+)
+def test_features_end_before_the_head(x, act, head):
+    def net(filters):
+        conv = layers.Conv2D(filters, 3, strides=2)
+        pool = layers.GlobalAveragePooling2D(name="pool")
+        return keras.Sequential([keras.Input((16, 16, 3)), conv, act(name="act"), pool, *head()])
+
+    pairs = keras_kd.suggest_pairs(net(8), net(4), x, print_fn=None)
+    assert [(pair.student, pair.teacher) for pair in pairs] == [("act", "act"), ("pool", "pool")]
+
+
 def test_wrong_uses(x):
+    with pytest.raises(ValueError, match="batch must be the models' inputs alone"):
+        keras_kd.suggest_pairs(net(4, 1), net(4, 1), (x, np.zeros(12)))
     with pytest.raises(ValueError, match="batch must have enough examples"):
         keras_kd.suggest_pairs(net(4, 1), net(4, 1), x[:2])
     with pytest.raises(TypeError, match="teacher must be a Keras model"):

@@ -218,8 +218,9 @@ def bernoulli_kl(teacher: Any, student: Any) -> Any:
 
 
 def weighted_loss(weight: Any, loss: Any) -> Any:
-    """Returns `weight * loss` in `loss_dtype()`, for a sum."""
-    return ops.cast(weight, loss_dtype()) * ops.cast(loss, loss_dtype())
+    """Returns `weight * loss` in `loss_dtype()`, for a sum; 0 for a weight of 0."""
+    weight, loss = ops.cast(weight, loss_dtype()), ops.cast(loss, loss_dtype())
+    return weight * ops.where(weight == 0.0, 0.0, loss)  # 0 · inf is no number
 
 
 def standardize(logits: Any) -> Any:
