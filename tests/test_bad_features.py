@@ -11,6 +11,7 @@ from keras_kd import Distiller, Term, projectors
 from keras_kd.losses import (
     AttentionTransfer,
     ChannelWise,
+    CosineHint,
     HierarchicalContext,
     Hint,
     LogitMSE,
@@ -113,6 +114,14 @@ def test_a_mask_of_other_positions(loss, teacher):
     y_true = {"teacher": teacher, "mask": np.ones((2, 8), bool)}
     with refused(ValueError, r"the same positions where .* have a mask.*\(8,\).*\(2, "):
         loss.call(y_true, np.ones((2, 8, 3), "float32"))
+
+
+@pytest.mark.parametrize("loss", [Hint(), CosineHint(), HierarchicalContext(), Variational()])
+def test_a_mask_that_would_be_ignored(loss):
+    features = np.ones((2, 8, 8, 3), "float32")
+    y_true = {"teacher": features, "mask": np.ones((2, 8, 8), bool)}
+    with refused(ValueError, "must be given no mask in y_true"):
+        loss.call(y_true, features)
 
 
 @pytest.mark.parametrize("projector", ["linear", 6, lambda x: x, layers.Dense])

@@ -36,7 +36,8 @@ class CosineHint(FeatureLoss):
         float64 inputs). Features that are all 0 have the value 1 and no gradient.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or `y_true` brings a mask; `sample_weight` of 0 does its
+            work. A Term heeds Keras' mask by itself.
 
     Example:
     >>> float(keras_kd.losses.CosineHint()([[2.0, 0.0]], [[0.0, 1.0]]))

@@ -7,7 +7,14 @@ import numpy as np
 from keras import ops
 
 from keras_kd._errors import message
-from keras_kd.losses.base import DistillationLoss, full_precision, per_position, same_shape, unpack
+from keras_kd.losses.base import (
+    Answer,
+    DistillationLoss,
+    full_precision,
+    per_position,
+    same_shape,
+    unpack,
+)
 from keras_kd.losses.sizes import same_sizes
 
 _TINY = 1e-24  # a squared norm below it has no direction
@@ -44,13 +51,31 @@ class FeatureLoss(DistillationLoss):
         """Whether features of these shapes can be compared, as far as they are known."""
         return same_shape(teacher, student) and len(student) >= 2
 
+    def unpack(self, y_true: Any) -> Answer:
+        """Returns the parts of `y_true`.
+
+        Raises:
+            ValueError: If there is a mask that the loss would not heed.
+        """
+        answer = unpack(y_true)
+        if answer.mask is not None and "mask" not in self.needs:
+            raise ValueError(
+                message(
+                    f"{type(self).__name__} must be given no mask in y_true",
+                    expected="the teacher's features alone",
+                    received='a dict with "mask"',
+                    mend="Pass sample_weight with 0 at what does not count",
+                )
+            )
+        return answer
+
     def pair(self, y_true: Any, y_pred: Any) -> Features:
         """Returns the features, and the mask as booleans with one entry per position.
 
         Raises:
             ValueError: If the features do not fit each other, or the mask them.
         """
-        answer, student = unpack(y_true), full_precision(y_pred)
+        answer, student = self.unpack(y_true), full_precision(y_pred)
         teacher = ops.cast(full_precision(answer.teacher), student.dtype)
         if not self.fits(tuple(teacher.shape), tuple(student.shape)):
             raise self.misfit(teacher.shape, student.shape)

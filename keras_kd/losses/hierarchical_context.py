@@ -57,7 +57,7 @@ class HierarchicalContext(FeatureLoss):
         One value per example, `(batch,)`, float32 (float64 for float64 inputs).
 
     Raises:
-        ValueError: If the shapes differ, or height or width are not known.
+        ValueError: If the shapes differ, height or width are not known, or there is a mask.
 
     Example:
     >>> maps = keras.random.normal((2, 8, 8, 16)), keras.random.normal((2, 8, 8, 16))

@@ -36,7 +36,8 @@ class Hint(FeatureLoss):
         One value per example or position, `(batch, ...)`, float32 (float64 for float64 inputs).
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or `y_true` brings a mask; `sample_weight` of 0 does its
+            work. A Term heeds Keras' mask by itself.
 
     Example:
     >>> term = keras_kd.Term(keras_kd.losses.Hint(), projector="auto")

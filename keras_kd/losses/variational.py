@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd.losses.base import full_precision, same_shape, unpack
+from keras_kd.losses.base import full_precision, same_shape
 from keras_kd.losses.features import FeatureLoss
 from keras_kd.losses.sizes import same_sizes
 
@@ -46,7 +46,8 @@ class Variational(FeatureLoss):
         may be negative.
 
     Raises:
-        ValueError: If the shapes differ, or `y_pred` is no pair.
+        ValueError: If the shapes differ, `y_pred` is no pair, or `y_true` brings a mask;
+            `sample_weight` of 0 does its work. A Term heeds Keras' mask by itself.
 
     Example:
     >>> loss = keras_kd.losses.Variational()
@@ -74,7 +75,7 @@ class Variational(FeatureLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each example or position."""
-        answer = unpack(y_true)
+        answer = self.unpack(y_true)
         parts = y_pred if isinstance(y_pred, (tuple, list)) else (y_pred,)
         mean = full_precision(parts[0])
         parts = [ops.cast(full_precision(part), mean.dtype) for part in parts]
