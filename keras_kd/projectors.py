@@ -64,8 +64,10 @@ class Projector(keras.layers.Layer):
         """Averages maps over bins along each axis that is known to be longer than the teacher's."""
         if self.sizes is None:
             return maps
-        sizes = zip(spatial(maps.shape), self.sizes)
-        return pooled(maps, [None if given is None else min(given, size) for given, size in sizes])
+        pairs = zip(spatial(maps.shape), self.sizes)
+        # On JAX, sizes that are not known are symbols, which have no order.
+        known = [min(a, b) if isinstance(a, int) else None for a, b in pairs]
+        return pooled(maps, known)
 
     def larger(self, maps: Any) -> Any:
         """Resizes maps bilinearly that are still of other sizes than the teacher's."""
