@@ -53,6 +53,7 @@ def test_the_callback_sets_each_epoch():
     assert labels.seen == [(3, None), (4, None)]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("epoch", [-1, 1.5, "0"])
 def test_what_is_no_epoch_is_refused(images, classifier, write, epoch):
     soft = write(teacher=classifier(8), data=images[0])
