@@ -4,9 +4,14 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
+
+# The same examples in every run.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 BACKEND = keras.backend.backend()
 # Files for phones are made by TensorFlow.
