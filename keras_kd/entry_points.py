@@ -17,7 +17,7 @@ class EntryPoints(keras.Model):
 
     Args:
         columns: Names of what the training logs show besides Keras' own.
-        signals: `keras_kd.watch.signal_fault`s to look for.
+        signals: What `keras_kd.watch.faults_of` the terms says to look for.
         **kwargs: As in `keras.Model`.
     """
 

@@ -66,7 +66,7 @@ class Call(keras.Operation):
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> list[keras.KerasTensor]:
         """Returns symbolic tensors like those at home, or as the given shapes make them."""
         specs, sources = self._home.outputs, self._home.arguments
-        if self._fits_better(args, kwargs):
+        if self._sizes_differ(args, kwargs):
             specs, sources = self.stands_for.compute_output_spec(*args, **kwargs), None
             specs = keras.tree.flatten(specs)
         shapes = {None: specs[0].shape}
@@ -78,8 +78,8 @@ class Call(keras.Operation):
         spec += [(shapes[part], dtype, False) for part in self._parts]
         return [keras.KerasTensor(*of_one) for of_one in spec]
 
-    def _fits_better(self, args: Any, kwargs: Any) -> bool:
-        """Whether shapes are given that differ from those at home.
+    def _sizes_differ(self, args: Any, kwargs: Any) -> bool:
+        """Whether sizes are given that differ from those at home.
 
         Other ranks do not count: Keras adapts them when the model runs, not in its shapes.
         """

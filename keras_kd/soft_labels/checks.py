@@ -34,6 +34,20 @@ def check_write(
     if top_k is not None:
         check_count("top_k", top_k)
     check_seed(seed)
+    _check_storage(dtype, signals, temperatures)
+    _check_shard(shard, directory)
+    if augment is None and views > 1:
+        raise ValueError(
+            message(
+                "views must be 1 without augment, which makes them differ",
+                expected="1",
+                received=repr(views),
+                mend="Pass augment=keras_kd.soft_labels.crop_flip",
+            )
+        )
+
+
+def _check_storage(dtype: Any, signals: Any, temperatures: Any) -> None:
     if dtype not in ("float16", "float32"):
         raise ValueError(
             _wrong("dtype", "be a stored one", "'float16' or 'float32'", dtype, "'float16'")
@@ -47,6 +61,9 @@ def check_write(
         )
     for number, temperature in enumerate(temperatures):
         check_number(f"temperatures[{number}]", temperature, "above 0")
+
+
+def _check_shard(shard: Any, directory: Any) -> None:
     pair = isinstance(shard, Sequence) and len(shard) == 2 and all(map(_is_integer, shard))
     if not pair or not 0 <= shard[0] < shard[1]:
         raise ValueError(
@@ -54,15 +71,6 @@ def check_write(
         )
     if directory is None and tuple(shard) != (0, 1):
         raise ValueError(_wrong("shard", "be left out in memory", "(0, 1)", shard, (0, 1)))
-    if augment is None and views > 1:
-        raise ValueError(
-            message(
-                "views must be 1 without augment, which makes them differ",
-                expected="1",
-                received=repr(views),
-                mend="Pass augment=keras_kd.soft_labels.crop_flip",
-            )
-        )
 
 
 def check_path(directory: Any) -> None:

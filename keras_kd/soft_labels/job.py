@@ -77,18 +77,10 @@ class Job:
         }
         layout = Layout.of(data.samples, views, record_type(records).itemsize, pairing)
         content = {
-            "format": manifest.FORMAT,
-            "samples": layout.samples,
-            "views": layout.views,
-            "samples_per_shard": layout.samples_per_shard,
-            "pairing": pairing,
-            "seed": seed,
-            "augmentation": {"stages": augmentation.description(), "outputs": outputs},
+            **_content(replay, layout, outputs),
             "data": description(data),
             "teacher": describe(teacher),
             "signals": {name: record.to_json() for name, record in records.items()},
-            "versions": _versions(),
-            "shards": None,
         }
         return cls(questions, layout, records, seconds, content, augmentation)
 
@@ -132,6 +124,22 @@ class Job:
             f"({self._layout.samples:,} samples x {self._layout.views} views in all), "
             f"{_bytes(size)}, about {_duration(answers * self._seconds)}"
         )
+
+
+def _content(replay: Replay, layout: Layout, outputs: str) -> dict[str, Any]:
+    """Returns the part of a manifest that is about views, with the hash of what they show."""
+    stages = replay.augmentation.description()
+    return {
+        "format": manifest.FORMAT,
+        "samples": layout.samples,
+        "views": layout.views,
+        "samples_per_shard": layout.samples_per_shard,
+        "pairing": replay.pairing,
+        "seed": replay.seed,
+        "augmentation": {"stages": stages, "outputs": outputs},
+        "versions": _versions(),
+        "shards": None,
+    }
 
 
 def describe(teacher: KerasModel) -> dict[str, Any]:
