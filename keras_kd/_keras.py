@@ -192,9 +192,32 @@ def replace_losses(model: keras.Model, replaced: Callable[[Any], Any]) -> None:
     model._compile_loss._user_loss = replaced(model._compile_loss._user_loss)
 
 
-def added_losses(model: keras.Model) -> list[Any]:
-    """Returns the regularizers' and `add_loss` terms, scaled for the replicas as Keras does."""
-    return [model._aggregate_additional_loss(loss) for loss in model.losses]
+def added_losses(model: keras.Model, others: Sequence[Any] = ()) -> list[Any]:
+    """Returns the regularizers' and `add_loss` terms, scaled for the replicas as Keras does.
+
+    Args:
+        model: The model.
+        others: What `losses_that_keras_drops` has collected.
+    """
+    return [model._aggregate_additional_loss(loss) for loss in [*model.losses, *others]]
+
+
+@contextlib.contextmanager
+def losses_that_keras_drops() -> Iterator[list[Any]]:
+    """Collects what layers add that are called where Keras computes the loss.
+
+    In JAX's step Keras listens to the model's own call alone. Elsewhere the layers keep their
+    losses, `Model.losses` has them, and the list stays empty.
+    """
+    scope = backend.get_stateless_scope()
+    if scope is None or scope.collect_losses:
+        yield []
+        return
+    scope.collect_losses = True
+    try:
+        yield scope.losses
+    finally:
+        scope.collect_losses = False
 
 
 def update_metrics(

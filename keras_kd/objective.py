@@ -36,8 +36,10 @@ class Objective(EntryPoints):
         if answers:
             signals = batches.signals(y_pred)
             by_output = {**batches.by_name(sample_weight, names), None: joint}
-            by_column = self._training_losses(batch, sample_weight, by_output, answers, signals)
-            loss = sum([*by_column.values(), *self._added_losses()])
+            with _keras.losses_that_keras_drops() as dropped:
+                by_column = self._training_losses(batch, sample_weight, by_output, answers, signals)
+            added = _keras.added_losses(self, dropped)
+            loss = sum([*by_column.values(), *(weighted_loss(1.0, each) for each in added)])
             faults = self._faults_of_terms(answers, signals, by_column)
         elif _keras.has_loss(self) or self.losses:
             loss = super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
@@ -93,10 +95,6 @@ class Objective(EntryPoints):
                 {"hard_loss": losses["hard_loss"]}, batch.examples(self._compared)
             )
         return {column: weighted_loss(weights[column], loss) for column, loss in losses.items()}
-
-    def _added_losses(self) -> list[Any]:
-        """Returns the regularizers."""
-        return [weighted_loss(1.0, loss) for loss in _keras.added_losses(self)]
 
     def _faults_of_terms(
         self, answers: dict[str, Any], signals: dict[str, Any], by_column: dict[str, Any]

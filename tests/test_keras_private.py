@@ -110,6 +110,25 @@ def test_losses_and_metrics_of_a_compiled_model(model):
     np.testing.assert_allclose(_keras.added_losses(model), [penalty], rtol=1e-6)
 
 
+def test_losses_that_keras_drops():
+    """In a scope like that of JAX's step, in which Keras computes the loss, only."""
+    layer = keras.layers.Identity(activity_regularizer=keras.regularizers.L1(1.0))
+    x = np.ones((1, 4), "float32")
+    layer(x)
+    kept = [float(loss) for loss in layer.losses]
+    with _keras.losses_that_keras_drops() as dropped:
+        layer(x)
+    assert (dropped, len(layer.losses)) == ([], 1)
+    with keras.StatelessScope() as scope:
+        with _keras.losses_that_keras_drops() as dropped:
+            layer(x)
+        assert [float(loss) for loss in dropped] == kept
+        assert not scope.collect_losses
+    with keras.StatelessScope(collect_losses=True), _keras.losses_that_keras_drops() as dropped:
+        layer(x)
+    assert dropped == []
+
+
 def test_compiling_anew_forgets_unless_it_fails(model):
     model.compile("sgd", loss="mse", metrics=["mae"])
     with pytest.raises(ValueError, match="nope"), _keras.compiling_anew(model):

@@ -45,8 +45,8 @@ def images():
     return rng.normal(size=(24, 8, 8, 3)).astype("float32"), rng.integers(0, 3, 24)
 
 
-def hint(**kwargs):
-    return Term(Hint(), 2.0, "backbone/relu", "backbone/relu", "auto", **kwargs)
+def hint(projector="auto", **kwargs):
+    return Term(Hint(), 2.0, "backbone/relu", "backbone/relu", projector, **kwargs)
 
 
 def signal(model, x, path):
@@ -152,6 +152,31 @@ def test_activity_regularizers_count_once(images, frozen):
     alone(x)  # Keras 3.8 adds examples up, newer ones average them
     penalty = float(sum(alone.losses))
     assert logs["loss"] == pytest.approx(2 * logs["hint"] + penalty, rel=1e-5)
+
+
+@pytest.mark.parametrize("of_student", [None, "l2"])
+def test_regularizers_of_projectors_count(images, frozen, of_student):
+    x, _ = images
+    student, teacher = convnet(4, kernel_regularizer=of_student), convnet(6)
+    kernel = student.get_layer("backbone").get_layer("conv").kernel
+    penalty = 0.01 * np.square(kernel).sum() if of_student else 0.0
+
+    def made():
+        penalised = dict(kernel_regularizer=keras.regularizers.L2(0.3))
+        return layers.Conv2D(6, 1, activity_regularizer=keras.regularizers.L2(0.7), **penalised)
+
+    terms = [hint(projector=made(), name=name) for name in ("first", "second")]
+    distiller = Distiller(student=student, teacher=teacher, terms=terms)
+    for term in terms:
+        alone = made()
+        alone.build((None, 4, 4, 4))
+        alone.set_weights(term.projector.get_weights())
+        alone(student.get_layer("backbone")(x, training=True))
+        penalty += float(sum(alone.losses))
+    logs = frozen(distiller)(x)
+    losses = 2 * (logs["first"] + logs["second"])
+    assert logs["loss"] == pytest.approx(losses + penalty, rel=1e-5)
+    assert penalty > 0.1 * losses
 
 
 def test_the_projector_trains_is_clipped_and_is_no_part_of_the_student(images):
