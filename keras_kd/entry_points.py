@@ -40,7 +40,7 @@ class EntryPoints(keras.Model):
         if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
             forms.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
-        self.check_batch_size(given.get("batch_size"))
+        self.check_batch_size(_first_batch(given.get("x"), given.get("batch_size")))
         self.check_data(given.get("x"))
         self._note_weights(given.get("y"), given.get("sample_weight"))
         if hasattr(given.get("x"), "element_spec"):
@@ -143,6 +143,17 @@ class EntryPoints(keras.Model):
         _keras.up_to_date(self)
         with self._columns.hidden(), self._watch.evaluation():
             return method(*args, **kwargs)
+
+
+def _first_batch(x: Any, batch_size: int | None) -> int | None:
+    """Returns how many examples the first batch has, `None` where only the batch will tell."""
+    arrays = labels.are_arrays(x)
+    leaves = keras.tree.flatten(x if arrays else getattr(x, "element_spec", ()))
+    shapes = [getattr(leaf, "shape", ()) for leaf in leaves]
+    sizes = [shape[0] for shape in shapes if shape and len(shape)]
+    if not sizes or sizes[0] is None:
+        return batch_size
+    return min(sizes[0], batch_size or 32) if arrays else sizes[0]
 
 
 def _bound(method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:

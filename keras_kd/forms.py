@@ -214,10 +214,10 @@ def check_pairs(terms: Sequence[Term], batch_size: int | None) -> None:
     if alone and batch_size == 1:
         raise ValueError(
             message(
-                f"batch_size must be at least 2 for term {alone[0]!r}, which compares the examples "
-                "of a batch with each other",
-                expected="batch_size of some dozens",
-                received="batch_size=1",
-                mend="Pass e.g. batch_size=64",
+                f"Batches must have at least 2 examples for term {alone[0]!r}, which compares the "
+                "examples of a batch with each other",
+                expected="batches of some dozens",
+                received="batches of 1",
+                mend="Pass e.g. batch_size=64, or batch a dataset so",
             )
         )

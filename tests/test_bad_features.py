@@ -164,8 +164,35 @@ def test_relations_need_pairs(loss):
     distiller = build(loss)
     distiller.compile("sgd")
     x = np.zeros((4, 8, 8, 3), "float32")
-    with refused(ValueError, "batch_size must be at least 2.*term 'mine'"):
-        distiller.fit(x, batch_size=1, verbose=0)
+    for given, batch_size in ((x, 1), (x[:1], None), (x[:1], 8)):
+        with refused(ValueError, "Batches must have at least 2 examples.*term 'mine'.*of 1"):
+            distiller.fit(given, batch_size=batch_size, verbose=0)
+    assert distiller.train_function is None  # before any step
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.tensorflow
+def test_relations_need_pairs_in_datasets():
+    import tensorflow as tf
+
+    distiller = build(SimilarityPreserving())
+    distiller.compile("sgd")
+    data = tf.data.Dataset.from_tensor_slices(np.zeros((4, 8, 8, 3), "float32"))
+    for labelled in (data, tf.data.Dataset.zip((data, tf.data.Dataset.range(4)))):
+        with refused(ValueError, "Batches must have at least 2 examples.*term 'mine'.*of 1"):
+            distiller.fit(labelled.batch(1, drop_remainder=True), verbose=0)
+    with refused(ValueError, "at least 2 examples.*an example alone, first in batch 1 of epoch 1"):
+        distiller.fit(data.batch(1).take(1), verbose=0)
+
+
+class Alone(keras.utils.PyDataset):
+    """A source of one batch of one example, whose size only the batch shows."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return (np.zeros((1, 8, 8, 3), "float32"),)
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
@@ -176,11 +203,12 @@ def test_a_first_batch_of_one_example(loss):
     x = np.zeros((5, 8, 8, 3), "float32")
     distiller.fit(x, batch_size=2, verbose=0)  # the last batch is one example
     distiller.train_on_batch(x[:1])
+
     if isinstance(loss, Hint):
-        distiller.fit(x[:1], verbose=0)
+        distiller.fit(Alone(), verbose=0)
         return
     with refused(ValueError, "at least 2 examples.*an example alone, first in batch 1 of epoch 1"):
-        distiller.fit(x[:1], verbose=0)
+        distiller.fit(Alone(), verbose=0)
 
 
 def of_any_size(strides):
