@@ -298,6 +298,32 @@ def test_applications(name):
     assert logits.signals == {f"layer:{path}": tuple(inside.shape)}
 
 
+def test_a_step_of_an_application_is_that_of_the_plain_model():
+    """Also where the model says `training=False`, which Keras overrides."""
+
+    def backbone():
+        return keras.applications.MobileNetV2(
+            (32, 32, 3), alpha=0.35, include_top=False, weights=None, name="backbone"
+        )
+
+    tapped_one, plain = backbone(), backbone()
+    plain.set_weights(tapped_one.get_weights())
+    images = keras.Input((32, 32, 3))
+    pooled = layers.GlobalAveragePooling2D()(tapped_one(images, training=False))
+    names = ["block_3_expand_relu", "block_5_add", "Conv_1"]
+    x = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype("float32")
+    call = tapped(keras.Model(images, pooled), *(f"backbone/{name}" for name in names))
+    output, found = call(x, training=True)
+    inside = [plain.get_layer(name).output for name in names]
+    *expected, last = keras.Model(plain.input, [*inside, plain.output])(x, training=True)
+    np.testing.assert_allclose(output, np.mean(last, axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    for name, value in zip(names, expected):
+        np.testing.assert_allclose(found[f"backbone/{name}"], value, rtol=1e-4, atol=1e-5)
+    for a, b in zip(tapped_one.weights, plain.weights):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=a.path)
+    assert np.any(plain.get_layer("bn_Conv1").moving_mean)
+
+
 class TestAttention:
     @pytest.fixture(params=["MultiHeadAttention", "GroupQueryAttention"])
     def model(self, request):

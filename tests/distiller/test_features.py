@@ -162,8 +162,8 @@ def test_regularizers_of_projectors_count(images, frozen, of_student):
     penalty = 0.01 * np.square(kernel).sum() if of_student else 0.0
 
     def made():
-        penalised = dict(kernel_regularizer=keras.regularizers.L2(0.3))
-        return layers.Conv2D(6, 1, activity_regularizer=keras.regularizers.L2(0.7), **penalised)
+        weights, activity = keras.regularizers.L2(0.3), keras.regularizers.L2(0.7)
+        return layers.Conv2D(6, 1, kernel_regularizer=weights, activity_regularizer=activity)
 
     terms = [hint(projector=made(), name=name) for name in ("first", "second")]
     distiller = Distiller(student=student, teacher=teacher, terms=terms)
