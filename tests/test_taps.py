@@ -224,6 +224,22 @@ def test_the_mask_that_reaches_a_nested_model(policy):
     same(tapped(model, "inner/dense")(x)[0], model(x))
 
 
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_the_mask_of_what_a_nested_model_gives(role):
+    tokens = keras.Input((5, 4))
+    hidden = layers.Dense(4, name="dense")(keras.ops.multiply(tokens, 2.0))  # masks end here
+    inner = keras.Model(tokens, keras.ops.multiply(hidden, 3.0), name="inner")
+    inner.supports_masking = True
+    tokens = keras.Input((5,), dtype="int32")
+    embedded = layers.Embedding(9, 4, mask_zero=True)(tokens)
+    model = keras.Model(tokens, inner(embedded))
+    x = np.array([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
+    logits = LogitsModel(model, None, role).with_taps(["inner/dense"])
+    output, _ = logits(x)
+    for each in (model(x), output):
+        np.testing.assert_array_equal(each._keras_mask, x != 0)
+
+
 def test_nested_models_round_nothing_of_their_own_accord():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
