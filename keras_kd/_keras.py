@@ -58,7 +58,7 @@ def origin(tensor: keras.KerasTensor) -> tuple[Any, Any, int]:
 def nodes(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
     """Returns the calls that lead to symbolic tensors, each behind those that it needs."""
     order, seen = [], set()
-    stack = [(origin(tensor)[1], False) for tensor in tensors]
+    stack = [(origin(tensor)[1], False) for tensor in reversed(tensors)]
     while stack:
         node, its_needs_are_there = stack.pop()
         if its_needs_are_there:
@@ -66,7 +66,7 @@ def nodes(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((origin(tensor)[1], False) for tensor in node.input_tensors)
+            stack.extend((origin(tensor)[1], False) for tensor in reversed(node.input_tensors))
     return order
 
 

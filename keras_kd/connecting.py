@@ -58,7 +58,7 @@ def connected(
     Raises:
         ValueError: If the signals do not fit each other behind it.
     """
-    mend = _mend(loss, projector, again)
+    mend = _mend(loss, projector, teacher, student, again)
     if projector is None or (projector == "auto" and fits(loss, teacher, student)):
         if not fits(loss, teacher, student):
             raise misfit(term, loss, teacher, student, mend)
@@ -74,30 +74,47 @@ def connected(
     return projector
 
 
-def _mend(loss: keras.losses.Loss, projector: Any, again: bool) -> str:
+def _mend(
+    loss: keras.losses.Loss, projector: Any, teacher: Shape, student: Shape, again: bool
+) -> str:
     """Returns what to do where signals do not fit behind a projector as it was given."""
     if again:
         return "Make a new Term, for this one has been connected to other signals before"
     if getattr(loss, "mend", None):
         return loss.mend
+    if projector == "auto" or not fits(loss, teacher, teacher):
+        return "Compare other layers"
     if projector is None:
-        return "Pass projector='auto', or a layer"
-    return "Compare other layers" if projector == "auto" else "Correct the projector's last layer"
+        return "Pass projector='auto', or a layer" if _alike(teacher, student) else _A_LAYER
+    if projector.built:
+        return "Pass a new layer, for this one has been built for other signals"
+    return "Correct the projector's last layer"
+
+
+_A_LAYER = "Compare other layers, or pass a layer that gives the teacher's shape"
+
+
+def _alike(teacher: Shape, student: Shape) -> bool:
+    """Whether a projector of the channels, and of a map's sizes, can help."""
+    are_alike = len(teacher) == len(student) >= 2 and teacher[-1] and student[-1]
+    can_be_resized = len(teacher) == 4 and None not in teacher[1:3]
+    return bool(are_alike and (can_be_resized or same_shape(teacher[1:-1], student[1:-1])))
 
 
 def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
     """Raises where no projector of the channels, and of a map's sizes, can help."""
-    are_alike = len(teacher) == len(student) >= 2 and teacher[-1] and student[-1]
-    can_be_resized = len(teacher) == 4 and None not in teacher[1:3]
-    if not are_alike or not (can_be_resized or same_shape(teacher[1:-1], student[1:-1])):
+    if not _alike(teacher, student):
+        pools = len(teacher) == 2 and len(student) in (3, 4)
+        pooling = f"keras.layers.GlobalAveragePooling{len(student) - 2}D()"
         raise ValueError(
             message(
                 f"projector='auto' of term {term!r} must have signals of one rank, with known "
                 "channels and, but for maps, of the same positions",
                 expected=f"a student's signal like the teacher's {tuple(teacher)}",
                 received=f"shape {tuple(student)}",
-                mend="Pass a layer, e.g. keras.Sequential([keras.layers.GlobalAveragePooling2D(), "
-                "keras.layers.Dense(units)])",
+                mend=f"Pass keras.Sequential([{pooling}, keras.layers.Dense({teacher[-1]})])"
+                if pools
+                else _A_LAYER,
             )
         )
 

@@ -84,9 +84,11 @@ def _check_output(term: Term, heads: dict[str, Head]) -> None:
         raise ValueError(
             message(
                 f"Term {term.name!r} must name an output of the student",
-                expected=f"output= one of {list(heads)}",
+                expected=f"output= one of {list(heads)}" if len(heads) > 1 else "output=None",
                 received=f"output={term.output_name!r}",
-                mend=f"Pass Term(loss, output={next(iter(heads))!r})",
+                mend=f"Pass Term(loss, output={next(iter(heads))!r})"
+                if len(heads) > 1
+                else "Leave output= out; the student has one output",
             )
         )
 

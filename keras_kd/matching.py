@@ -44,6 +44,8 @@ def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> 
     on_features = not any(term.needs_output for term in terms)
     taught_by = {} if on_features else _check_outputs(teacher, terms, student)
     _connect(teacher, terms, student, taught_by)
+    for term in terms:
+        _check_projector(term, {"teacher": teacher.variables, "student": student.model.variables})
     on_outputs = [term for term in terms if term.needs_output]
     teacher.check_terms(on_outputs, list(student.heads))
     if teacher.model is not None:
@@ -100,7 +102,8 @@ def _check_outputs(teacher: Teacher, terms: list[Term], student: LogitsModel) ->
     by_key = len(names) > 1 and (teacher.keyed or student.keyed)
     same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)
     if len(teacher.heads) != len(names) or (by_key and not same_keys):
-        raise _mismatch("the same outputs", names, list(teacher.heads))
+        mend = "Pass a teacher of these outputs, e.g. keras.Model(t.inputs, t.outputs[0])"
+        raise _mismatch("the same outputs", names, list(teacher.heads), mend)
     taught_by = dict(zip(names, names if by_key else teacher.heads))
     free = _free_outputs(terms, names)
     for name, s in student.heads.items():
@@ -166,13 +169,34 @@ def _check_heads(term: Term, output: str, heads: dict[str, Head], inverted: bool
         )
 
 
-def _mismatch(rule: str, student: Any, teacher: Any) -> ValueError:
+def _check_projector(term: Term, variables: dict[str, list[keras.Variable]]) -> None:
+    """Raises where a term's projector would train a model's own layers."""
+    trained = [] if term.projector is None else term.projector.trainable_variables
+    for role, own in variables.items():
+        shared = next((v for v in trained if any(v is other for other in own)), None)
+        if shared is not None:
+            raise ValueError(
+                message(
+                    f"projector of term {term.name!r} must train weights of its own",
+                    expected=f"none of the {role}'s",
+                    received=f"{shared.path!r}, which the {role} has, too",
+                    mend="Build a new layer, or freeze that one: layer.trainable = False",
+                )
+            )
+
+
+def _mismatch(
+    rule: str,
+    student: Any,
+    teacher: Any,
+    mend: str = "Change the last layer of one of them, or use another teacher",
+) -> ValueError:
     return ValueError(
         message(
             f"teacher and student must have {rule}",
             expected=f"{student}, as the student has",
             received=f"{teacher} from the teacher",
-            mend="Change the last layer of one of them, or use another teacher",
+            mend=mend,
         )
     )
 

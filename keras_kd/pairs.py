@@ -10,6 +10,7 @@ import numpy as np
 from keras_kd import taps
 from keras_kd._errors import message
 from keras_kd.heads import LogitsModel
+from keras_kd.labels import are_arrays
 from keras_kd.models import check_model
 
 # Layers that end what belongs together; most networks are made of blocks of such.
@@ -87,9 +88,9 @@ def suggest_pairs(
         List of `Pair`s, from input to output.
 
     Raises:
-        TypeError: If a model is no `keras.Model`.
-        ValueError: If one is not built or shows no graph, or the batch has fewer than 4 examples or
-            more than the models' inputs.
+        TypeError: If a model is no `keras.Model`, or the batch is made of no arrays.
+        ValueError: If one is not built or shows no graph, a signal has NaN or Inf, or the batch has
+            fewer than 4 examples or more than the models' inputs.
 
     Example:
     >>> pairs = keras_kd.suggest_pairs(teacher, student, x[:64])
@@ -140,8 +141,9 @@ def _places(model: keras.Model, batch: Any, role: str) -> list[_Place]:
         if _ends_a_block(node.operation) and len(node.outputs) == 1
     }
     _, signals = LogitsModel(model, None, role).with_taps(chosen)(batch, training=False)
-    grams = (_gram(signals[taps.signal_name(path)]) for path in chosen)
-    return [_Place(path, *chosen[path], gram) for path, gram in zip(chosen, grams)]
+    grams = {path: _gram(signals[taps.signal_name(path)]) for path in chosen}
+    _check_finite(grams, role)
+    return [_Place(path, *chosen[path], gram) for path, gram in grams.items()]
 
 
 def _ends_a_block(layer: Any) -> bool:
@@ -153,6 +155,20 @@ def _gram(signal: Any) -> np.ndarray:
     rows = keras.ops.convert_to_numpy(signal).astype("float64").reshape(len(signal), -1)
     rows = rows - rows.mean(axis=0)
     return rows @ rows.T
+
+
+def _check_finite(grams: dict[str, np.ndarray], role: str) -> None:
+    spoilt = [path for path, gram in grams.items() if not np.isfinite(gram).all()]
+    if spoilt:
+        raise ValueError(
+            message(
+                f"The {role}'s signals must be finite",
+                expected="finite numbers",
+                received=f"NaN or Inf, first from {spoilt[0]!r}",
+                mend="Look whether the batch itself is finite, then at the weights before that "
+                "layer",
+            )
+        )
 
 
 def _resolution(shape: tuple) -> tuple:
@@ -174,6 +190,15 @@ def _pair(own: _Place, theirs: list[_Place]) -> Pair:
 
 def _check_batch(batch: Any, student: Any) -> None:
     inputs = getattr(check_model(student, "student"), "inputs", None)
+    if not are_arrays(batch):
+        raise TypeError(
+            message(
+                "batch must be one batch of the models' inputs",
+                expected="an array, or arrays as the models take them",
+                received=f"{type(batch).__name__}",
+                mend="Pass e.g. x[:64], or of a dataset next(iter(dataset))[0]",
+            )
+        )
     if isinstance(batch, (tuple, list)) and inputs is not None and len(batch) > len(inputs):
         raise ValueError(
             message(

@@ -34,7 +34,7 @@ class Projector(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         super().__init__(name=name, **kwargs)
         self.units = check_count("units", units, optional=True)
-        self.sizes = None if sizes is None else tuple(sizes)
+        self.sizes = None if sizes is None else _checked_sizes(sizes)
         self.supports_masking = True
 
     def aim_at(self, teacher: tuple[int | None, ...]) -> None:
@@ -80,6 +80,19 @@ class Projector(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the layer."""
         return {**super().get_config(), "units": self.units, "sizes": self.sizes}
+
+
+def _checked_sizes(sizes: Any) -> tuple[int, ...]:
+    if isinstance(sizes, (tuple, list)) and len(sizes) == 2:
+        return tuple(check_count("sizes", size) for size in sizes)
+    raise TypeError(
+        message(
+            "sizes must be the height and the width of the teacher's map",
+            expected="a pair of integers",
+            received=repr(sizes),
+            mend="Pass e.g. sizes=(8, 8)",
+        )
+    )
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")

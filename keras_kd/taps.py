@@ -9,6 +9,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.graphs import Tap, numbered
+from keras_kd.models import check_model
 
 _PARTS = ("query", "key", "value")
 
@@ -16,6 +17,24 @@ _PARTS = ("query", "key", "value")
 def signal_name(path: str) -> str:
     """Returns the name of the signal at a layer path, which no output has."""
     return f"layer:{path}"
+
+
+def check_path(path: Any, role: str) -> str:
+    """Returns a layer path.
+
+    Raises:
+        TypeError: If it is no string, or empty.
+    """
+    if isinstance(path, str) and path:
+        return path
+    raise TypeError(
+        message(
+            f"{role} of a Term must be a layer path",
+            expected='a string, e.g. "backbone/block3"',
+            received=repr(path),
+            mend="Pass the layer's name",
+        )
+    )
 
 
 def find(model: keras.Model, path: str, role: str) -> Tap:
@@ -32,24 +51,18 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
 
     Raises:
         TypeError: If `path` is no string.
-        ValueError: If the model is subclassed, or nothing or more than one thing has that name.
+        ValueError: If the model is subclassed, nothing or more than one thing has that name, or it
+            is an input of the student.
     """
-    if not isinstance(path, str) or not path:
-        raise TypeError(
-            message(
-                f"{role} of a Term must be a layer path",
-                expected='a string, e.g. "backbone/block3"',
-                received=repr(path),
-                mend="Pass the layer's name",
-            )
-        )
-    graph, steps, part = _graph(model, path, role), [], None
+    graph, steps, part = _graph(model, check_path(path, role), role), [], None
     names = path.split("/")
     for place, name in enumerate(names):
         name, number, part = _split(name, _names(graph))
         if part and place < len(names) - 1:
             raise _unknown(model, path, role)
         node, number = _pick(model, graph, name, number, path, role)
+        if role == "student" and isinstance(node.operation, keras.layers.InputLayer):
+            raise _nothing_learns(path)
         steps.append((name, number))
         if place < len(names) - 1:
             graph = _inside(model, node.operation, path, role)
@@ -57,8 +70,13 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
 
 
 def paths(model: keras.Model) -> list[str]:
-    """Returns all paths of a model, in the order of the calls; none of a subclassed one."""
-    return [path for path, _ in walk(model)]
+    """Returns all paths of a model, in the order of the calls; none of a subclassed one.
+
+    Raises:
+        TypeError: If `model` is not a `keras.Model`.
+        ValueError: If it is not built.
+    """
+    return [path for path, _ in walk(check_model(model, "model"))]
 
 
 def walk(model: keras.Model, around: str = "") -> Iterator[tuple[str, Any]]:
@@ -107,6 +125,17 @@ def _graph(model: keras.Model, path: str, role: str) -> Any:
             mend="Return the signal as an output, e.g. {'logits': ..., 'features': ...} from call, "
             "in both models, wrap each by keras.Model(inputs, model(inputs)), and pass "
             "Term(loss, output='features')",
+        )
+    )
+
+
+def _nothing_learns(path: str) -> ValueError:
+    return ValueError(
+        message(
+            "student of a Term must be the path of a layer behind the input",
+            expected="a layer whose signal depends on weights",
+            received=f"{path!r}, an InputLayer",
+            mend="Take a layer behind it",
         )
     )
 

@@ -11,7 +11,7 @@ from keras_kd._errors import check_number, message
 from keras_kd.live import live_scalar
 from keras_kd.losses.base import DistillationLoss, full_precision, loss_dtype
 from keras_kd.losses.sizes import same_sizes
-from keras_kd.taps import signal_name
+from keras_kd.taps import check_path, signal_name
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -27,8 +27,9 @@ class Term(keras.layers.Layer):
 
     Args:
         loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,
-            such as `keras.losses.MeanSquaredError()`. Its temperature, if it has one, is the
-            Term's first temperature; the object itself is not changed.
+            such as `keras.losses.MeanSquaredError()`; one that takes probabilities, such as
+            `keras.losses.KLDivergence()`, only between layers that give such. Its temperature, if
+            it has one, is the Term's first temperature; the object itself is not changed.
         weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
             for Keras' own losses.
         teacher: Path of the teacher's layer: its name, behind those of the nested models around
@@ -51,8 +52,9 @@ class Term(keras.layers.Layer):
         projector: The layer, once a Distiller has the Term; `None` where none is needed.
 
     Raises:
-        TypeError: If `loss` is no loss object, `weight` no number, or `projector` no layer.
-        ValueError: If `loss` compares probabilities with labels, or `weight` is negative.
+        TypeError: If `loss` is no loss object, `weight` no number, a path no string, or `projector`
+            no layer.
+        ValueError: If `loss` on outputs compares probabilities, or `weight` is negative.
 
     Example:
     >>> term = keras_kd.Term(keras_kd.losses.SoftTargets(temperature=2.0), weight=0.5)
@@ -75,7 +77,9 @@ class Term(keras.layers.Layer):
         loss = term_losses.check_loss(loss, on_outputs=teacher is None and student is None)
         label = f"{output}_{loss.name}" if output else loss.name
         super().__init__(name=name or label, dtype="float32", autocast=False)
-        self.output_name, self.teacher, self.student = output, teacher, student
+        self.output_name = output
+        self.teacher = None if teacher is None else check_path(teacher, "teacher")
+        self.student = None if student is None else check_path(student, "student")
         self.is_named = name is not None
         if weight is None:
             weight = getattr(loss, "default_weight", 1.0)

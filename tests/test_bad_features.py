@@ -76,6 +76,65 @@ def test_ranks_that_differ():
         build(Variational(), models=(net(), net()))
 
 
+@pytest.mark.parametrize(
+    ("loss", "student", "teacher", "mend"),
+    [
+        (Hint(), "pool", "conv", "give[s]? the teacher's shape"),
+        (Hint(), "conv", "pool", r"GlobalAveragePooling2D\(\), keras.layers.Dense\(6\)"),
+    ],
+)
+@pytest.mark.parametrize("projector", [None, "auto"])
+def test_what_mends_ranks_that_differ(loss, student, teacher, mend, projector):
+    mend = "give[s]? the teacher's shape" if projector is None else mend
+    with refused(ValueError, mend):
+        build(loss, student, teacher, projector)
+
+
+def test_what_mends_layers_that_do_not_suit_the_loss():
+    with refused(ValueError, r"\. Compare other layers\."):
+        build(ChannelWise(), "pool", "pool")
+    with refused(ValueError, "Choose relation_heads that divides both"):
+        build(SelfRelation(5), models=(net(5), net(6)))
+
+
+def test_a_projector_built_for_other_signals():
+    dense = layers.Dense(6)
+    dense.build((None, 9))
+    with refused(ValueError, "must take the student's signal.*Pass a new layer"):
+        build(Hint(), projector=dense)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_a_projector_of_a_models_own_layers(role):
+    models = {"student": net(4), "teacher": net(6)}
+    last = models[role].get_layer("logits")
+    projector = keras.Sequential([layers.Dense(last.kernel.shape[0]), last])
+    terms = [Term(LogitMSE(), student="pool", projector=projector, name="mine")]
+    with refused(ValueError, f"projector of term 'mine' must train.*'logits/kernel'.*the {role}"):
+        Distiller(**models, terms=terms)
+    last.trainable = False
+    terms = [Term(LogitMSE(), student="pool", projector=projector, name="mine")]
+    Distiller(**models, terms=terms)
+
+
+@pytest.mark.parametrize("sizes", [4, (4,), (4, 0), ("4", 4), (4, None)])
+def test_sizes_of_a_projector(sizes):
+    with refused((TypeError, ValueError), "sizes must be"):
+        projectors.Linear(sizes=sizes)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+@pytest.mark.parametrize("path", ["", 3, ["conv"], keras.Input((3,))])
+def test_paths_are_strings(role, path):
+    with refused(TypeError, f"{role} of a Term must be a layer path"):
+        Term(Hint(), **{role: path})
+
+
+def test_an_output_of_a_student_that_has_one():
+    with refused(ValueError, "Leave output= out"):
+        Distiller(student=net(4), teacher=net(6), terms=[Term(LogitMSE(), output="logits")])
+
+
 def test_a_projector_that_gives_another_shape():
     with refused(ValueError, r"term 'mine'.*\(None, 8, 8, 5\)\. Correct the projector's"):
         build(Hint(), projector=layers.Conv2D(5, 1))
@@ -145,12 +204,6 @@ def test_a_projector_belongs_to_one_term():
 def test_unknown_layers(role):
     with refused(ValueError, f"{role} of a Term must be the path of a layer.*'conv'"):
         build(Hint(), **{role: "covn"})
-
-
-@pytest.mark.parametrize("role", ["teacher", "student"])
-def test_paths_are_strings(role):
-    with refused(TypeError, f"{role} of a Term must be a layer path"):
-        build(Hint(), **{role: 3})
 
 
 @pytest.mark.parametrize("heads", [0, -1, 2.0, True, None])

@@ -379,7 +379,7 @@ def test_all_paths(nested):
     assert "backbone/first" in paths
     assert paths[-1] == "sort"
     for path in paths:
-        taps.find(nested, path, "student")
+        taps.find(nested, path, "teacher")
 
 
 @pytest.mark.parametrize(
@@ -401,6 +401,28 @@ def test_unknown_paths_name_the_closest(nested, path, close):
 def test_a_path_is_a_string(nested, path):
     with pytest.raises(TypeError, match="must be a layer path"):
         taps.find(nested, path, "student")
+
+
+def test_inputs_teach_a_student_nothing(nested):
+    first = taps.paths(nested)[0]
+    taps.find(nested, first, "teacher")
+    with pytest.raises(ValueError, match=r"layer behind the input.*an InputLayer"):
+        taps.find(nested, first, "student")
+
+
+@pytest.mark.parametrize("model", ["a", None, keras.Sequential([layers.Dense(2)])])
+def test_paths_are_those_of_a_built_model(model):
+    with pytest.raises((TypeError, ValueError), match="model must be"):
+        taps.paths(model)
+
+
+def test_paths_come_in_the_order_of_the_calls():
+    first, second = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    tower = layers.Dense(3, name="tower")
+    model = keras.Model(
+        [first, second], layers.Concatenate(name="c")([tower(first), tower(second)])
+    )
+    assert taps.paths(model) == ["a", "tower:0", "b", "tower:1", "c"]
 
 
 def test_only_attention_has_a_query(nested):
@@ -456,7 +478,7 @@ def test_all_paths_that_are_listed_are_found(build):
     model = build()
     paths = taps.paths(model)
     assert len(paths) == len(set(paths)) >= 3
-    places = [taps.find(model, path, "student") for path in paths]
+    places = [taps.find(model, path, "teacher") for path in paths]
     assert len(set(places)) == len(paths)
 
 

@@ -95,6 +95,7 @@ class SelfRelation(FeatureLoss):
     needs = frozenset({"mask"})
     one_shape = False
     rule = "vectors (batch, tokens, width) of one sequence, relation_heads dividing each width"
+    mend = "Choose relation_heads that divides both widths, or compare layers of one sequence"
 
     def __init__(
         self,
