@@ -53,10 +53,9 @@ class SavedWithoutTeacher(LiveSettings):
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> "SavedWithoutTeacher":
         """Rebuilds a Distiller without teacher; set `distiller.teacher` to train on."""
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            student, terms = keras.saving.deserialize_keras_object(
-                [config["student"], config["terms"]]
-            )
+        student, terms = keras.saving.deserialize_keras_object(
+            [config["student"], config["terms"]], custom_objects=custom_objects
+        )
         return cls(**{**config, "student": student, "terms": terms, "teacher": NoTeacher()})
 
     def get_compile_config(self) -> dict[str, Any]:

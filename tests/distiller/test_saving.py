@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_kd import Distiller, Term
-from keras_kd.losses import SoftTargets
+from keras_kd.losses import Hint, SoftTargets
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -85,3 +85,34 @@ def test_no_checkpoint_of_tensorflow_holds_the_teacher(net, tmp_path):
     shapes = [shape for _, shape in tf.train.list_variables(str(tmp_path / "checkpoint"))]
     assert [4, 8] in shapes
     assert not [shape for shape in shapes if 512 in shape]
+
+
+class Doubled(keras.layers.Layer):
+    """A layer that Keras does not know by itself."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+@pytest.mark.parametrize("by_scope", [False, True])
+def test_custom_objects_reach_the_student_and_the_projectors(tmp_path, by_scope):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+
+    def net(units):
+        hidden = keras.layers.Dense(units, name="hidden")
+        return keras.Sequential([keras.Input((4,)), hidden, Doubled(), keras.layers.Dense(3)])
+
+    projector = keras.Sequential([Doubled(), keras.layers.Dense(5)])
+    term = Term(Hint(), 1.0, "hidden", "hidden", projector)
+    distiller = Distiller(student=net(2), teacher=net(5), terms=[term])
+    distiller.compile("adam", loss="mse")
+    distiller.fit(x, x[:, :3], verbose=0)
+    distiller.save(tmp_path / "distiller.keras")
+    own = {"Doubled": Doubled}
+    if by_scope:
+        with keras.saving.custom_object_scope(own):
+            loaded = keras.models.load_model(tmp_path / "distiller.keras")
+    else:
+        loaded = keras.models.load_model(tmp_path / "distiller.keras", custom_objects=own)
+    for a, b in zip(distiller.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
