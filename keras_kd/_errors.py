@@ -60,20 +60,21 @@ def check_count(name: str, value: object, optional: bool = False) -> int | None:
     )
 
 
-def check_number(name: str, value: object, rule: str) -> float:
+def check_number(name: str, value: object, rule: str, example: float | None = None) -> float:
     """Returns `value` as a float if it is a finite number that follows the rule.
 
     Args:
         name: The argument's name.
         value: What came.
         rule: `"above 0"`, `"at least 0"`, `"from 0 to 1"` or `"of either sign"`.
+        example: A value to pass instead, for the message.
 
     Raises:
         TypeError: If `value` is not a number.
         ValueError: If it is not finite or breaks the rule.
     """
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    holds, example = _RULES[rule]
+    holds, usual = _RULES[rule]
     if is_number and math.isfinite(value) and holds(value):
         return float(value)
     raise (ValueError if is_number else TypeError)(
@@ -81,6 +82,6 @@ def check_number(name: str, value: object, rule: str) -> float:
             f"{name} must be a finite number {rule}",
             expected=f"a float {rule}",
             received=repr(value),
-            mend=f"Pass e.g. {name}={example}",
+            mend=f"Pass e.g. {name}={usual if example is None else example}",
         )
     )

@@ -4,7 +4,8 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,14 @@ class ExportBest(keras.callbacks.Callback):
         **options: Any,
     ):
         super().__init__()
-        is_file = isinstance(path, str | os.PathLike) and Path(path).suffix == ".tflite"
+        is_file = _names_tflite(path)
         self.path = placing.file_target(path) if is_file else placing.folder_target(path)
         self._export = export.tflite if is_file else export.saved_model
-        inspect.signature(self._export).bind(None, path, **options)
+        _check_options(self._export, path, options)
         _check_readable_again(options)
         requests.check_without_model(**options)
         self.monitor, self._rises = monitor, _rises(monitor, mode)
-        self._options, self._seen = options, False
+        self._options, self._seen, self._had_value = options, False, False
         self.best: float | None = None
         if initial_value_threshold is not None:
             rule = "of either sign"
@@ -80,7 +81,7 @@ class ExportBest(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Forgets which values an earlier training had."""
-        self._seen = False
+        self._seen = self._had_value = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Exports the student if it is better."""
@@ -92,14 +93,20 @@ class ExportBest(keras.callbacks.Callback):
         value = float(logs.get(self.monitor, math.nan))
         if not math.isfinite(value):
             return
+        self._had_value = True
         if self.best is None or (value > self.best if self._rises else value < self.best):
             _keras.up_to_date(self.model)
             self.report = self._export(self.model, self.path, **self._options)
             self.best, self.epoch = value, epoch
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Refuses a training that never had the value."""
+        """Refuses a training that never had the value, and warns of one whose value never was."""
         self._require_seen(logs or {})
+        if not self._had_value:
+            warnings.warn(
+                f"ExportBest exported nothing: {self.monitor!r} was NaN or Inf in all epochs.",
+                stacklevel=2,
+            )
 
     def _require_seen(self, logs: dict[str, Any]) -> None:
         if self._seen:
@@ -112,6 +119,42 @@ class ExportBest(keras.callbacks.Callback):
                 mend="Pass validation_data to fit for values that begin with val_",
             )
         )
+
+
+def _names_tflite(path: Any) -> bool:
+    """Whether a path names a file, not the folder of a SavedModel.
+
+    Raises:
+        ValueError: If it names a file of another kind.
+    """
+    suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
+    if suffix in (".keras", ".h5"):
+        raise ValueError(
+            message(
+                "path must name what is exported",
+                expected="a file that ends in .tflite, or a folder for a SavedModel",
+                received=repr(path),
+                mend="Use keras.callbacks.ModelCheckpoint for Keras' own files",
+            )
+        )
+    return suffix == ".tflite"
+
+
+def _check_options(exporting: Callable, path: Any, options: dict[str, Any]) -> None:
+    """Raises where an option is none of the export that the path's ending stands for."""
+    signature = inspect.signature(exporting)
+    try:
+        signature.bind(None, path, **options)
+    except TypeError as error:
+        raise TypeError(
+            message(
+                f"The options must be those of keras_kd.export.{exporting.__name__}",
+                expected=f"some of {list(signature.parameters)[2:]}",
+                received=f"path={str(path)!r}, and {error}",
+                mend="Correct the name; a path that ends in .tflite makes a TFLite file, any other "
+                "a SavedModel",
+            )
+        ) from error
 
 
 def _rises(monitor: str, mode: str) -> bool:

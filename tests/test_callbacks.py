@@ -106,7 +106,9 @@ def test_wrong_use(net, data, tmp_path):
         ({"monitor": "score"}, ValueError, "mode must say what is better"),
         ({"mode": "best"}, ValueError, "mode must say what is better"),
         ({"calibration": iter([])}, ValueError, "calibration must be samples .* more than once"),
-        ({"colour": 3}, TypeError, "colour"),
+        ({"colour": 3}, TypeError, "export.tflite.*some of .*'io_dtype'.*argument 'colour'"),
+        ({"path": "student", "quantization": "int8"}, TypeError, "export.saved_model.*ends in"),
+        ({"path": tmp_path / "best.keras"}, ValueError, "file that ends in .tflite.*best.keras"),
         ({"monitor": None, "mode": "min"}, TypeError, "monitor must name an entry"),
         ({"initial_value_threshold": float("nan")}, ValueError, "initial_value_threshold must be"),
         ({"initial_value_threshold": "0.5"}, TypeError, "initial_value_threshold must be"),
@@ -123,6 +125,17 @@ def test_wrong_use(net, data, tmp_path):
     with pytest.raises(ValueError, match="monitor must be in the logs"):
         fit(net, data, callbacks.ExportBest(path), "loss", [1.0])
     callbacks.ExportBest(path, quantization="int8", verify=X)  # for students with ranges
+
+
+def test_the_ending_may_be_in_capitals(tmp_path):
+    best = callbacks.ExportBest(tmp_path / "best.TFLITE", quantization="float16")
+    assert best._export is export.tflite
+
+
+def test_a_value_that_never_was_finite_is_warned_of(net, data, tmp_path, exports):
+    callback = callbacks.ExportBest(tmp_path / "a.tflite", "loss")
+    with pytest.warns(UserWarning, match="exported nothing: 'loss' was NaN or Inf in all epochs"):
+        fit(net, data, callback, "loss", [float("nan")] * 2)
 
 
 def test_a_value_that_is_missing_though_there_was_validation(net, data, tmp_path, exports):

@@ -137,7 +137,10 @@ def _environment() -> dict[str, str]:
 def _failure(code: int, stderr: str, folder: Path, student: keras.Model) -> str:
     died = f"it died of {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     words = _NOISE.sub("", stderr)[-_STDERR_TAIL:].strip()
-    received, mend = f"{died} and the last words\n{words}\n", "Free memory, if it was killed"
+    received = f"{died} and the last words\n{words}\n" if words else died
+    mend = "Replace the layer that these words name, if they name one"
+    if code < 0:
+        mend = "Free memory, if it was killed"
     culprits, rolled = folder / "culprits.json", _rolled(student)
     if culprits.exists():
         found = json.loads(culprits.read_text())

@@ -27,12 +27,26 @@ def file_target(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         TypeError: If `path` is not a path.
-        ValueError: If a folder is there already, or no folder to put it in.
+        ValueError: If a folder or a Keras model is there already, or no folder to put it in.
     """
     target = _target(path)
     if target.is_dir():
         raise ValueError(_place_message("name a file", "a file's path", f"the folder {path}"))
+    if _is_keras_model(target):
+        expected = "a new path, or a .tflite file to replace"
+        raise ValueError(_place_message("not be a Keras model's", expected, f"the file {path}"))
     return target
+
+
+def _is_keras_model(file: Path) -> bool:
+    """Whether a file looks like what `Model.save` writes, a training that must not be lost."""
+    if not file.is_file():
+        return False
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(8).startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"))
+    except OSError:
+        return False
 
 
 def folder_target(path: str | os.PathLike[str]) -> Path:

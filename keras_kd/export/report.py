@@ -56,6 +56,7 @@ class Report:
         reference_samples: Their number.
         accuracy_before: Share of right answers of the Keras model, with labels.
         accuracy_after: That of the file.
+        accuracy_output: Name of the output that both are of, the one that loses most.
         latency_ms: Median time of one invocation with one batch, in milliseconds.
         latency_p95_ms: Its 95th percentile.
         threads: CPU threads in use; `None` where TensorFlow chose.
@@ -81,6 +82,7 @@ class Report:
     reference_samples: int
     accuracy_before: float | None
     accuracy_after: float | None
+    accuracy_output: str | None
     latency_ms: float
     latency_p95_ms: float
     threads: int | None
@@ -122,7 +124,8 @@ class Report:
     def _accuracy_line(self) -> str | None:
         if self.accuracy_before is None:
             return None
-        return f"{self.accuracy_after:.2%}, Keras {self.accuracy_before:.2%}"
+        line = f"{self.accuracy_after:.2%}, Keras {self.accuracy_before:.2%}"
+        return f"{line}, of {self.accuracy_output}" if len(self.outputs) > 1 else line
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the report as JSON, by the fields' names."""

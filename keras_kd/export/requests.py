@@ -1,6 +1,7 @@
 """What is asked of `tflite`, checked before any work begins."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from keras_kd._errors import message
 from keras_kd.export import accuracy, archive, metadata, samples
+from keras_kd.export import normalization as normalization_of
 from keras_kd.export import outputs as outputs_of
 from keras_kd.export import verify as checks
 from keras_kd.export.modes import Mode, io_dtype_of, mode_of
@@ -33,7 +35,7 @@ class Request:
         compared: Samples to compare on.
         class_ids: Their classes by output name, or `None`.
         labels: The classes' names by output name.
-        normalization: Of the images, or `None`.
+        normalizations: Of the images, by input name.
         tolerance: Relative RMS error allowed.
         max_accuracy_drop: Accuracy that may be lost, or `None`.
     """
@@ -48,7 +50,7 @@ class Request:
     compared: Arrays
     class_ids: accuracy.Labels | None
     labels: metadata.Labels
-    normalization: metadata.Normalization | None
+    normalizations: normalization_of.Normalizations
     tolerance: float
     max_accuracy_drop: float | None
 
@@ -86,11 +88,18 @@ def check(
     signature = _signature(student, batch_size, mode, quantization)
     outputs = outputs_of.of(student, heads)
     names = metadata.check_labels(labels, outputs)
-    pixels = metadata.check_normalization(normalization, signature.inputs)
+    if isinstance(normalization, Mapping):
+        normalization = signature.renamed(normalization)
+    normalizations = normalization_of.check(normalization, signature.inputs)
     calibration = _calibration(signature, mode, quantization, calibration)
     compared, y = checks.samples(signature, verify, calibration, not mode.calibrated)
+    if verify is not None or calibration is not None:
+        normalization_of.warn_of_other_scale(normalizations, compared)
     max_drop = accuracy.check_drop(max_accuracy_drop, y)
     count = len(next(iter(compared.values())))
+    class_ids = None if y is None else accuracy.check_labels(y, outputs, count)
+    if mode.calibrated and calibration is not None:
+        _require_variety(calibration)
     return Request(
         student=student,
         signature=signature,
@@ -100,9 +109,9 @@ def check(
         io_dtype=io_dtype,
         calibration=calibration,
         compared=compared,
-        class_ids=None if y is None else accuracy.check_labels(y, outputs, count),
+        class_ids=class_ids,
         labels=names,
-        normalization=pixels,
+        normalizations=normalizations,
         tolerance=tolerance,
         max_accuracy_drop=max_drop,
     )
@@ -192,6 +201,21 @@ def _calibration(
             stacklevel=4,
         )
     return arrays
+
+
+def _require_variety(arrays: Arrays) -> None:
+    """Raises where all float inputs are constant, so that no range can be found on them."""
+    ranges = {name: (array.min(), array.max()) for name, array in arrays.items()}
+    if any(low < high or arrays[name].dtype.kind != "f" for name, (low, high) in ranges.items()):
+        return
+    raise ValueError(
+        message(
+            "calibration must hold samples like those in use",
+            expected="values that differ, for the ranges of the tensors come from them",
+            received=f"nothing but {next(iter(ranges.values()))[0]}",
+            mend="Pass calibration=x_train[:200]",
+        )
+    )
 
 
 def _uncalibrated(quantization: str) -> ValueError:

@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
-from keras_kd.export import archive, child, placing
+from keras_kd.export import accuracy, archive, child, placing
+from keras_kd.export import outputs as outputs_of
 from keras_kd.export import verify as checks
 from keras_kd.export.report import Report, measure, sizes
 from keras_kd.export.signature import Arrays, Signature, in_batches
-from keras_kd.export.student import in_float32, student_of
+from keras_kd.export.student import heads_of, in_float32, student_of
 from keras_kd.export.tensors import TensorInfo
 
 _TOLERANCE = 1e-5
@@ -34,8 +35,8 @@ def saved_model(
             exported.
         path: The folder to write. A SavedModel that is there is replaced once the new one has
             passed the checks.
-        verify: Samples to compare on: an array, or for several inputs a list or a dict by input
-            name. Defaults to seeded random inputs.
+        verify: Samples to compare on, with labels or without, in the forms that `tflite` takes.
+            Defaults to seeded random inputs.
         tolerance: Relative RMS error allowed. Defaults to 1e-5.
 
     Returns:
@@ -56,16 +57,19 @@ def saved_model(
     tolerance = checks.check_tolerance(tolerance, _TOLERANCE)
     original = student_of(model)
     signature = Signature.of(original, None)
-    compared, _ = checks.samples(signature, verify, None)
+    compared, y = checks.samples(signature, verify, None)
+    outputs, count = outputs_of.of(original, heads_of(model)), len(next(iter(compared.values())))
+    class_ids = None if y is None else accuracy.check_labels(y, outputs, count)
+    signature = replace(signature, student=in_float32(original))
+    expected = checks.reference(signature, original, compared)
     with placing.workspace(target) as folder:
-        signature = replace(signature, student=in_float32(original))
         new = folder / "saved_model"
         child.hand_over(signature, folder)
         if not new.exists():
             child.run(folder, child.Job.of(signature), signature)
         endpoint = _Endpoint(new)
-        expected = checks.reference(signature, original, compared)
-        comparison = checks.compare(expected, endpoint.predict(compared))
+        answers = endpoint.predict(compared)
+        comparison = checks.compare(expected, answers)
         checks.require_close(comparison, tolerance, "The exported file")
         checks.require_spread(comparison, tolerance)
         one = {name: array[:1] for name, array in compared.items()}
@@ -81,10 +85,9 @@ def saved_model(
             tolerance=tolerance,
             reference_error=None,
             reference_samples=0,
-            accuracy_before=None,
-            accuracy_after=None,
             **sizes(new),
             **asdict(comparison),
+            **asdict(accuracy.measure(class_ids, outputs, expected, answers)),
             **asdict(measure(lambda: endpoint.call(one), None)),
         )
         placing.publish_folder(new, target)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,7 +73,7 @@ def _wrapped(student: keras.Model) -> keras.Model:
                 "keras.Model(inputs, student(inputs))",
             )
         )
-    inputs = _symbolic(built["input_shape"])
+    inputs = _symbolic(built["input_shape"], next(iter(inspect.signature(student.call).parameters)))
     _check_takes_no_tokens(student, inputs)
     return keras.Model(inputs, student(inputs, training=False), name=student.name)
 
@@ -105,11 +106,12 @@ def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:
         )
 
 
-def _symbolic(shape: Any, name: str | None = None) -> Any:
+def _symbolic(shape: Any, name: str) -> Any:
+    """Returns inputs of these shapes, named alike in every process."""
     if isinstance(shape, dict):
         return {key: _symbolic(part, str(key)) for key, part in shape.items()}
     if any(isinstance(part, list | tuple | dict) for part in shape):
-        return [_symbolic(part) for part in shape]
+        return [_symbolic(part, f"{name}_{place}") for place, part in enumerate(shape)]
     return keras.Input(tuple(shape[1:]), name=name)
 
 

@@ -27,6 +27,13 @@ class TensorInfo:
     scale: float | None = None
     zero_point: int | None = None
 
+    @property
+    def channels(self) -> int | None:
+        """How many color channels, `None` for what is no image."""
+        shape = self.shape
+        image = len(shape) == 4 and shape[3] in (1, 3) and None not in shape[1:]
+        return shape[3] if image else None
+
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Brings real values into the form that the file stores."""
         if self.scale is None:
@@ -122,6 +129,14 @@ def _checked(data: Any, tensor: TensorInfo, what: str) -> np.ndarray:
     return _cast(array, "float32" if tensor.scale is not None else tensor.dtype, what)
 
 
+def _others(array: np.ndarray, cast: np.ndarray) -> str:
+    """Says how many values break the rule of `_cast`, and which is the first."""
+    broken = cast != array if cast.dtype.kind in "iub" else ~np.isfinite(cast)
+    count, first = np.count_nonzero(broken), np.unravel_index(np.argmax(broken), array.shape)
+    index = tuple(map(int, first))
+    return f"{array.dtype} with {count} other values, first {array[index]} at {index}"
+
+
 def _cast(array: np.ndarray, dtype: str, what: str) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(dtype, copy=False)
@@ -135,7 +150,7 @@ def _cast(array: np.ndarray, dtype: str, what: str) -> np.ndarray:
         message(
             f"{what} must hold {rule}",
             expected=rule,
-            received=f"{array.dtype} with other values",
+            received=_others(array, cast),
             mend="Remove or correct the samples that break the rule",
         )
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_kd._errors import message
 from keras_kd.export import accuracy, child, contents, flat, metadata, placing, requests
+from keras_kd.export import normalization as pixels
 from keras_kd.export import verify as checks
 from keras_kd.export.operators import float_operators, operators
 from keras_kd.export.report import Report, measure, sizes
@@ -46,7 +48,8 @@ def tflite(
         model: A built model, or a `keras_kd.Distiller`, whose student is exported.
         path: The file to write, or to replace.
         quantization: `"float32"`; `"float16"` or `"dynamic"` for weights of 2 or 1 bytes and
-            arithmetic in float; `"int8"` for weights and arithmetic in whole numbers; `"int16x8"`
+            arithmetic in float, where dynamic leaves weights of less than 1,024 numbers as they
+            are; `"int8"` for weights and arithmetic in whole numbers; `"int16x8"`
             for 16-bit activations, where operators without such kernels stay in float.
         calibration: Samples like those in use, 100 or more: an array, for several inputs a list or
             a dict by input name; or a tf.data dataset, a generator or a function that returns one,
@@ -60,6 +63,7 @@ def tflite(
         labels: The classes' names in order; with several outputs a dict by output name.
         normalization: `(mean, std)` of an image's pixels from 0 to 255, numbers or one for each
             channel: the student takes `(pixel - mean) / std`. `(0, 1)` if it takes raw pixels.
+            For several images that differ a dict by input name.
         verify: Samples to compare on, in the forms of `calibration`, which is the default; all are
             read. A tuple `(x, y)` with class ids or one-hot rows `y` adds the accuracy before and
             after. Without either, a float file is compared on seeded random inputs.
@@ -78,7 +82,8 @@ def tflite(
 
     Warns:
         UserWarning: If there are few calibration samples, if the bytes of a uint8 image do not mean
-            raw pixels, or LiteRT's reference kernels disagree.
+            raw pixels, if the samples are of another scale than `normalization` says, or LiteRT's
+            reference kernels disagree.
 
     Example:
     ```python
@@ -104,16 +109,25 @@ def tflite(
         max_accuracy_drop=max_accuracy_drop,
     )
     signature = replace(request.signature, student=in_float32(request.student))
+    samples = request.calibration if request.mode.calibrated else None
+    expected = _expected(request, signature, samples)
     with placing.workspace(target) as folder:
         child.hand_over(signature, folder)
-        samples = request.calibration if request.mode.calibrated else None
         job = child.Job.of(signature, quantization, request.io_dtype, samples is not None)
         child.run(folder, job, signature, samples)
         file = folder / "model.tflite"
         file.write_bytes(_completed(request, file.read_bytes()))
-        report = _report(request, signature, file, os.fspath(path))
+        report = _report(request, expected, file, os.fspath(path))
         os.replace(file, target)
     return report
+
+
+def _expected(request: Request, signature: Signature, calibration: Arrays | None) -> Arrays:
+    """Returns Keras' own answers, before the long work begins that needs samples it can answer."""
+    takes_ids = any(np.dtype(tensor.dtype).kind in "iu" for tensor in signature.inputs)
+    if calibration is not None and calibration is not request.compared and takes_ids:
+        checks.reference(signature, signature.student, calibration, "calibration samples")
+    return checks.reference(signature, request.student, request.compared)
 
 
 def _completed(request: Request, content: bytes) -> bytes:
@@ -124,20 +138,20 @@ def _completed(request: Request, content: bytes) -> bytes:
     if request.mode.calibrated and request.calibration is None:
         ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
         contents.require_quantized(float_operators(content), ends, request.io_dtype)
-    metadata.require_bytes_as_normalized(runner.inputs, request.normalization)
+    pixels.require_bytes_alike(runner.inputs, request.normalizations)
     known = {output.name: output for output in request.outputs}
     root, files = metadata.tables(
         request.student.name,
         runner.inputs,
         [(tensor, known[tensor.name]) for tensor in runner.outputs],
         request.labels,
-        request.normalization,
+        request.normalizations,
     )
     return flat.with_metadata(content, root, files)
 
 
-def _report(request: Request, signature: Signature, file: Path, path: str) -> Report:
-    content, order = file.read_bytes(), [tensor.name for tensor in signature.inputs]
+def _report(request: Request, expected: Arrays, file: Path, path: str) -> Report:
+    content, order = file.read_bytes(), [tensor.name for tensor in request.signature.inputs]
     runner = Runner(content)
     calibrated = request.mode.calibrated
     return Report(
@@ -151,38 +165,40 @@ def _report(request: Request, signature: Signature, file: Path, path: str) -> Re
         calibration_samples=request.calibration_samples,
         tolerance=request.tolerance,
         **sizes(file),
-        **_agreement(request, signature, runner, content),
+        **_agreement(request, expected, runner, content),
         **asdict(measure(runner.invocation(request.compared), runner.threads)),
     )
 
 
-def _agreement(
-    request: Request, signature: Signature, runner: Runner, content: bytes
-) -> dict[str, Any]:
-    """Returns the report's fields on agreement, or refuses the file."""
-    arrays, tolerance = request.compared, request.tolerance
-    expected = checks.reference(signature, request.student, arrays)
+def _answers(request: Request, runner: Runner) -> Arrays:
     try:
-        answers = runner.predict(arrays)
+        return runner.predict(request.compared)
     except RuntimeError as error:
         raise checks.VerificationError(
             message(
                 "The file must run on LiteRT; no file was left",
                 expected="an answer to each sample",
                 received=str(error),
-                mend="Export in float32 to see whether the quantization is the cause",
+                mend="Replace the layer that the operator comes from"
+                if request.quantization == "float32"
+                else "Export in float32 to see whether the quantization is the cause",
             )
         ) from error
+
+
+def _agreement(
+    request: Request, expected: Arrays, runner: Runner, content: bytes
+) -> dict[str, Any]:
+    """Returns the report's fields on agreement, or refuses the file."""
+    arrays, tolerance = request.compared, request.tolerance
+    answers = _answers(request, runner)
     heads = {output.name: output.head for output in request.outputs}
     probabilities = [name for name, head in heads.items() if head in ("softmax", "sigmoid")]
     comparison = checks.compare(expected, answers, probabilities)
     checks.require_close(comparison, tolerance, "The exported file")
     checks.require_spread(comparison, tolerance)
-    measured = {"accuracy_before": None, "accuracy_after": None}
-    if request.class_ids is not None:
-        shares = accuracy.measure(request.class_ids, request.outputs, expected, answers)
-        checks.require_accuracy(shares, request.max_accuracy_drop)
-        measured = asdict(shares)
+    shares = accuracy.measure(request.class_ids, request.outputs, expected, answers)
+    checks.require_accuracy(shares, request.max_accuracy_drop)
     few = {name: array[:_REFERENCE_SAMPLES] for name, array in arrays.items()}
     reference = _reference_error(content, few, expected)
     if reference is None or reference > tolerance:
@@ -196,7 +212,7 @@ def _agreement(
     return {
         "reference_error": reference,
         "reference_samples": len(next(iter(few.values()))),
-        **measured,
+        **asdict(shares),
         **asdict(comparison),
     }
 

@@ -71,25 +71,39 @@ def samples(
     return arrays, None
 
 
-def reference(signature: Signature, original: keras.Model, arrays: Arrays) -> Arrays:
+def reference(
+    signature: Signature, original: keras.Model, arrays: Arrays, what: str = "samples compared"
+) -> Arrays:
     """Returns the Keras model's answers by output name, which an export is to give, too.
 
     Args:
         signature: Holds the exported model: `original`, or its float32 copy.
         original: The caller's model.
         arrays: The samples.
+        what: What the samples are, for errors.
 
     Raises:
-        ValueError: If the Keras model itself gives no finite answers.
+        ValueError: If the Keras model itself fails on the samples, or gives no finite answers.
         VerificationError: If the float32 copy disagrees with the original.
     """
-    expected = signature.predict(arrays)
+    try:
+        expected = signature.predict(arrays)
+    except Exception as error:
+        ranges = [f"{name!r} from {x.min():g} to {x.max():g}" for name, x in arrays.items()]
+        raise ValueError(
+            message(
+                f"The Keras model must be able to answer the {what}",
+                expected="values that it takes, e.g. ids within the vocabulary",
+                received=f"{', '.join(ranges)}, and the error: {error}",
+                mend="Pass samples on which model.predict works",
+            )
+        ) from error
     if not all(np.isfinite(array).all() for array in expected.values()):
         raise ValueError(
             message(
-                "The Keras model must give finite outputs on the samples compared",
+                f"The Keras model must give finite outputs on the {what}",
                 expected="finite numbers",
-                received="NaN or infinite values",
+                received=_spoilt(signature.student, expected),
                 mend="Train the model without NaN, or pass verify=samples that it can answer",
             )
         )
@@ -97,6 +111,20 @@ def reference(signature: Signature, original: keras.Model, arrays: Arrays) -> Ar
         own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
         require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
     return expected
+
+
+def _spoilt(model: keras.Model, answers: Arrays) -> str:
+    """Says which weights are not finite, or else which outputs."""
+    weights = {x.path: keras.ops.convert_to_numpy(x) for x in model.weights}
+    found = [name for name, array in weights.items() if not _is_finite(array)]
+    if found:
+        return f"NaN or infinite values in {len(found)} of its weights, first in {found[0]!r}"
+    names = [name for name, array in answers.items() if not _is_finite(array)]
+    return f"NaN or infinite values in {names}, from finite weights"
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def compare(expected: Arrays, actual: Arrays, probabilities: Collection[str] = ()) -> Comparison:
@@ -204,8 +232,9 @@ def require_spread(comparison: Comparison, tolerance: float) -> None:
             received=f"{error:.3g} (1: one answer for all), relative RMS error "
             f"{comparison.relative_error:.3g}, {comparison.samples} samples",
             mend=(
-                "Take outliers out of the calibration samples, let the model give values around "
-                "zero and of like size, e.g. scaled targets, or choose a wider quantization"
+                "Calibrate on samples scaled and ranged as those in use are, without outliers, let "
+                "the model give values around zero and of like size, e.g. scaled targets, or "
+                "choose a wider quantization"
             ),
         )
     )
@@ -217,15 +246,17 @@ def require_accuracy(accuracy: Accuracy, max_drop: float | None) -> None:
     Raises:
         VerificationError: If it does.
     """
+    if max_drop is None:
+        return
     drop = accuracy.accuracy_before - accuracy.accuracy_after
-    if max_drop is None or drop <= max_drop + 1e-9:
+    if drop <= max_drop + 1e-9:
         return
     raise VerificationError(
         message(
             "The exported file must keep the Keras model's accuracy; no file was left",
             expected=f"a drop of at most {max_drop:.2%}",
             received=f"{drop:.2%}, from {accuracy.accuracy_before:.2%} to "
-            f"{accuracy.accuracy_after:.2%}",
+            f"{accuracy.accuracy_after:.2%}, of the output {accuracy.accuracy_output!r}",
             mend="Calibrate on samples like those in use, or choose a wider quantization",
         )
     )
@@ -238,4 +269,6 @@ def check_tolerance(tolerance: Any, default: float) -> float:
         TypeError: If it is given and not a number.
         ValueError: If it is not positive and finite.
     """
-    return default if tolerance is None else check_number("tolerance", tolerance, "above 0")
+    if tolerance is None:
+        return default
+    return check_number("tolerance", tolerance, "above 0", example=default)

@@ -32,9 +32,14 @@ def test_the_output_that_loses_most_counts():
     after = {"classes": np.eye(3)[[0, 2, 1, 1]], "logit": np.array([[2.0], [1.0], [-0.3], [0.4]])}
     labels = {"classes": IDS, "logit": np.array([1, 0, 1, 1])}
     outputs = [CLASSES, LOGIT]
-    assert accuracy.measure(labels, outputs, before, after) == accuracy.Accuracy(1.0, 0.5)
+    assert accuracy.measure(labels, outputs, before, after) == accuracy.Accuracy(1.0, 0.5, "logit")
     only = {"classes": IDS}
-    assert accuracy.measure(only, outputs, before, after) == accuracy.Accuracy(1.0, 0.75)
+    assert accuracy.measure(only, outputs, before, after) == accuracy.Accuracy(1.0, 0.75, "classes")
+
+
+def test_without_labels_there_is_no_accuracy():
+    answers = {"classes": np.eye(3)}
+    assert accuracy.measure(None, [CLASSES], answers, answers) == accuracy.Accuracy()
 
 
 def test_a_sigmoid_is_split_in_the_middle():
@@ -63,7 +68,8 @@ def test_several_labels_a_sample_are_bits(head, middle):
     outputs = [Output("tags", (None, 3), head)]
     labels = accuracy.check_labels([[1, 1, 0], [0, 0, -1]], outputs, 2)
     answers = {"tags": middle + np.array([[0.1, 0.2, 0.3], [-0.1, -0.2, 0.3]])}
-    assert accuracy.measure(labels, outputs, answers, answers) == accuracy.Accuracy(0.8, 0.8)
+    measured = accuracy.measure(labels, outputs, answers, answers)
+    assert measured == accuracy.Accuracy(0.8, 0.8, "tags")
 
 
 def test_one_hot_rows_of_a_sigmoid_are_bits_too():

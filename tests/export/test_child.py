@@ -57,6 +57,12 @@ def test_a_crash_names_the_signal(monkeypatch, tmp_path, signature):
         child.run(tmp_path, JOB, signature)
 
 
+def test_a_crash_without_words(monkeypatch, tmp_path, signature):
+    ended(monkeypatch, -9, "")
+    with pytest.raises(RuntimeError, match=r"Received: it died of SIGKILL\. Free memory"):
+        child.run(tmp_path, JOB, signature)
+
+
 def test_recurrent_layers_that_loop_are_named(tmp_path):
     layers = keras.layers
     model = keras.Sequential([keras.Input((4, 2)), layers.LSTM(3, name="memory"), layers.Dense(2)])

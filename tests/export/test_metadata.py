@@ -5,7 +5,6 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd import export
 from keras_kd.export import metadata
-from keras_kd.export.metadata import Normalization
 from keras_kd.export.outputs import Output
 from keras_kd.export.tensors import TensorInfo
 
@@ -78,7 +77,7 @@ def test_each_tensor_has_its_own_in_the_order_of_the_file(read, two_by_two, pair
 def test_labels_of_several_outputs_have_files_of_their_own():
     labels = {"scores": ["a", "b", "c"], "logits": ["x", "y"]}
     tensors = [(TensorInfo(o.name, o.shape, "float32"), o) for o in (SCORES, LOGITS)]
-    root, files = metadata.tables("two", [TOKENS], tensors, labels, None)
+    root, files = metadata.tables("two", [TOKENS], tensors, labels, {})
     assert files == {"labels_scores.txt": b"a\nb\nc\n", "labels_logits.txt": b"x\ny\n"}
     scores, logits = root[3][0][3]
     assert 5 in scores
@@ -105,71 +104,6 @@ def test_labels_of_several_outputs_go_by_name():
     assert metadata.check_labels({"logits": ("x", "y")}, [SCORES, LOGITS]) == {"logits": ["x", "y"]}
     with pytest.raises(ValueError, match=r"whose they are.*\['scores', 'logits'\]"):
         metadata.check_labels(["x", "y"], [SCORES, LOGITS])
-
-
-@pytest.mark.parametrize(
-    ("given", "want"),
-    [
-        ((0, 1), Normalization((0.0,), (1.0,))),
-        (([1, 2, 3], np.float32([4, 5, 6])), Normalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))),
-        (None, None),
-    ],
-)
-def test_normalization(given, want):
-    assert metadata.check_normalization(given, [IMAGE, TOKENS]) == want
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "match"),
-    [
-        (127.5, ValueError, "must be a pair"),
-        ((1, 2, 3), ValueError, "must be a pair"),
-        (("a", 1), TypeError, "must be numbers"),
-        ((0, 0), ValueError, "std above 0"),
-        (([1, 2], 1), ValueError, "must fit the channels"),
-        ((np.nan, 1), ValueError, "must fit the channels"),
-    ],
-)
-def test_wrong_normalization(given, error, match):
-    with pytest.raises(error, match=match):
-        metadata.check_normalization(given, [IMAGE])
-
-
-def test_only_images_are_normalized():
-    with pytest.raises(ValueError, match="normalization must be for images"):
-        metadata.check_normalization((0, 1), [TOKENS])
-
-
-def test_bytes_must_mean_what_the_normalization_says():
-    quantised = TensorInfo("image", (1, 8, 6, 3), "uint8", scale=1 / 127.5, zero_point=128)
-    metadata.require_bytes_as_normalized([quantised], Normalization((127.5,), (127.5,)))
-    metadata.require_bytes_as_normalized([IMAGE], Normalization((0.0,), (1.0,)))
-    with pytest.raises(ValueError, match="bytes of 'image' must mean what normalization says"):
-        metadata.require_bytes_as_normalized([quantised], Normalization((0.0,), (1.0,)))
-    raw = TensorInfo("image", (1, 8, 6, 3), "uint8")
-    metadata.require_bytes_as_normalized([raw], Normalization((0.0,), (1.0,)))
-    with pytest.raises(ValueError, match="must mean what normalization says"):
-        metadata.require_bytes_as_normalized([raw], Normalization((0.0,), (255.0,)))
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("scale", "zero_point"), [(1.0, 0), (1 / 255, 0), (1 / 127.5, 128), (None, None)]
-)
-def test_bytes_of_the_usual_ranges_need_no_normalization(scale, zero_point):
-    image = TensorInfo("image", (1, 8, 6, 3), "uint8", scale, zero_point)
-    metadata.require_bytes_as_normalized([image, IMAGE], None)
-    metadata.require_bytes_as_normalized([TensorInfo("x", (1, 8), "uint8", 0.3, 7)], None)
-
-
-def test_bytes_that_mean_no_raw_pixels_are_warned_of(in_process, tmp_path):
-    x = keras.Input((12, 12, 3), name="photo")
-    model = keras.Model(x, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
-    dark = np.random.default_rng(0).random((120, 12, 12, 3)) * 100
-    with pytest.warns(
-        UserWarning, match=r"bytes of the image 'photo' must mean raw .*from 0 to (100|99\.\d+)"
-    ):
-        export.tflite(model, tmp_path / "a.tflite", "int8", dark, io_dtype="uint8")
 
 
 @pytest.mark.parametrize("labels", [5, (name for name in "abc"), {"scores": None}])

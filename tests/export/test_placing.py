@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import keras
 import pytest
 
 from keras_kd.export import placing
@@ -28,6 +29,14 @@ def test_a_file_may_be_replaced_but_not_a_folder(tmp_path):
     assert placing.file_target(tmp_path / "a") == tmp_path / "a"
     with pytest.raises(ValueError, match="path must name a file"):
         placing.file_target(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_keras_model_is_not_replaced(tmp_path, suffix):
+    path = tmp_path / f"student.{suffix}"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(path)
+    with pytest.raises(ValueError, match=f"path must not be a Keras model's.*student.{suffix}"):
+        placing.file_target(path)
 
 
 def test_a_saved_model_or_an_empty_folder_may_be_replaced(tmp_path):

@@ -51,6 +51,7 @@ def test_a_report_reads_as_a_table_and_saves_as_json(tmp_path):
         reference_samples=32,
         accuracy_before=0.8719,
         accuracy_after=0.8702,
+        accuracy_output="classes",
         latency_ms=0.2149,
         latency_p95_ms=0.35,
         threads=2,

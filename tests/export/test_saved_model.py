@@ -28,6 +28,15 @@ def test_keras_loads_it_as_a_layer(cnn, images, folder):
     np.testing.assert_allclose(layer(images[:4]).numpy(), want, rtol=1e-5, atol=1e-6)
 
 
+def test_labels_add_the_accuracy(cnn, images, tmp_path):
+    answers = cnn.predict(images, verbose=0).argmax(-1)
+    right = np.where(np.arange(150) % 5, answers, (answers + 1) % 10)
+    report = export.saved_model(cnn, tmp_path / "a", verify=(images, right))
+    assert (report.accuracy_before, report.accuracy_after) == (0.8, 0.8)
+    with pytest.raises(ValueError, match="y in verify"):
+        export.saved_model(cnn, tmp_path / "b", verify=(images, right[:3]))
+
+
 def test_the_report(cnn, folder):
     path, report = folder
     files = [p for p in path.rglob("*") if p.is_file()]

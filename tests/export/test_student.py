@@ -87,6 +87,12 @@ def test_a_subclassed_model_of_several_inputs():
     assert {x.name: tuple(x.shape) for x in student.inputs} == {"x": (None, 3), "y": (None, 4, 1)}
 
 
+def test_the_inputs_of_a_subclassed_model_are_named_alike_each_time():
+    model = Subclassed()
+    model(np.ones((2, 4), "float32"))
+    assert [[x.name for x in student_of(model).inputs] for _ in "ab"] == [["x"], ["x"]]
+
+
 def test_a_model_that_is_called_on_more_than_its_inputs():
     class Pair(Subclassed):
         def build(self, x_shape, y_shape):

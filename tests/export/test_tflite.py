@@ -279,6 +279,9 @@ IMAGES = np.zeros((100, 12, 12, 1), "float32")
         ({"tolerance": -1}, ValueError, "tolerance must be"),
         ({"labels": ["a", "b"]}, ValueError, "labels must be as many as the classes"),
         ({"normalization": 127.5}, ValueError, "normalization must be a pair"),
+        ({"calibration": IMAGES + 3}, ValueError, r"samples like those in use.*but 3\.0"),
+        ({"path": "student.keras"}, ValueError, "path must not be a Keras model's"),
+        ({"path": "student.h5"}, ValueError, "path must not be a Keras model's"),
         ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must come with labels"),
         ({"verify": (IMAGES, [1])}, ValueError, "y in verify must have one class id"),
         ({"calibration": lambda: iter([IMAGES * np.nan])}, ValueError, "must hold finite"),
@@ -290,10 +293,28 @@ def test_wrong_arguments_are_refused_before_any_work(
 ):
     monkeypatch.setattr(child, "run", lambda *_: pytest.fail("the work began"))
     monkeypatch.chdir(tmp_path)
+    if str(change.get("path")).startswith("student"):
+        cnn.save(change["path"])
+    before = os.listdir(tmp_path)
     arguments = {"model": cnn, "path": "a.tflite", "quantization": "int8", "calibration": IMAGES}
     with pytest.raises(error, match=match):
         export.tflite(**{**arguments, **change})
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == before
+
+
+@pytest.mark.parametrize("what", ["calibration", "verify"])
+def test_ids_outside_of_the_vocabulary_are_refused_before_any_work(tmp_path, monkeypatch, what):
+    monkeypatch.setattr(child, "run", lambda *_: pytest.fail("the work began"))
+    ids = keras.Input((6,), dtype="int32", name="ids")
+    embedded = keras.layers.Embedding(50, 4)(ids)
+    model = keras.Model(ids, keras.layers.Dense(2)(keras.layers.Flatten()(embedded)))
+    right = np.arange(600).reshape(100, 6) % 50
+    samples = {"calibration": right, "verify": right, what: right + 50}
+    named = "calibration samples" if what == "calibration" else "samples compared"
+    with pytest.raises(
+        ValueError, match=rf"(?s)must be able to answer the {named}.*'ids' from 50 to 99"
+    ):
+        export.tflite(model, tmp_path / "a.tflite", "int8", **samples)
 
 
 def test_inputs_of_any_size_are_refused(tmp_path):

@@ -64,8 +64,27 @@ def test_a_keras_model_that_is_not_finite(cnn):
     broken = keras.models.clone_model(cnn)
     broken.set_weights([w * np.nan for w in cnn.get_weights()])
     signature = Signature.of(broken, 1)
-    with pytest.raises(ValueError, match="The Keras model must give finite outputs"):
+    first = broken.weights[0].path
+    with pytest.raises(
+        ValueError, match=f"finite outputs.*in 10 of its weights, first in '{first}'"
+    ):
         verify.reference(signature, broken, signature.generated(2))
+
+
+def test_a_keras_model_that_overflows():
+    start = keras.initializers.Constant(1e30)
+    huge = [keras.layers.Dense(2, kernel_initializer=start) for _ in "ab"]
+    signature = Signature.of(keras.Sequential([keras.Input((3,)), *huge]), 1)
+    with pytest.raises(ValueError, match=r"finite outputs.*\['output_0'\], from finite weights"):
+        verify.reference(signature, signature.student, signature.generated(2))
+
+
+def test_samples_that_the_keras_model_fails_on(cnn):
+    signature = Signature.of(cnn, 1)
+    with pytest.raises(
+        ValueError, match=r"(?s)answer the samples.*'image' from 1 to 1.*model.predict"
+    ):
+        verify.reference(signature, cnn, {"image": np.ones((2, 12, 12, 3), "float32")})
 
 
 def test_a_float32_copy_must_be_like_the_original(cnn):
@@ -75,17 +94,20 @@ def test_a_float32_copy_must_be_like_the_original(cnn):
 
 
 def test_the_drop_of_accuracy_allowed():
-    shares = Accuracy(accuracy_before=0.9, accuracy_after=0.897)
+    shares = Accuracy(0.9, 0.897, "classes")
     verify.require_accuracy(shares, None)
     verify.require_accuracy(shares, 0.003)
-    verify.require_accuracy(Accuracy(0.9, 0.95), 0)
-    with pytest.raises(VerificationError, match=r"at most 0\.20%.*0\.30%, from 90\.00% to 89\.70%"):
+    verify.require_accuracy(Accuracy(0.9, 0.95, "classes"), 0)
+    with pytest.raises(
+        VerificationError, match=r"at most 0\.20%.*0\.30%, from 90\.00% to 89\.70%, of.*classes"
+    ):
         verify.require_accuracy(shares, 0.002)
 
 
 @pytest.mark.parametrize("tolerance", [0, -1, "0.1", True, np.nan, np.inf])
 def test_tolerance_is_a_positive_number(tolerance):
-    with pytest.raises((TypeError, ValueError), match="tolerance must be a finite number above 0"):
+    words = r"tolerance must be a finite number above 0.*Pass e.g. tolerance=0\.1\."
+    with pytest.raises((TypeError, ValueError), match=words):
         verify.check_tolerance(tolerance, 0.1)
     assert verify.check_tolerance(None, 0.1) == 0.1
     assert verify.check_tolerance(1, 0.1) == 1.0
