@@ -62,24 +62,40 @@ class Projector(keras.layers.Layer):
 
     def smaller(self, maps: Any) -> Any:
         """Averages maps over bins along each axis that is known to be longer than the teacher's."""
-        if self.sizes is None:
-            return maps
-        pairs = zip(spatial(maps.shape), self.sizes)
-        # On JAX, sizes that are not known are symbols, which have no order.
-        known = [min(a, b) if isinstance(a, int) else None for a, b in pairs]
-        return pooled(maps, known)
+        return maps if self.sizes is None else _smaller(maps, self.sizes)
 
     def larger(self, maps: Any) -> Any:
         """Resizes maps bilinearly that are still of other sizes than the teacher's."""
-        if self.sizes is None or spatial(maps.shape) == self.sizes:
-            return maps
-        return ops.image.resize(
-            maps, self.sizes, interpolation="bilinear", data_format="channels_last"
-        )
+        return maps if self.sizes is None else _larger(maps, self.sizes)
+
+    def resized(self, projected: Any, teacher: tuple[int | None, ...]) -> Any:
+        """Brings a projected map to sizes of the teacher's that only the batch shows.
+
+        Args:
+            projected: What the layer gives.
+            teacher: Shape of the teacher's signal in this batch.
+        """
+        if self.sizes is not None or len(teacher) != 4 or None in teacher[1:3]:
+            return projected
+        maps, *others = projected if isinstance(projected, tuple) else (projected,)
+        maps = _larger(_smaller(maps, spatial(teacher)), spatial(teacher))
+        return (maps, *others) if others else maps
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the layer."""
         return {**super().get_config(), "units": self.units, "sizes": self.sizes}
+
+
+def _smaller(maps: Any, sizes: tuple[int, ...]) -> Any:
+    # On JAX, sizes that are not known are symbols, which have no order.
+    pairs = zip(spatial(maps.shape), sizes)
+    return pooled(maps, [min(a, b) if isinstance(a, int) else None for a, b in pairs])
+
+
+def _larger(maps: Any, sizes: tuple[int, ...]) -> Any:
+    if spatial(maps.shape) == sizes:
+        return maps
+    return ops.image.resize(maps, sizes, interpolation="bilinear", data_format="channels_last")
 
 
 def _checked_sizes(sizes: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from keras_kd._errors import check_number, message
 from keras_kd.live import live_scalar
 from keras_kd.losses.base import DistillationLoss, full_precision, loss_dtype
 from keras_kd.losses.sizes import same_sizes
+from keras_kd.projectors import Projector
 from keras_kd.taps import check_path, signal_name
 
 
@@ -181,6 +182,8 @@ class Term(keras.layers.Layer):
         signal = full_precision(signal)
         if self.projector is not None:
             signal, signal_mask = self._projected(signal, signal_mask, training)
+            if isinstance(self.projector, Projector):
+                signal = self.projector.resized(signal, tuple(answer.shape))
         self._check_shapes(answer, signal)
         answer = ops.cast(answer, keras.tree.flatten(signal)[0].dtype)
         if not isinstance(self.loss, DistillationLoss):
@@ -252,7 +255,7 @@ class Term(keras.layers.Layer):
                     f"{'example' if rank == 1 else 'position'}",
                     expected=f"at most {rank} axes, of the sizes {tuple(values.shape)}",
                     received=f"shape {tuple(fitting.shape)}",
-                    mend="Pass one weight per example",
+                    mend="Pass one weight per example; positions are left out by labels of -1",
                 )
             )
         return fitting

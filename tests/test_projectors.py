@@ -162,3 +162,15 @@ def test_numbers_out_of_range(build):
 def test_units_must_be_known():
     with pytest.raises(ValueError, match="The units of Linear must be known"):
         projectors.Linear().build((None, 4))
+
+
+def test_a_map_of_another_size_than_the_batch_shows():
+    projector = projectors.Variational(6)
+    mean, scale = projector(np.ones((2, 8, 8, 4), "float32"))
+    for size in (4, 8, 12):
+        resized, same_scale = projector.resized((mean, scale), (2, size, size, 6))
+        assert tuple(resized.shape) == (2, size, size, 6)
+        assert same_scale is scale
+    assert projector.resized((mean, scale), (2, None, None, 6))[0] is mean
+    vectors = np.ones((2, 6), "float32")
+    assert projectors.Linear(6).resized(vectors, (2, 6)) is vectors

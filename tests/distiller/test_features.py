@@ -179,6 +179,30 @@ def test_regularizers_of_projectors_count(images, frozen, of_student):
     assert penalty > 0.1 * losses
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("strides", [(1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("loss", [Hint(), ChannelWise()], ids=lambda loss: loss.name)
+def test_maps_whose_sizes_only_the_batch_shows(loss, strides, jit):
+    def built(size):
+        models = []
+        for filters, stride in zip((4, 6), strides):
+            images = keras.Input((size, size, 3))
+            conv = layers.Conv2D(filters, 3, stride, padding="same", name="conv")(images)
+            pooled = layers.GlobalAveragePooling2D()(conv)
+            models.append(keras.Model(images, layers.Dense(3)(pooled)))
+        terms = [Term(loss, 1.0, "conv", "conv", "auto", name="mine")]
+        distiller = Distiller(student=models[0], teacher=models[1], terms=terms)
+        distiller.compile("sgd", jit_compile=jit)
+        return distiller
+
+    known, unknown = built(8), built(None)
+    unknown.set_weights(known.get_weights())
+    unknown.asked.model.set_weights(known.asked.model.get_weights())
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+    logs = [each.train_on_batch(x, return_dict=True) for each in (known, unknown)]
+    assert float(logs[1]["mine"]) == pytest.approx(float(logs[0]["mine"]), rel=1e-4)
+
+
 def test_the_projector_trains_is_clipped_and_is_no_part_of_the_student(images):
     x, _ = images
     student, teacher = convnet(4), convnet(6)
