@@ -30,6 +30,7 @@ from keras_kd.export.runner import Runner
 _WORK = flags.DEFINE_string("work", "/tmp/arm64_check", "Folder for the emulated system.")
 _LOW = flags.DEFINE_float("low", -1.0, "Lowest value of the samples.")
 _HIGH = flags.DEFINE_float("high", 1.0, "Highest value of the samples.")
+_IDS = flags.DEFINE_integer("ids", 2, "Token ids from 0 on, for inputs of whole numbers.", 1)
 _SAMPLES = flags.DEFINE_integer("samples", 20, "Samples for each file.", 1)
 _RESULT = flags.DEFINE_string("result", None, "JSON file to write the comparison to.")
 
@@ -57,12 +58,13 @@ file, samples, answers = sys.argv[1:]
 run = Interpreter(model_path=file, num_threads=1).get_signature_runner()
 with np.load(samples) as data:
     inputs = {name: data[name] for name in data.files}
-rows = [
-    run(**{name: array[i : i + 1] for name, array in inputs.items()})
-    for i in range(len(next(iter(inputs.values()))))
+size = next(iter(run.get_input_details().values()))["shape"][0]
+batches = [
+    run(**{name: array[i : i + size] for name, array in inputs.items()})
+    for i in range(0, len(next(iter(inputs.values()))), size)
 ]
-np.savez(answers, **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
-print(platform.machine())
+np.savez(answers, **{name: np.concatenate([b[name] for b in batches]) for name in batches[0]})
+print(platform.machine(), np.__version__)
 """
 
 
@@ -155,28 +157,35 @@ def answers_of(python, file, samples, target):
     if done.returncode:
         raise RuntimeError(f"{file} must run on both machines: {done.stderr[-2000:]}")
     with np.load(target) as data:
-        return done.stdout.split()[-1], {name: data[name] for name in data.files}
+        return done.stdout.split()[-2:], {name: data[name] for name in data.files}
+
+
+def drawn(tensor, random):
+    """Returns seeded samples in the form that a file stores, in whole batches."""
+    count = -(-_SAMPLES.value // (tensor.shape[0] or 1)) * (tensor.shape[0] or 1)
+    shape = (count, *tensor.shape[1:])
+    if tensor.scale is None and np.dtype(tensor.dtype).kind in "iu":
+        return random.integers(0, _IDS.value, shape).astype(tensor.dtype)
+    values = random.uniform(_LOW.value, _HIGH.value, shape)
+    return tensor.stored(values).astype(tensor.dtype)
 
 
 def compared(file, python, work):
     """Returns how far the answers of the two machines are apart, of the worst output."""
     random, inputs = np.random.default_rng(0), Runner(file.read_bytes()).inputs
-    arrays = {}
-    for tensor in inputs:
-        shape = (_SAMPLES.value, *tensor.shape[1:])
-        arrays[tensor.name] = tensor.stored(random.uniform(_LOW.value, _HIGH.value, shape)).astype(
-            tensor.dtype
-        )
+    arrays = {tensor.name: drawn(tensor, random) for tensor in inputs}
     samples = work / "samples.npz"
     np.savez(samples, **arrays)
     machines = {}
     for name, command in (("here", [sys.executable]), ("arm", python)):
         machines[name] = answers_of(command, file, samples, work / f"{name}.npz")
-    assert machines["arm"][0] == "aarch64", machines
+    (machine, numpy_version), _ = machines["arm"]
+    assert machine == "aarch64", machine
     pairs = [
         (np.float64(machines["here"][1][k]), np.float64(x)) for k, x in machines["arm"][1].items()
     ]
     return {
+        "numpy": numpy_version,
         "dtypes": sorted({array.dtype.name for array in machines["arm"][1].values()}),
         "bit_identical": all(np.array_equal(a, b) for a, b in pairs),
         "largest_difference": max(float(np.abs(a - b).max()) for a, b in pairs),
@@ -199,12 +208,12 @@ def main(arguments):
         results[file.name] = row = compared(file, python, work)
         print(file.name, json.dumps(row), flush=True)
     if _RESULT.value:
-        packages = ("ai-edge-litert", "numpy")
         record = {
             "emulated": f"{CPU} under qemu-user-static",
             "samples": _SAMPLES.value,
             "range": [_LOW.value, _HIGH.value],
-            "versions": {name: metadata.version(name) for name in packages},
+            "ids": _IDS.value,
+            "ai-edge-litert": metadata.version("ai-edge-litert"),
             "files": results,
         }
         Path(_RESULT.value).write_text(json.dumps(record, indent=2) + "\n")
