@@ -233,6 +233,11 @@ class Distiller(SavedWithoutTeacher, Objective):
         return self._teacher.explained(error)
 
     @property
+    def student_heads(self) -> dict[str, str | None]:
+        """`"logits"`, `"softmax"` or `"sigmoid"` by output, `None` where nobody has said."""
+        return {name: head.kind for name, head in self._logits.heads.items()}
+
+    @property
     def output_names(self) -> list[str]:
         """The student's output names, to which Keras matches losses and metrics."""
         return self.student.output_names

@@ -52,8 +52,7 @@ def heads_of(model: keras.Model) -> dict[str, str | None]:
     """
     from keras_kd.distiller import Distiller
 
-    known = model._logits.heads if isinstance(model, Distiller) else {}
-    return {name: head.kind for name, head in known.items()}
+    return model.student_heads if isinstance(model, Distiller) else {}
 
 
 def _check_tensorflow() -> None:

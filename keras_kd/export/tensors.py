@@ -97,7 +97,9 @@ def _flat(data: Any, tensors: Sequence[TensorInfo], what: str) -> list[Any]:
             f"{what} must give one array for each input",
             expected=f"arrays for {names}",
             received=received,
-            mend="Pass a dict of NumPy arrays by these names",
+            mend="Stack the samples: np.stack(samples)"
+            if len(names) == 1
+            else "Pass a dict of NumPy arrays by these names; a tuple stands for (x, y)",
         )
     )
 
