@@ -373,6 +373,27 @@ class TestAttention:
         assert None not in shape[2:]
 
 
+@pytest.mark.parametrize("part", ["query", "key", "value"])
+def test_known_sizes_reach_an_attention_layer(part):
+    query, value = keras.Input((None, 4)), keras.Input((None, 6))
+    attended = layers.MultiHeadAttention(2, 3, name="att")(query, value)
+    inner = keras.Model([query, value], attended, name="encoder")
+    pair = [keras.Input((7, 4)), keras.Input((9, 6))]
+    model = keras.Model(pair, layers.Dense(3)(inner(pair)))
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(2, 7, 4)).astype("float32"), rng.normal(size=(2, 9, 6)).astype("float32")]
+    path = f"encoder/att:{part}"
+    logits = LogitsModel(model, None, "student").with_taps([path])
+    ((name, shape),) = logits.signals.items()
+    assert (
+        shape == {"query": (None, 7, 2, 3), "key": (None, 9, 2, 3), "value": (None, 9, 2, 3)}[part]
+    )
+    output, signals = logits(x)
+    same(output, model(x))
+    projection = getattr(inner.get_layer("att"), f"_{part}_dense")
+    same(signals[name], projection(x[0] if part == "query" else x[1]))
+
+
 def test_all_paths(nested):
     paths = taps.paths(nested)
     assert "backbone/second/norm" in paths
