@@ -276,18 +276,6 @@ def keras_mask(tensor: Any) -> Any:
     return backend.get_keras_mask(tensor)
 
 
-def on_any_replica(fault: Any) -> Any:
-    """Returns whether a boolean scalar is true on one of TensorFlow's replicas, the same on all."""
-    if keras.backend.backend() != "tensorflow":
-        return fault
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()  # none while Keras traces shapes only
-    if context is None or context.num_replicas_in_sync == 1:
-        return fault
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, ops.cast(fault, "float32")) > 0
-
-
 def up_to_date(model: keras.Model) -> None:
     """Brings the variables of `model` up to date, which JAX keeps to itself during an epoch.
 

@@ -148,3 +148,25 @@ def at_rank(weights: Any, rank: int) -> Any:
     while len(weights.shape) < rank:
         weights = ops.expand_dims(weights, axis=-1)
     return weights
+
+
+def weights_of(values: Any, weights: Any, what: str, term: str) -> Any:
+    """Returns weights or a mask at the rank of a term's values.
+
+    Raises:
+        ValueError: If they are for other axes than the values have.
+    """
+    rank = len(values.shape)
+    fitting = at_rank(weights, rank)
+    sizes = zip(fitting.shape, values.shape)
+    if len(fitting.shape) <= rank and all(a in (1, None, b) or b is None for a, b in sizes):
+        return fitting
+    raise ValueError(
+        message(
+            f"{what} must fit term {term!r}, which gives one value per "
+            f"{'example' if rank == 1 else 'position'}",
+            expected=f"at most {rank} axes, of the sizes {tuple(values.shape)}",
+            received=f"shape {tuple(fitting.shape)}",
+            mend="Pass one weight per example; positions are left out by labels of -1",
+        )
+    )

@@ -200,9 +200,9 @@ class Term(keras.layers.Layer):
                 )
             )
         if sample_weight is not None:
-            sample_weight = self._at_rank(sample_weight, values, "sample_weight")
+            sample_weight = batches.weights_of(values, sample_weight, "sample_weight", self.name)
         if signal_mask is not None and not self._is_used_up(signal_mask, values):
-            signal_mask = self._at_rank(signal_mask, values, "The student's mask")
+            signal_mask = batches.weights_of(values, signal_mask, "The student's mask", self.name)
             signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
             values = _keras.masked(values, signal_mask)
         return self._reduction(values, values, sample_weight)
@@ -243,22 +243,6 @@ class Term(keras.layers.Layer):
                 mend="Use a teacher with the student's classes",
             )
         )
-
-    def _at_rank(self, weight: Any, values: Any, what: str) -> Any:
-        rank = len(values.shape)
-        fitting = batches.at_rank(weight, rank)
-        sizes = zip(fitting.shape, values.shape)
-        if len(fitting.shape) > rank or not all(a in (1, None, b) or b is None for a, b in sizes):
-            raise ValueError(
-                message(
-                    f"{what} must fit term {self.name!r}, which gives one value per "
-                    f"{'example' if rank == 1 else 'position'}",
-                    expected=f"at most {rank} axes, of the sizes {tuple(values.shape)}",
-                    received=f"shape {tuple(fitting.shape)}",
-                    mend="Pass one weight per example; positions are left out by labels of -1",
-                )
-            )
-        return fitting
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(vars(self).get(name), keras.Variable) and not isinstance(

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd import _keras
 from keras_kd._errors import message
 
 _REPORTS = {
@@ -129,7 +128,7 @@ class Watch(keras.metrics.Metric):
         self._batches.assign(batch)
         for kind, fault in faults.items():
             if fault is not None:
-                first, fault = self._first[kind], _keras.on_any_replica(fault)
+                first, fault = self._first[kind], _on_any_replica(fault)
                 is_first = (first.value == 0) & fault
                 first.assign(ops.where(is_first, batch, first.value))
 
@@ -223,6 +222,18 @@ class Watch(keras.metrics.Metric):
                 given.callbacks[:0] = [_Reader(self), *others]
             return given
         return [_Reader(self), *others, *keras.tree.flatten(given or [])]
+
+
+def _on_any_replica(fault: Any) -> Any:
+    """Returns whether a boolean scalar is true on one of TensorFlow's replicas, the same on all."""
+    if keras.backend.backend() != "tensorflow":
+        return fault
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()  # none while Keras traces shapes only
+    if context is None or context.num_replicas_in_sync == 1:
+        return fault
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, ops.cast(fault, "float32")) > 0
 
 
 class _Reader(keras.callbacks.Callback):

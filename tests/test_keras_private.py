@@ -204,10 +204,6 @@ def test_masks_stay_with_the_copy():
     np.testing.assert_array_equal(_keras.keras_mask(embedded), [[True, False]])
 
 
-def test_without_replicas_a_fault_is_a_fault():
-    assert _keras.on_any_replica(True) is True
-
-
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX keeps its state to itself")
 def test_jax_takes_a_state_back():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
