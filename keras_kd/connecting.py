@@ -68,7 +68,10 @@ def connected(
         projector = Linear(name="projector")
     if isinstance(projector, Projector):
         projector.aim_at(teacher)
-    projected = built(term, projector, student, mend)
+    fresh = "Pass another layer"
+    if projector.built:
+        fresh = "Pass a new layer, for this one has been built for other signals"
+    projected = built(term, projector, student, mend if again else fresh)
     if not fits(loss, teacher, projected):
         raise misfit(term, loss, teacher, projected, mend)
     return projector
@@ -86,8 +89,6 @@ def _mend(
         return "Compare other layers"
     if projector is None:
         return "Pass projector='auto', or a layer" if _alike(teacher, student) else _A_LAYER
-    if projector.built:
-        return "Pass a new layer, for this one has been built for other signals"
     return "Correct the projector's last layer"
 
 

@@ -151,7 +151,7 @@ def _first_batch(x: Any, batch_size: int | None) -> int | None:
     leaves = keras.tree.flatten(x if arrays else getattr(x, "element_spec", ()))
     shapes = [getattr(leaf, "shape", ()) for leaf in leaves]
     sizes = [shape[0] for shape in shapes if shape and len(shape)]
-    if not sizes or sizes[0] is None:
+    if not sizes or sizes[0] is None or not isinstance(batch_size, int | None):
         return batch_size
     return min(sizes[0], batch_size or 32) if arrays else sizes[0]
 

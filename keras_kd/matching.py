@@ -45,7 +45,7 @@ def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> 
     taught_by = {} if on_features else _check_outputs(teacher, terms, student)
     _connect(teacher, terms, student, taught_by)
     for term in terms:
-        _check_projector(term, {"teacher": teacher.variables, "student": student.model.variables})
+        _check_projector(term, teacher.variables, student.model)
     on_outputs = [term for term in terms if term.needs_output]
     teacher.check_terms(on_outputs, list(student.heads))
     if teacher.model is not None:
@@ -169,18 +169,24 @@ def _check_heads(term: Term, output: str, heads: dict[str, Head], inverted: bool
         )
 
 
-def _check_projector(term: Term, variables: dict[str, list[keras.Variable]]) -> None:
-    """Raises where a term's projector would train a model's own layers."""
-    trained = [] if term.projector is None else term.projector.trainable_variables
-    for role, own in variables.items():
-        shared = next((v for v in trained if any(v is other for other in own)), None)
+def _check_projector(term: Term, teacher: list[keras.Variable], student: keras.Model) -> None:
+    """Raises where a projector would train the teacher, or be saved as part of the student, too."""
+    if term.projector is None:
+        return
+    freeze = "Build a new layer, or freeze that one: layer.trainable = False"
+    for role, own, variables, mend in (
+        ("teacher", teacher, term.projector.trainable_variables, freeze),
+        ("student", student.variables, term.projector.variables, "Build a new layer"),
+    ):
+        known = set(map(id, own))
+        shared = next((variable for variable in variables if id(variable) in known), None)
         if shared is not None:
             raise ValueError(
                 message(
-                    f"projector of term {term.name!r} must train weights of its own",
+                    f"projector of term {term.name!r} must have weights of its own",
                     expected=f"none of the {role}'s",
                     received=f"{shared.path!r}, which the {role} has, too",
-                    mend="Build a new layer, or freeze that one: layer.trainable = False",
+                    mend=mend,
                 )
             )
 

@@ -61,7 +61,8 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
         if part and place < len(names) - 1:
             raise _unknown(model, path, role)
         node, number = _pick(model, graph, name, number, path, role)
-        if role == "student" and isinstance(node.operation, keras.layers.InputLayer):
+        is_input = isinstance(node.operation, keras.layers.InputLayer)
+        if is_input and place == 0 and role == "student":
             raise _nothing_learns(path)
         steps.append((name, number))
         if place < len(names) - 1:

@@ -97,6 +97,12 @@ def test_what_mends_layers_that_do_not_suit_the_loss():
         build(SelfRelation(5), models=(net(5), net(6)))
 
 
+def test_a_projector_of_known_input_that_gives_another_shape():
+    projector = keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(5, 1)])
+    with refused(ValueError, r"shape \(None, 8, 8, 5\)\. Correct the projector's last layer"):
+        build(Hint(), projector=projector)
+
+
 def test_a_projector_built_for_other_signals():
     dense = layers.Dense(6)
     dense.build((None, 9))
@@ -110,11 +116,26 @@ def test_a_projector_of_a_models_own_layers(role):
     last = models[role].get_layer("logits")
     projector = keras.Sequential([layers.Dense(last.kernel.shape[0]), last])
     terms = [Term(LogitMSE(), student="pool", projector=projector, name="mine")]
-    with refused(ValueError, f"projector of term 'mine' must train.*'logits/kernel'.*the {role}"):
+    with refused(ValueError, f"of term 'mine' must have weights.*'logits/kernel'.*the {role} has"):
         Distiller(**models, terms=terms)
+
+
+def test_a_frozen_layer_of_the_teacher_in_a_projector(tmp_path):
+    teacher, x = net(6), np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype("float32")
+    last = teacher.get_layer("logits")
     last.trainable = False
+    projector = keras.Sequential([layers.Dense(6), last])
     terms = [Term(LogitMSE(), student="pool", projector=projector, name="mine")]
-    Distiller(**models, terms=terms)
+    distiller = Distiller(student=net(4), teacher=teacher, terms=terms)
+    before = teacher.get_weights()
+    distiller.compile("sgd", loss="mse")
+    distiller.fit(x, np.ones((8, 3)), verbose=0)
+    for a, b in zip(before, teacher.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.saving.load_model(tmp_path / "distiller.keras")
+    for a, b in zip(distiller.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("sizes", [4, (4,), (4, 0), ("4", 4), (4, None)])

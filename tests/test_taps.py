@@ -399,6 +399,8 @@ def test_all_paths(nested):
     assert paths[-1] == "sort"
     for path in paths:
         taps.find(nested, path, "teacher")
+    for path in paths[1:]:
+        taps.find(nested, path, "student")
 
 
 @pytest.mark.parametrize(
@@ -427,6 +429,9 @@ def test_inputs_teach_a_student_nothing(nested):
     taps.find(nested, first, "teacher")
     with pytest.raises(ValueError, match=r"layer behind the input.*an InputLayer"):
         taps.find(nested, first, "student")
+    inside = next(path for path in taps.paths(nested) if path.startswith("backbone/"))
+    assert isinstance(nested.get_layer("backbone").layers[0], layers.InputLayer)
+    assert taps.find(nested, inside, "student")  # behind what the layers around it learn
 
 
 @pytest.mark.parametrize("model", ["a", None, keras.Sequential([layers.Dense(2)])])

@@ -72,7 +72,9 @@ def _wrapped(student: keras.Model) -> keras.Model:
                 "keras.Model(inputs, student(inputs))",
             )
         )
-    inputs = _symbolic(built["input_shape"], next(iter(inspect.signature(student.call).parameters)))
+    name = next(iter(inspect.signature(student.call).parameters))
+    # Keras gives no two layers of a model one name.
+    inputs = _symbolic(built["input_shape"], f"{name}_0" if name == student.name else name)
     _check_takes_no_tokens(student, inputs)
     return keras.Model(inputs, student(inputs, training=False), name=student.name)
 

@@ -91,6 +91,8 @@ def test_the_inputs_of_a_subclassed_model_are_named_alike_each_time():
     model = Subclassed()
     model(np.ones((2, 4), "float32"))
     assert [[x.name for x in student_of(model).inputs] for _ in "ab"] == [["x"], ["x"]]
+    model.name = "x"
+    assert [x.name for x in student_of(model).inputs] == ["x_0"]
 
 
 def test_a_model_that_is_called_on_more_than_its_inputs():
