@@ -106,6 +106,7 @@ def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
     """Raises where no projector of the channels, and of a map's sizes, can help."""
     if not _alike(teacher, student):
         pools = len(teacher) == 2 and len(student) in (3, 4)
+        units = teacher[-1] or "units"
         pooling = f"keras.layers.GlobalAveragePooling{len(student) - 2}D()"
         raise ValueError(
             message(
@@ -113,7 +114,7 @@ def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
                 "channels and, but for maps, of the same positions",
                 expected=f"a student's signal like the teacher's {tuple(teacher)}",
                 received=f"shape {tuple(student)}",
-                mend=f"Pass keras.Sequential([{pooling}, keras.layers.Dense({teacher[-1]})])"
+                mend=f"Pass keras.Sequential([{pooling}, keras.layers.Dense({units})])"
                 if pools
                 else _A_LAYER,
             )

@@ -11,6 +11,8 @@ from keras_kd import _keras, forms, labels
 from keras_kd.columns import LossColumns
 from keras_kd.watch import Watch
 
+_KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
+
 
 class EntryPoints(keras.Model):
     """A model that reports what went wrong inside of its steps, and evaluates without its terms.
@@ -153,7 +155,7 @@ def _first_batch(x: Any, batch_size: int | None) -> int | None:
     sizes = [shape[0] for shape in shapes if shape and len(shape)]
     if not sizes or sizes[0] is None or not isinstance(batch_size, int | None):
         return batch_size
-    return min(sizes[0], batch_size or 32) if arrays else sizes[0]
+    return min(sizes[0], batch_size or _KERAS_BATCH_SIZE) if arrays else sizes[0]
 
 
 def _bound(method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:

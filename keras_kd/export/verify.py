@@ -104,7 +104,7 @@ def reference(
                 f"The Keras model must give finite outputs on the {what}",
                 expected="finite numbers",
                 received=_spoilt(signature.student, expected),
-                mend="Train the model without NaN, or pass verify=samples that it can answer",
+                mend="Train the model without NaN, or pass samples that it can answer",
             )
         )
     if signature.student is not original:
