@@ -25,9 +25,9 @@ def tool():
     return module
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("arm64") / "a.tflite"
+@pytest.fixture
+def file(in_process, tmp_path):
+    path = tmp_path / "a.tflite"
     ids = keras.Input((6,), dtype="int32", name="ids")
     image = keras.Input((3,), name="image")
     embedded = keras.layers.Flatten()(keras.layers.Embedding(50, 4)(ids))
