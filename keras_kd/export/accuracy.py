@@ -29,12 +29,12 @@ class Accuracy:
     accuracy_output: str | None = None
 
 
-def check_labels(y: Any, outputs: Sequence[Output], samples: int) -> Labels:
+def check_labels(y: Any, outputs: Sequence[Output], samples: int) -> Labels | None:
     """Returns class ids or bits by output name, -1 for none, from the `y` of `verify=(x, y)`.
 
     Args:
         y: Class ids, one-hot rows, or for several labels a sample rows of 0 and 1; with several
-            outputs a list, or a dict by name of some.
+            outputs a list, or a dict by name of some. `None` for none.
         outputs: The student's outputs.
         samples: Number of samples in `x`.
 
@@ -42,8 +42,9 @@ def check_labels(y: Any, outputs: Sequence[Output], samples: int) -> Labels:
         ValueError: If they do not fit the outputs.
         TypeError: If they are not numeric.
     """
-    known = {output.name: output for output in outputs}
-    given = y
+    if y is None:
+        return None
+    known, given = {output.name: output for output in outputs}, y
     if not isinstance(y, Mapping):
         listed = y if isinstance(y, list | tuple) and len(outputs) > 1 else [y]
         y = dict(zip(known, listed)) if len(listed) == len(known) else {}

@@ -88,16 +88,13 @@ def check(
     signature = _signature(student, batch_size, mode, quantization)
     outputs = outputs_of.of(student, heads)
     names = metadata.check_labels(labels, outputs)
-    if isinstance(normalization, Mapping):
-        normalization = signature.renamed(normalization)
-    normalizations = normalization_of.check(normalization, signature.inputs)
+    normalizations = _normalizations(signature, normalization)
     calibration = _calibration(signature, mode, quantization, calibration)
     compared, y = checks.samples(signature, verify, calibration, not mode.calibrated)
     if verify is not None or calibration is not None:
         normalization_of.warn_of_other_scale(normalizations, compared)
     max_drop = accuracy.check_drop(max_accuracy_drop, y)
-    count = len(next(iter(compared.values())))
-    class_ids = None if y is None else accuracy.check_labels(y, outputs, count)
+    class_ids = accuracy.check_labels(y, outputs, len(next(iter(compared.values()))))
     if mode.calibrated and calibration is not None:
         _require_variety(calibration)
     return Request(
@@ -181,6 +178,11 @@ def _signature(student: keras.Model, batch_size: Any, mode: Mode, quantization: 
             )
         )
     return signature
+
+
+def _normalizations(signature: Signature, given: Any) -> normalization_of.Normalizations:
+    named = signature.renamed(given) if isinstance(given, Mapping) else given
+    return normalization_of.check(named, signature.inputs)
 
 
 def _calibration(

@@ -16,6 +16,16 @@ from keras_kd.export.student import heads_of, in_float32, student_of
 from keras_kd.export.tensors import TensorInfo
 
 _TOLERANCE = 1e-5
+# What the report of every SavedModel says: the other fields are about `.tflite` files.
+_FIXED: dict[str, Any] = {
+    "format": "saved_model",
+    "quantization": None,
+    "operators": {},
+    "float_operators": {},
+    "calibration_samples": 0,
+    "reference_error": None,
+    "reference_samples": 0,
+}
 
 
 def saved_model(
@@ -58,8 +68,8 @@ def saved_model(
     original = student_of(model)
     signature = Signature.of(original, None)
     compared, y = checks.samples(signature, verify, None)
-    outputs, count = outputs_of.of(original, heads_of(model)), len(next(iter(compared.values())))
-    class_ids = None if y is None else accuracy.check_labels(y, outputs, count)
+    outputs = outputs_of.of(original, heads_of(model))
+    class_ids = accuracy.check_labels(y, outputs, len(next(iter(compared.values()))))
     signature = replace(signature, student=in_float32(original))
     expected = checks.reference(signature, original, compared)
     with placing.workspace(target) as folder:
@@ -75,16 +85,10 @@ def saved_model(
         one = {name: array[:1] for name, array in compared.items()}
         report = Report(
             path=os.fspath(path),
-            format="saved_model",
-            quantization=None,
-            operators={},
-            float_operators={},
             inputs=signature.inputs,
             outputs=endpoint.outputs,
-            calibration_samples=0,
             tolerance=tolerance,
-            reference_error=None,
-            reference_samples=0,
+            **_FIXED,
             **sizes(new),
             **asdict(comparison),
             **asdict(accuracy.measure(class_ids, outputs, expected, answers)),
