@@ -30,7 +30,7 @@ from keras import layers
 from resnet8 import load_reference_weights, resnet8
 
 import keras_kd
-from keras_kd.export.modes import MODES
+from keras_kd.export.conversion.modes import MODES
 
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder with load_data.py.")
 _WORK = flags.DEFINE_string("work", "/tmp/benchmark_export", "Folder for finished parts.")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 
-from keras_kd.export.report import cpu_name
+from keras_kd.export.file_report import cpu_name
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 

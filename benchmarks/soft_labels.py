@@ -43,7 +43,7 @@ from resnet8 import resnet8
 
 import keras_kd
 from keras_kd import soft_labels
-from keras_kd.soft_labels.job import Job
+from keras_kd.soft_labels.writing.job import Job
 
 PARTS = ("training", "photos", "writing", "size", "large")
 _DATA = flags.DEFINE_string("data", None, "Folder with load_data.py; default: random data.")

@@ -1,21 +1,12 @@
 """Knowledge distillation for Keras 3."""
 
-from keras_kd import (
-    callbacks,
-    export,
-    heads,
-    losses,
-    projectors,
-    report,
-    soft_labels,
-    taps,
-    teachers,
-)
+from keras_kd import callbacks, export, losses, report, soft_labels, teachers
 from keras_kd._version import __version__
-from keras_kd.distiller import Distiller
-from keras_kd.pairs import suggest_pairs
+from keras_kd.distiller.distiller import Distiller
+from keras_kd.distiller.terms.term import Term
+from keras_kd.networks import heads, projectors, taps
+from keras_kd.networks.pairs import suggest_pairs
 from keras_kd.soft_labels import SoftLabels
-from keras_kd.terms import Term
 
 __all__ = [
     "Distiller",

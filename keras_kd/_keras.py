@@ -1,4 +1,4 @@
-"""Every private name of Keras that keras_kd touches; `tests/test_keras_private.py` guards each."""
+"""Every private name of Keras that keras_kd touches; `tests/test_keras.py` guards each."""
 
 import contextlib
 import inspect

@@ -15,11 +15,12 @@ hypothesis.settings.load_profile("fixed")
 
 BACKEND = keras.backend.backend()
 # Files for phones are made by TensorFlow.
-collect_ignore = [] if BACKEND == "tensorflow" else ["export", "examples", "test_report.py"]
+collect_ignore = [] if BACKEND == "tensorflow" else ["export", "examples", "report", "runtimes"]
 
 if BACKEND == "tensorflow":
     import tensorflow as tf
 
+    pytest_plugins = ["tests.exported_files"]
     # Two devices to share a batch between, before TensorFlow makes one.
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

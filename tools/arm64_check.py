@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from keras_kd.export.runner import Runner
+from keras_kd.runtimes.litert import Runner
 
 _WORK = flags.DEFINE_string("work", "/tmp/arm64_check", "Folder for the emulated system.")
 _LOW = flags.DEFINE_float("low", -1.0, "Lowest value of the samples.")

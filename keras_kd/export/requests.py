@@ -9,13 +9,16 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.export import accuracy, archive, metadata, samples
-from keras_kd.export import normalization as normalization_of
-from keras_kd.export import outputs as outputs_of
-from keras_kd.export import verify as checks
-from keras_kd.export.modes import Mode, io_dtype_of, mode_of
-from keras_kd.export.outputs import Output
-from keras_kd.export.signature import Arrays, Signature
+from keras_kd.export.conversion import serving
+from keras_kd.export.conversion.modes import Mode, io_dtype_of, mode_of
+from keras_kd.export.student import outputs as outputs_of
+from keras_kd.export.student import samples
+from keras_kd.export.student.outputs import Output
+from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.tflite_file import metadata
+from keras_kd.export.tflite_file import normalization as normalization_of
+from keras_kd.export.verification import accuracy
+from keras_kd.export.verification import verify as checks
 
 _ADVISED_SAMPLES = 100
 
@@ -189,7 +192,7 @@ def _calibration(
     signature: Signature, mode: Mode, quantization: str, calibration: Any
 ) -> Arrays | None:
     if calibration is None:
-        aware = mode.ranges_from_student and archive.is_quantization_aware(signature)
+        aware = mode.ranges_from_student and serving.is_quantization_aware(signature)
         if aware or not mode.calibrated:
             return None
         raise _uncalibrated(quantization)

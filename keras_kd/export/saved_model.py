@@ -7,13 +7,15 @@ from typing import Any
 
 import keras
 
-from keras_kd.export import accuracy, archive, child, placing
-from keras_kd.export import outputs as outputs_of
-from keras_kd.export import verify as checks
-from keras_kd.export.report import Report, measure, sizes
-from keras_kd.export.signature import Arrays, Signature, in_batches
-from keras_kd.export.student import heads_of, in_float32, student_of
-from keras_kd.export.tensors import TensorInfo
+from keras_kd.export import publishing
+from keras_kd.export.conversion import child, serving
+from keras_kd.export.file_report import Report, measure, sizes
+from keras_kd.export.student import outputs as outputs_of
+from keras_kd.export.student.model import heads_of, in_float32, student_of
+from keras_kd.export.student.signature import Arrays, Signature, in_batches
+from keras_kd.export.verification import accuracy
+from keras_kd.export.verification import verify as checks
+from keras_kd.runtimes.tensors import TensorInfo
 
 _TOLERANCE = 1e-5
 # What the report of every SavedModel says: the other fields are about `.tflite` files.
@@ -63,7 +65,7 @@ def saved_model(
     layer = keras.layers.TFSMLayer("exported/student", call_endpoint="serve")
     ```
     """
-    target = placing.folder_target(path)
+    target = publishing.folder_target(path)
     tolerance = checks.check_tolerance(tolerance, _TOLERANCE)
     original = student_of(model)
     signature = Signature.of(original, None)
@@ -72,7 +74,7 @@ def saved_model(
     class_ids = accuracy.check_labels(y, outputs, len(next(iter(compared.values()))))
     signature = replace(signature, student=in_float32(original))
     expected = checks.reference(signature, original, compared)
-    with placing.workspace(target) as folder:
+    with publishing.workspace(target) as folder:
         new = folder / "saved_model"
         child.hand_over(signature, folder)
         if not new.exists():
@@ -94,7 +96,7 @@ def saved_model(
             **asdict(accuracy.measure(class_ids, outputs, expected, answers)),
             **asdict(measure(lambda: endpoint.call(one), None)),
         )
-        placing.publish_folder(new, target)
+        publishing.publish_folder(new, target)
     return report
 
 
@@ -106,7 +108,7 @@ class _Endpoint:
 
         # The loaded object owns the variables that its function needs.
         self._loaded = tf.saved_model.load(str(folder))
-        self._function = self._loaded.signatures[archive.ENDPOINT]
+        self._function = self._loaded.signatures[serving.ENDPOINT]
         self.outputs = tuple(
             TensorInfo(name, tuple(spec.shape), spec.dtype.name)
             for name, spec in sorted(self._function.structured_outputs.items())

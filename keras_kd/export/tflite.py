@@ -10,15 +10,18 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.export import accuracy, child, contents, flat, metadata, placing, requests
-from keras_kd.export import normalization as pixels
-from keras_kd.export import verify as checks
-from keras_kd.export.operators import float_operators, operators
-from keras_kd.export.report import Report, measure, sizes
+from keras_kd.export import publishing, requests
+from keras_kd.export.conversion import child
+from keras_kd.export.file_report import Report, measure, sizes
 from keras_kd.export.requests import Request
-from keras_kd.export.runner import Runner
-from keras_kd.export.signature import Arrays, Signature
-from keras_kd.export.student import heads_of, in_float32, student_of
+from keras_kd.export.student.model import heads_of, in_float32, student_of
+from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.tflite_file import flatbuffer, metadata, requirements
+from keras_kd.export.tflite_file import normalization as pixels
+from keras_kd.export.tflite_file.operators import float_operators, operators
+from keras_kd.export.verification import accuracy
+from keras_kd.export.verification import verify as checks
+from keras_kd.runtimes.litert import Runner
 
 _REFERENCE_SAMPLES = 32
 
@@ -94,7 +97,7 @@ def tflite(
     print(report)
     ```
     """
-    target = placing.file_target(path)
+    target = publishing.file_target(path)
     request = requests.check(
         student_of(model),
         heads=heads_of(model),
@@ -111,7 +114,7 @@ def tflite(
     signature = replace(request.signature, student=in_float32(request.student))
     samples = request.calibration if request.mode.calibrated else None
     expected = _expected(request, signature, samples)
-    with placing.workspace(target) as folder:
+    with publishing.workspace(target) as folder:
         child.hand_over(signature, folder)
         job = child.Job.of(signature, quantization, request.io_dtype, samples is not None)
         child.run(folder, job, signature, samples)
@@ -132,12 +135,12 @@ def _expected(request: Request, signature: Signature, calibration: Arrays | None
 
 def _completed(request: Request, content: bytes) -> bytes:
     """Refuses what is no plain file with the student's weights, and adds metadata."""
-    contents.require_plain_operators(operators(content))
-    contents.require_weights(request.signature, len(content), request.mode.weight_bytes)
+    requirements.require_plain_operators(operators(content))
+    requirements.require_weights(request.signature, len(content), request.mode.weight_bytes)
     runner = Runner(content)
     if request.mode.calibrated and request.calibration is None:
         ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
-        contents.require_quantized(float_operators(content), ends, request.io_dtype)
+        requirements.require_quantized(float_operators(content), ends, request.io_dtype)
     pixels.require_bytes_alike(runner.inputs, request.normalizations)
     known = {output.name: output for output in request.outputs}
     root, files = metadata.tables(
@@ -147,7 +150,7 @@ def _completed(request: Request, content: bytes) -> bytes:
         request.labels,
         request.normalizations,
     )
-    return flat.with_metadata(content, root, files)
+    return flatbuffer.with_metadata(content, root, files)
 
 
 def _report(request: Request, expected: Arrays, file: Path, path: str) -> Report:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.heads import Head
-from keras_kd.soft_labels.records import Record
+from keras_kd.networks.heads import Head
+from keras_kd.soft_labels.storage.records import Record
 
 # The top class of most answers beyond this: nothing but the hard label is left to learn.
 _NEARLY_ONE_HOT = 0.99

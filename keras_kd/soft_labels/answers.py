@@ -9,11 +9,11 @@ import numpy as np
 from keras import ops
 
 from keras_kd._errors import message
-from keras_kd.heads import Head
+from keras_kd.networks.heads import Head
+from keras_kd.networks.taps import signal_name
 from keras_kd.soft_labels import checks
-from keras_kd.soft_labels.epochs import EpochCallback, Epochs, epochs_of
-from keras_kd.soft_labels.folder import layout_of
-from keras_kd.soft_labels.records import (
+from keras_kd.soft_labels.storage.folder import layout_of
+from keras_kd.soft_labels.storage.records import (
     CHECK,
     Record,
     check_temperature,
@@ -21,11 +21,11 @@ from keras_kd.soft_labels.records import (
     dense,
     record_type,
 )
-from keras_kd.soft_labels.replay import shown
-from keras_kd.soft_labels.shards import gather
-from keras_kd.soft_labels.training import not_replayed
-from keras_kd.taps import signal_name
-from keras_kd.teachers import Teacher
+from keras_kd.soft_labels.storage.shards import gather
+from keras_kd.soft_labels.training.datasets import not_replayed
+from keras_kd.soft_labels.training.epochs import EpochCallback, Epochs, epochs_of
+from keras_kd.soft_labels.views.replay import shown
+from keras_kd.teachers.teacher import Teacher
 
 
 class StoredAnswers(Teacher):

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import batches
 from keras_kd._errors import check_count, check_number, message
-from keras_kd.soft_labels.records import CHECK
-from keras_kd.soft_labels.sources import Arrays, Stream, source
+from keras_kd.soft_labels.storage.records import CHECK
+from keras_kd.soft_labels.views.sources import Arrays, Stream, source
+from keras_kd.teachers import batch as batches
 
 
 def check_write(

@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.soft_labels import checks, folder, matching
+from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
-from keras_kd.soft_labels.askable import asked
 from keras_kd.soft_labels.augmentation.stages import Augmentation
-from keras_kd.soft_labels.job import Job
-from keras_kd.soft_labels.records import Record, record_type
-from keras_kd.soft_labels.shards import Shards
-from keras_kd.soft_labels.sources import Arrays, Stream, source
-from keras_kd.soft_labels.training import Training
-from keras_kd.soft_labels.writer import Questions
+from keras_kd.soft_labels.storage import folder
+from keras_kd.soft_labels.storage.records import Record, record_type
+from keras_kd.soft_labels.storage.shards import Shards
+from keras_kd.soft_labels.training.datasets import Training
+from keras_kd.soft_labels.views import same_data
+from keras_kd.soft_labels.views.sources import Arrays, Stream, source
+from keras_kd.soft_labels.writing.job import Job
+from keras_kd.soft_labels.writing.teacher_checks import asked
+from keras_kd.soft_labels.writing.writer import Questions
 
 
 class SoftLabels(StoredAnswers):
@@ -166,7 +168,7 @@ class SoftLabels(StoredAnswers):
         checks.check_path(directory)
         checks.check_verify(verify)
         content = folder.read(directory)
-        augmentation = matching.known_augmentation(augment, content["augmentation"]["stages"])
+        augmentation = same_data.known_augmentation(augment, content["augmentation"]["stages"])
         soft = cls._of(Path(directory), content, augmentation)
         if verify == "full":
             for number in range(folder.layout_of(content).shards):
@@ -278,7 +280,7 @@ class SoftLabels(StoredAnswers):
         """
         checks.check_count("n", n)
         data = source(data, samples=self.samples)
-        replay = matching.replay(self._content, self._augmentation, data)
+        replay = same_data.replay(self._content, self._augmentation, data)
         ids = data.spread(n)
         views = np.arange(len(ids)) % self.views
         questions = Questions(asked(teacher), data, replay, batch_size=len(ids))
@@ -287,7 +289,7 @@ class SoftLabels(StoredAnswers):
 
     def _training(self, data: Arrays | Stream, views_per_step: int, check: bool) -> Training:
         return Training(
-            matching.replay(self._content, self._augmentation, data),
+            same_data.replay(self._content, self._augmentation, data),
             self.read_checked,
             check=check,
             views_per_step=views_per_step,

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_kd import Distiller
-from keras_kd.teachers import KerasModel
+from keras_kd.teachers.teacher import KerasModel
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

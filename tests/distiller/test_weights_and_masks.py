@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd import Distiller, Term, batches
+from keras_kd import Distiller, Term
 from keras_kd.losses import NKD, WTTM, DecoupledKD, SoftTargets
+from keras_kd.teachers import batch as batches
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 HARD = {"a": CROSS_ENTROPY, "b": CROSS_ENTROPY}

@@ -11,7 +11,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from keras_kd import export
-from keras_kd.export.runner import Runner
+from keras_kd.runtimes.litert import Runner
 
 TOOL = Path(__file__).parents[2] / "tools" / "arm64_check.py"
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_kd import export
-from keras_kd.export.modes import MODES
-from keras_kd.export.student import in_float32
+from keras_kd.export.conversion.modes import MODES
+from keras_kd.export.student.model import in_float32
 
 layers = keras.layers
 SAMPLES = 120

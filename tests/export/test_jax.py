@@ -74,8 +74,8 @@ def test_a_student_trained_on_jax(tmp_path):
 def test_the_child_loads_a_saved_student(monkeypatch, cnn, images, tmp_path):
     import tensorflow as tf
 
-    from keras_kd.export import child
-    from keras_kd.export.signature import Signature
+    from keras_kd.export.conversion import child
+    from keras_kd.export.student.signature import Signature
 
     signature = Signature.of(cnn, None)
     monkeypatch.setattr(child.keras.backend, "backend", lambda: "jax")

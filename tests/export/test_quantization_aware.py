@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from keras_kd import export
-from keras_kd.export import archive, contents
-from keras_kd.export.signature import Signature
+from keras_kd.export.conversion import serving
+from keras_kd.export.student.signature import Signature
+from keras_kd.export.tflite_file import requirements
 
 
 class FakeQuantized(keras.layers.Layer):
@@ -30,8 +31,8 @@ def aware():
 
 
 def test_found_in_the_graph(aware, cnn):
-    assert archive.is_quantization_aware(Signature.of(aware, 1))
-    assert not archive.is_quantization_aware(Signature.of(cnn, 1))
+    assert serving.is_quantization_aware(Signature.of(aware, 1))
+    assert not serving.is_quantization_aware(Signature.of(cnn, 1))
 
 
 def test_int8_needs_no_calibration(in_process, aware, tmp_path):
@@ -67,9 +68,9 @@ def test_ranges_that_are_missing_need_calibration(in_process, tmp_path, io_dtype
 
 def test_float_ends_are_found():
     ends = {"x": "int8", "output_0": "float32"}
-    contents.require_quantized({}, ends, "float32")
+    requirements.require_quantized({}, ends, "float32")
     with pytest.raises(export.VerificationError, match="floats in output_0 float32"):
-        contents.require_quantized({}, ends, "int8")
+        requirements.require_quantized({}, ends, "int8")
 
 
 def test_int16x8_needs_it_all_the_same(aware, tmp_path):

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 import keras_kd
 from keras_kd import export
-from keras_kd.export import VerificationError, verify
+from keras_kd.export import VerificationError
+from keras_kd.export.verification import verify
 
-from .test_student import half_precision
+from .student.test_model import half_precision
 
 
 def test_plain_tensorflow_serves_it_by_name(cnn, images, folder):

@@ -8,10 +8,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 import keras_kd
 from keras_kd import export
-from keras_kd.export import VerificationError, accuracy, child, verify
+from keras_kd.export import VerificationError
+from keras_kd.export.conversion import child
+from keras_kd.export.verification import accuracy, verify
 
-from .conftest import tflite_module
-from .test_student import half_precision
+from ..exported_files import tflite_module
+from .student.test_model import half_precision
 
 
 def serve(path):

@@ -19,7 +19,7 @@ from keras_kd.losses import (
 )
 from keras_kd.losses.features import pooled
 from keras_kd.losses.self_relation import relation, relation_divergence
-from keras_kd.projectors import ProjectorEnsemble
+from keras_kd.networks.projectors import ProjectorEnsemble
 
 LOSSES = {
     "fitnet": Hint(),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import batches, soft_labels
+from keras_kd import soft_labels
+from keras_kd.teachers import batch as batches
 
 pytestmark = pytest.mark.tensorflow
 

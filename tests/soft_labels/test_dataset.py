@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import batches, soft_labels
+from keras_kd import soft_labels
 from keras_kd.soft_labels.augmentation.draws import seeds as seeds_of
+from keras_kd.teachers import batch
 
 pytestmark = pytest.mark.tensorflow
 
@@ -17,8 +18,8 @@ def rows(dataset):
     """Returns `(images, answers, *labels)` of one pass over batches, as arrays."""
     seen = []
     for x, *rest in dataset.as_numpy_iterator():
-        answers = batches.answers(x)["output"]
-        seen.append((batches.inputs(x), answers, *rest))
+        answers = batch.answers(x)["output"]
+        seen.append((batch.inputs(x), answers, *rest))
     return [np.concatenate(column) for column in zip(*seen)]
 
 
@@ -95,7 +96,7 @@ def test_the_last_batch_may_be_dropped(images, soft):
 def test_without_labels_and_with_weights(images, soft):
     x, y = images
     (element,) = soft.dataset(x).element_spec
-    assert batches.carries_answers(element)
+    assert batch.carries_answers(element)
     weight = np.linspace(0, 1, len(x))
     assert np.array_equal(rows(soft.dataset(x, y, weight, shuffle=False))[3], weight)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd.soft_labels import manifest
+from keras_kd.soft_labels.storage import manifest
 
 pytestmark = pytest.mark.tensorflow
 

@@ -8,10 +8,10 @@ import pytest
 
 import keras_kd
 from keras_kd import soft_labels
-from keras_kd.soft_labels import manifest
 from keras_kd.soft_labels.augmentation import draws
-from keras_kd.soft_labels.folder import Folder
-from keras_kd.teachers import KerasModel
+from keras_kd.soft_labels.storage import manifest
+from keras_kd.soft_labels.storage.folder import Folder
+from keras_kd.teachers.teacher import KerasModel
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,0 +1,1 @@
+"""The student that learns from a teacher: one `keras.Model`, read `distiller.py` first."""

@@ -1,0 +1,163 @@
+"""fit, evaluate and their kin: Keras' own, and around them what a compiled step cannot do."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd.distiller import forms, labels
+from keras_kd.distiller.faults import Watch
+from keras_kd.distiller.logs import LossColumns
+
+_KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
+
+
+class EntryPoints(keras.Model):
+    """A model that reports what went wrong inside of its steps, and evaluates without its terms.
+
+    Args:
+        columns: Names of what the training logs show besides Keras' own.
+        signals: What `keras_kd.distiller.faults.faults_of` the terms says to look for.
+        **kwargs: As in `keras.Model`.
+    """
+
+    def __init__(self, columns: list[str], signals: list[str], **kwargs: Any):
+        super().__init__(**kwargs)
+        self._watch = Watch(signals)
+        self._weighs_all_alike = False
+        self._columns = LossColumns(columns)
+        self._trains_unlabelled = False
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student, as `keras.Model.fit`, with the same arguments.
+
+        Raises:
+            ValueError: If a label is outside of the student's classes, or the teacher gave NaN or
+                Inf: after the first step or at the end of the epoch, naming the first such batch.
+        """
+        given = _bound(super().fit, args, kwargs)
+        weighted = given.get("sample_weight") is not None
+        if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
+            forms.check_nothing_compares(self)
+            given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
+        self.check_batch_size(_first_batch(given.get("x"), given.get("batch_size")))
+        self.check_data(given.get("x"))
+        self._note_weights(given.get("y"), given.get("sample_weight"))
+        if hasattr(given.get("x"), "element_spec"):
+            given.setdefault("shuffle", False)  # Keras' default, of which it warns for tf.data
+        added = self.fit_callbacks(given.get("steps_per_epoch"))
+        given["callbacks"] = self._watch.callbacks(given.get("callbacks"), added)
+        try:
+            with self._tracing_anew_after_a_failure():
+                return super().fit(**given)
+        except Exception as error:
+            explained = self.explained(error)
+            if explained is None:
+                raise
+            raise explained from None
+        finally:
+            self._watch.epoch = None
+
+    def check_batch_size(self, batch_size: int | None) -> None:
+        """Raises where a batch is too small for what is minimised."""
+
+    def check_data(self, x: Any) -> None:
+        """Raises where `fit` is given what it cannot train on."""
+
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns what an error of a backend means, `None` where it says it itself."""
+        return None
+
+    def _note_weights(self, y: Any, sample_weight: Any) -> None:
+        """Notes whether Keras will repeat one array of weights for each of several outputs."""
+        nested = [keras.tree.is_nested(each) for each in (y, sample_weight)]
+        alike = sample_weight is not None and nested == [True, False]
+        if alike != self._weighs_all_alike:
+            self._weighs_all_alike, self.train_function = alike, None
+
+    def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that `fit` adds."""
+        return []
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student, as `keras.Model.evaluate`; no teacher runs.
+
+        Raises:
+            ValueError: If there is nothing to compute, or a label is outside of the classes.
+        """
+        return self._evaluated(super().evaluate, args, kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student on one batch, as `keras.Model.test_on_batch`; no teacher runs.
+
+        Raises:
+            ValueError: As in `evaluate`.
+        """
+        return self._evaluated(super().test_on_batch, args, kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student on one batch, as `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: As in `fit`.
+        """
+        with self._tracing_anew_after_a_failure():
+            result = super().train_on_batch(*args, **kwargs)
+        self._watch.finish()
+        return result
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the logs, without what was not computed."""
+        evaluating = not self._columns.shown
+        return self._logs(labelled=evaluating or not self._trains_unlabelled)
+
+    def _logs_of_step(self, *, training: bool, labelled: bool) -> dict[str, Any]:
+        if training:
+            self._trains_unlabelled = not labelled
+        with contextlib.nullcontext() if training else self._columns.hidden():
+            return self._logs(labelled)
+
+    def _logs(self, labelled: bool) -> dict[str, Any]:
+        with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
+            logs = super().get_metrics_result()
+        if not self._columns.shown:
+            # Keras' own counts a batch without labels as one with a loss of 0.
+            kept = logs.pop("loss")
+            if _keras.has_loss(self):
+                loss = self._columns.mean("hard_loss").result()
+                # Where Keras has made numbers of its logs already, as old versions do here.
+                logs = {"loss": float(loss) if isinstance(kept, float) else loss, **logs}
+        return logs
+
+    @contextlib.contextmanager
+    def _tracing_anew_after_a_failure(self) -> Iterator[None]:
+        # TensorFlow lets no function create the optimizer's variables at its second call.
+        try:
+            yield
+        except Exception:
+            self.train_function = None
+            raise
+
+    def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
+        forms.check_evaluable(self)
+        _keras.up_to_date(self)
+        with self._columns.hidden(), self._watch.evaluation():
+            return method(*args, **kwargs)
+
+
+def _first_batch(x: Any, batch_size: int | None) -> int | None:
+    """Returns how many examples the first batch has, `None` where only the batch will tell."""
+    arrays = labels.are_arrays(x)
+    leaves = keras.tree.flatten(x if arrays else getattr(x, "element_spec", ()))
+    shapes = [getattr(leaf, "shape", ()) for leaf in leaves]
+    sizes = [shape[0] for shape in shapes if shape and len(shape)]
+    if not sizes or sizes[0] is None or not isinstance(batch_size, int | None):
+        return batch_size
+    return min(sizes[0], batch_size or _KERAS_BATCH_SIZE) if arrays else sizes[0]
+
+
+def _bound(method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+    return dict(inspect.signature(method).bind(*args, **kwargs).arguments)

@@ -1,0 +1,225 @@
+"""The two ways to say what is distilled: the plain form's terms, and the full form's, checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import check_number, message
+from keras_kd.distiller.terms.term import Term
+from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
+from keras_kd.networks.heads import Head
+
+_COLUMNS = ("loss", "hard_loss")
+
+
+def plain_terms(heads: dict[str, Head]) -> list[Term]:
+    """Returns one term per output, chosen by its head; all share the first one's temperature."""
+    terms: list[Term] = []
+    for name, head in heads.items():
+        output = name if len(heads) > 1 else None
+        temperature = terms[0].temperature if terms else None
+        loss = _loss_for(name, head)
+        terms.append(Term(loss, weight=1.0, output=output, temperature=temperature))
+    return terms
+
+
+def _loss_for(name: str, head: Head) -> keras.losses.Loss:
+    if head.kind == "sigmoid":
+        return MultiLabelSoftTargets()
+    if head.kind is not None and head.classes != 1:
+        return SoftTargets()
+    found = f"one unit ({head.kind})" if head.kind else "no known head"
+    mend = "Say what to distil, e.g. terms=[keras.losses.MeanSquaredError()]"
+    if head.kind is None:
+        mend += ", or what the student gives with student_head='logits', 'softmax' or 'sigmoid'"
+    raise ValueError(
+        message(
+            f"The plain form must know which soft targets suit the student's output {name!r}",
+            expected="a softmax, a sigmoid, or a linear layer of at least 2 units at the end",
+            received=found,
+            mend=mend,
+        )
+    )
+
+
+def full_terms(
+    terms: Sequence[keras.losses.Loss | Term] | Any, heads: dict[str, Head]
+) -> list[Term]:
+    """Returns the given losses and Terms as Terms with names of their own, checked."""
+    if not isinstance(terms, (list, tuple)) or not terms:
+        raise TypeError(
+            message(
+                "terms must be a list of losses or Terms",
+                expected="e.g. [keras_kd.losses.SoftTargets(temperature=4.0)]",
+                received=repr(terms),
+                mend="Put one term into a list, too; leave terms out for the plain form",
+            )
+        )
+    terms = [term if isinstance(term, Term) else Term(term) for term in terms]
+    taken: set[str] = {term.name for term in terms if term.is_named}
+    for term in terms:
+        _check_output(term, heads)
+        if not term.is_named:
+            _name_freely(term, taken)
+    _check_names([term.name for term in terms])
+    _check_projectors(terms)
+    return terms
+
+
+def _name_freely(term: Term, taken: set[str]) -> None:
+    """Numbers the name of a Term that its loss has named, where another one has it already."""
+    name, number = term.name, 1
+    while name in taken:
+        number += 1
+        name = f"{term.name}_{number}"
+    term.name, term.is_named = name, True
+    taken.add(name)
+
+
+def _check_output(term: Term, heads: dict[str, Head]) -> None:
+    missing = term.output_name is None and term.needs_output and len(heads) > 1
+    if missing or term.output_name not in (None, *heads):
+        raise ValueError(
+            message(
+                f"Term {term.name!r} must name an output of the student",
+                expected=f"output= one of {list(heads)}" if len(heads) > 1 else "output=None",
+                received=f"output={term.output_name!r}",
+                mend=f"Pass Term(loss, output={next(iter(heads))!r})"
+                if len(heads) > 1
+                else "Leave output= out; the student has one output",
+            )
+        )
+
+
+def _check_names(names: list[str]) -> None:
+    reserved = [name for name in names if name in _COLUMNS or name.startswith("val_")]
+    if len(set(names)) < len(names) or reserved:
+        raise ValueError(
+            message(
+                "Each term must have a name of its own, for its column in the logs",
+                expected=f"distinct names other than {_COLUMNS}, and without val_ in front",
+                received=names,
+                mend="Pass Term(loss, name=...)",
+            )
+        )
+
+
+def _check_projectors(terms: list[Term]) -> None:
+    """Raises where a layer is in the projectors of two terms, which are saved one by one."""
+    owners: dict[int, Term] = {}
+    for term in terms:
+        if not isinstance(term.projector, keras.layers.Layer):
+            continue
+        for layer in _keras.all_layers(term.projector):
+            owner = owners.setdefault(id(layer), term)
+            if owner is not term:
+                raise ValueError(
+                    message(
+                        "Each term must have a projector of its own",
+                        expected=f"another layer in term {term.name!r} than in {owner.name!r}",
+                        received=f"{layer.name!r}, the same {type(layer).__name__}, in both",
+                        mend="Build a layer for each",
+                    )
+                )
+
+
+def check_metrics(terms: list[Term], metrics: Any) -> None:
+    """Raises where a metric would share its column in the logs with a term."""
+    names = {getattr(metric, "name", metric) for metric in keras.tree.flatten(metrics)}
+    taken = [term.name for term in terms if term.name in names]
+    if taken:
+        raise ValueError(
+            message(
+                "Metrics and terms must have names of their own, for their columns in the logs",
+                expected=f"metrics with other names than {[term.name for term in terms]}",
+                received=taken,
+                mend="Pass Term(loss, name=...)",
+            )
+        )
+
+
+def plain_settings(
+    terms: list[Term], *, alpha: Any, temperature: Any, hard_weight: Any
+) -> tuple[float, float]:
+    """Returns the hard loss's weight and the temperature that `compile` asks for, checked."""
+    _check_unused("the plain form", "alpha", hard_weight=hard_weight)
+    if temperature is None:
+        temperature = terms[0].default_temperature
+    alpha = check_number("alpha", 0.1 if alpha is None else alpha, "from 0 to 1")
+    return alpha, check_number("temperature", temperature, "above 0")
+
+
+def full_settings(*, hard_weight: Any, **of_the_plain_form: Any) -> float:
+    """Returns the hard loss's weight that `compile` asks for, checked."""
+    instead = "hard_weight and each Term's weight and temperature"
+    _check_unused("a Distiller with terms", instead, **of_the_plain_form)
+    return check_number("hard_weight", 1.0 if hard_weight is None else hard_weight, "at least 0")
+
+
+def _check_unused(form: str, instead: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                message(
+                    f"{name} must not be given to {form}",
+                    expected=f"{name}=None",
+                    received=f"{name}={value!r}",
+                    mend=f"Use {instead} instead",
+                )
+            )
+
+
+def check_evaluable(model: keras.Model) -> None:
+    """Raises where `model` was compiled with neither loss nor metrics."""
+    if model.compiled and not (_keras.has_loss(model) or _keras.has_metrics(model)):
+        raise ValueError(
+            message(
+                "evaluate must have something to compute",
+                expected="a loss or metrics",
+                received="a model compiled with neither",
+                mend="Pass e.g. metrics=['accuracy'] to compile",
+            )
+        )
+
+
+def check_nothing_compares(model: keras.Model) -> None:
+    """Raises where a loss or metrics would compare labels that were not given."""
+    if _keras.has_loss(model) or _keras.has_metrics(model):
+        raise ValueError(
+            message(
+                "y must hold labels for the loss and the metrics, beside sample_weight",
+                expected="labels, or a model compiled with neither",
+                received="None",
+                mend="Pass y, or compile with loss=None and without metrics",
+            )
+        )
+
+
+def check_labels(y: Any) -> None:
+    """Raises where a hard loss has no labels to compare with."""
+    if y is None:
+        raise ValueError(
+            message(
+                "y must hold labels for the loss",
+                expected="labels, for the Distiller was compiled with a loss",
+                received="None",
+                mend="Pass y, or compile with loss=None to train on the teacher alone",
+            )
+        )
+
+
+def check_pairs(terms: Sequence[Term], batch_size: int | None) -> None:
+    """Raises where a term compares the examples of a batch, and a batch has only one."""
+    alone = [term.name for term in terms if getattr(term.loss, "needs_pairs", False)]
+    if alone and batch_size == 1:
+        raise ValueError(
+            message(
+                f"Batches must have at least 2 examples for term {alone[0]!r}, which compares the "
+                "examples of a batch with each other",
+                expected="batches of some dozens",
+                received="batches of 1",
+                mend="Pass e.g. batch_size=64, or batch a dataset so",
+            )
+        )

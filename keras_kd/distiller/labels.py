@@ -1,0 +1,293 @@
+"""Labels that are class ids: which of them there are, which are missing (-1), which are wrong."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd import _keras
+from keras_kd._errors import message
+from keras_kd.distiller import hard_loss
+from keras_kd.distiller.terms.term import Term
+from keras_kd.losses import DistillationLoss
+from keras_kd.losses import stock as stock_losses
+from keras_kd.losses.base import same_shape
+from keras_kd.networks.heads import Head
+from keras_kd.teachers import batch
+
+MISSING = -1
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the labels of one output are read.
+
+    Attributes:
+        binary: Whether each is 0 or 1; else they are ids, from 0 to the output's last axis, or rows
+            with a share for each class.
+        floats: Whether floats are ids, too, as Keras' sparse losses take them.
+        shares: Whether rows with a share for each class are labels, as Keras' categorical losses
+            take them.
+        ignored: The id that the loss leaves out (`ignore_class`), or `None`.
+        own: Whether a loss of the user's own compares them: other ids are its business.
+    """
+
+    binary: bool = False
+    floats: bool = False
+    shares: bool = False
+    ignored: int | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The labels of one output.
+
+    Attributes:
+        labels: The labels, with 0 in the place of missing and wrong ones.
+        known: Boolean, one value per example or position: whether its label counts.
+        wrong: Boolean scalar: whether there is one outside of the classes.
+    """
+
+    labels: Any
+    known: Any
+    wrong: Any
+
+
+def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
+    """Returns the `Rule`s by name of the outputs that sort into classes.
+
+    An output does if its loss is one of Keras' between labels and probabilities. Under another
+    loss or none, it does if it ends in a softmax or a term of `keras_kd.losses` compares its
+    logits. Other integers are numbers.
+
+    Args:
+        loss: What `compile(loss=)` was given.
+        heads: The student's heads by output name.
+        terms: The Distiller's terms.
+    """
+    given = dict(hard_loss.by_output(loss, list(heads)))
+    compared = {
+        term.output_name or next(iter(heads))
+        for term in terms
+        if isinstance(term.loss, DistillationLoss) and term.on_outputs
+    }
+    found = {}
+    for name, head in heads.items():
+        single = given.get(name)
+        stock = stock_losses.name_of(single)
+        binary = stock_losses.is_binary(single) or (stock is not None and head.classes == 1)
+        floats = stock in stock_losses.SPARSE
+        # What a loss of the user's own makes of positions is not known.
+        single_ids = single is None or stock is not None or len(head.shape or ()) == 2
+        sorts = head.kind == "softmax" or name in compared
+        if binary or floats or (sorts and single_ids):
+            shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
+            found[name] = Rule(
+                binary=binary,
+                floats=floats,
+                shares=shares,
+                ignored=_option(single, "ignore_class"),
+                own=single is not None and stock is None,
+            )
+    return found
+
+
+def _option(loss: Any, name: str) -> Any:
+    if isinstance(loss, functools.partial):
+        return loss.keywords.get(name)
+    return loss.get_config().get(name) if isinstance(loss, keras.losses.Loss) else None
+
+
+def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
+    """Reads the labels of an output; `None` where `y` is nothing that it is about.
+
+    Args:
+        y: Labels: ids `(batch, ...)` or `(batch, ..., 1)`; of the output's shape where the rule is
+            binary or takes shares.
+        shape: The output's shape, `(batch, ..., classes)`.
+        rule: The output's rule.
+
+    Raises:
+        ValueError: If a sparse loss is given rows.
+    """
+    y = ops.convert_to_tensor(y)
+    dtype = keras.backend.standardize_dtype(y.dtype)
+    if dtype.startswith("uint"):
+        y, dtype = _signed(y, dtype), "int32"
+    per_class = len(y.shape) == len(shape)
+    if rule.shares and per_class and y.shape[-1] != 1:
+        return _read_shares(y)
+    if rule.floats and not rule.shares and per_class and y.shape[-1] == shape[-1] != 1:
+        raise ValueError(
+            message(
+                "Labels of a sparse loss must be class ids, one for each example or position",
+                expected=f"shape {tuple(shape[:-1])}",
+                received=f"rows of shape {tuple(y.shape)}",
+                mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
+            )
+        )
+    if dtype == "bool" or ("int" not in dtype and (rule.binary or not rule.floats)):
+        return None
+    if rule.binary:
+        return _read_binary(y, per_class) if per_class or shape[-1] == 1 else None
+    if shape[-1] == 1 or not (len(y.shape) == len(shape) - 1 or (per_class and y.shape[-1] == 1)):
+        return None
+    ids = ops.squeeze(y, axis=-1) if per_class else y
+    if not same_shape(ids.shape, shape[:-1]):
+        return None
+    missing = ids == MISSING
+    inside = ~missing if rule.own else (ids >= 0) & (ids < shape[-1])
+    if rule.ignored is not None:
+        inside = inside | (ids == rule.ignored)
+    if "int" not in dtype:
+        inside = inside & (ids == ops.floor(ids))
+    known = inside & ~missing
+    labels = ops.where(known, ids, ops.zeros_like(ids))
+    labels = ops.expand_dims(labels, axis=-1) if per_class else labels
+    return Reading(labels, known, ops.any(~(inside | missing)))
+
+
+def _signed(y: Any, dtype: str) -> Any:
+    """Returns unsigned labels as int32, in which none of them becomes -1."""
+    signed = ops.cast(y, "int32")
+    if dtype not in ("uint32", "uint64"):
+        return signed
+    largest = np.iinfo("int32").max
+    return ops.where(y > largest, largest, signed)
+
+
+def _read_shares(y: Any) -> Reading:
+    missing, known = ops.all(y == MISSING, axis=-1), ops.all(y >= 0, axis=-1)
+    labels = ops.where(ops.expand_dims(known, axis=-1), y, ops.zeros_like(y))
+    return Reading(labels, known, ops.any(~(known | missing)))
+
+
+def _read_binary(y: Any, per_class: bool) -> Reading:
+    missing, inside = y == MISSING, (y == 0) | (y == 1)
+    if per_class:  # an example has all its labels or none
+        missing, inside = ops.all(missing, axis=-1), ops.all(inside, axis=-1)
+    known = ops.expand_dims(inside, axis=-1) if per_class else inside
+    return Reading(ops.where(known, y, ops.zeros_like(y)), inside, ops.any(~(inside | missing)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Labels and outputs of one batch, with what is missing out of the way.
+
+    Attributes:
+        y: The labels, in their structure.
+        output: The student's output, whose Keras masks leave out what has no label.
+        known: Which labels count, by name of the outputs that have class ids.
+        wrong: Boolean scalar, or `None` where no labels are class ids.
+        ids: The class ids, -1 for none, by name of the outputs that sort into classes; for labels
+            that are rows with a share for each class, the largest one's.
+    """
+
+    y: Any
+    output: Any
+    known: dict[str, Any]
+    wrong: Any
+    ids: dict[str, Any]
+
+    def examples(self, names: list[str]) -> Any:
+        """Returns how many examples have labels, as a mean over these outputs.
+
+        Of an example whose positions miss in part, the part that is there counts.
+        """
+        size = ops.shape(keras.tree.flatten(self.output)[0])[0]
+        known = [self.known[name] for name in names if name in self.known]
+        if not known:
+            return size
+        shares = sum(ops.mean(ops.cast(each, "float32")) for each in known)
+        share = (shares + len(names) - len(known)) / len(names)
+        return ops.cast(size, "float32") * share
+
+    def missing_in(self, names: Iterable[str]) -> Any:
+        """Returns whether a label misses in one of these outputs, `None` where none is an id."""
+        known = [ops.all(self.known[name]) for name in names if name in self.known]
+        return ~ops.all(ops.stack(known)) if known else None
+
+    def metric_weights(self, names: list[str], sample_weight: Any) -> tuple[Any, Any]:
+        """Returns what `metrics` and `weighted_metrics` are weighted by, like the output.
+
+        Args:
+            names: The outputs' names.
+            sample_weight: One tensor for all outputs, or in the structure of the output.
+        """
+        given = batch.by_name(sample_weight, names)
+        counted, weighted = dict.fromkeys(names), dict.fromkeys(names)
+        for name in names:
+            weight, known = given.get(name), self.known.get(name)
+            if known is not None:
+                counted[name] = known = ops.cast(known, "float32")
+            if known is not None and weight is not None:
+                weight = ops.cast(batch.at_rank(weight, len(known.shape)), "float32") * known
+            weighted[name] = known if weight is None else weight
+        return tuple(batch.replaced(self.output, names, each) for each in (counted, weighted))
+
+
+def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> Batch:
+    """Separates the labels of a batch that count from those that are missing or wrong.
+
+    Args:
+        y: The labels of all outputs, as Keras was given them.
+        output: The student's output, in its structure.
+        names: The outputs' names.
+        found: The rules by output name.
+    """
+    given, outputs = batch.by_name(y, names), batch.by_name(output, names)
+    readings, ids = {}, {}
+    for name, rule in found.items():
+        if given.get(name) is not None:
+            reading = read(given[name], outputs[name].shape, rule)
+            if reading is not None:
+                readings[name] = reading
+            if not rule.binary:
+                ids[name] = _ids(given[name], outputs[name].shape, reading)
+    if not readings:
+        return Batch(y, output, {}, None, ids)
+    labels = {name: reading.labels for name, reading in readings.items()}
+    known = {name: reading.known for name, reading in readings.items()}
+    masked = {name: _masked(outputs[name], mask) for name, mask in known.items()}
+    return Batch(
+        batch.replaced(y, names, labels),
+        batch.replaced(output, names, masked),
+        known,
+        ops.any(ops.stack([reading.wrong for reading in readings.values()])),
+        ids,
+    )
+
+
+def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
+    """Returns the class ids that a reading found, or that rows of shares show; else `None`."""
+    y = ops.convert_to_tensor(y if reading is None else reading.labels)
+    rows = same_shape(y.shape, shape)
+    if reading is not None and not rows:
+        ids = ops.cast(batch.at_rank(y, len(shape) - 1), "int32")
+        return ops.where(reading.known, ids, MISSING)
+    if not rows:
+        return None
+    largest = ops.cast(ops.argmax(y, axis=-1), "int32")
+    return ops.where(ops.any(y > 0, axis=-1), largest, MISSING)
+
+
+def _masked(output: Any, known: Any) -> Any:
+    mask = _keras.keras_mask(output)
+    if mask is not None:
+        known = known & batch.at_rank(mask, len(known.shape))
+    return _keras.masked(output, known)
+
+
+def are_arrays(x: Any) -> bool:
+    """Whether `x` holds arrays or tensors, not a source of batches."""
+    return all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))
+
+
+def none_for(x: Any) -> np.ndarray:
+    """Returns a missing label for each example of `x`."""
+    return np.full(len(keras.tree.flatten(x)[0]), MISSING)

@@ -1,0 +1,100 @@
+"""What a Distiller says of itself: one line for `repr`, a page for `summary`."""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_kd.distiller.terms.term import Term
+from keras_kd.losses import stock
+
+if TYPE_CHECKING:
+    from keras_kd.distiller.distiller import Distiller
+
+
+def line(distiller: "Distiller") -> str:
+    """Returns teacher, student and terms in one line."""
+    terms = ", ".join(f"{weight} {term.name}" for term, weight in _weighted(distiller))
+    return (
+        f"<Distiller name={distiller.name}, student={distiller.student.name}, "
+        f"teacher={distiller.asked.name}, "
+        f"loss={_number(distiller.hard_weight)} hard_loss + {terms}>"
+    )
+
+
+def summary(distiller: "Distiller", *args: Any, print_fn: Any = print, **kwargs: Any) -> None:
+    """Prints the page, then the student's own summary."""
+    rows = list(_rows(distiller))
+    width = max(len(name) for name, _ in rows)
+    page = [f'Distiller: "{distiller.name}"', *(f"  {name:{width}}  {text}" for name, text in rows)]
+    print_fn("\n".join(page))
+    kwargs = kwargs if print_fn is print else {**kwargs, "print_fn": print_fn}
+    distiller.student.summary(*args, **kwargs)
+
+
+def _rows(distiller: "Distiller") -> Iterable[tuple[str, str]]:
+    student = distiller.student
+    trained = _count(student.trainable_variables)
+    yield "teacher", distiller.asked.described()
+    if distiller.compiled:
+        yield "hard loss", f"{_number(distiller.hard_weight)} · {_hard_loss(distiller)}"
+    for term, weight in _weighted(distiller):
+        yield f"term {term.name}", f"{weight} · {_term(term)}"
+        if term.projector is not None:
+            yield (
+                "  projector",
+                f"{type(term.projector).__name__}, {term.projector.count_params():,} parameters, "
+                "trained and saved, not exported",
+            )
+    yield (
+        "trained",
+        f"{student.name}, {trained:,} of {student.count_params():,} parameters of the student",
+    )
+    yield "saved", "student, terms, optimizer"
+    yield "exported", f"{student.name} alone"
+
+
+def _weighted(distiller: "Distiller") -> list[tuple[Term, str]]:
+    share = 1.0 - float(distiller.hard_weight) if distiller.is_plain else 1.0
+    return [(term, _number(share * float(term.weight))) for term in distiller.terms]
+
+
+def _hard_loss(distiller: "Distiller") -> str:
+    loss = distiller.loss
+    if loss is None:
+        return "none, for no loss was given"
+    if isinstance(loss, dict):
+        return repr({name: _loss_name(single) for name, single in loss.items()})
+    if isinstance(loss, (list, tuple)):
+        return repr([_loss_name(single) for single in loss])
+    return _loss_name(loss)
+
+
+def _loss_name(loss: Any) -> str | None:
+    if isinstance(loss, keras.losses.Loss):
+        return type(loss).__name__
+    if loss is None or isinstance(loss, str):
+        return loss
+    return stock.name_of(loss) or getattr(loss, "__name__", repr(loss))
+
+
+def _term(term: Term) -> str:
+    config = term.loss.get_config()
+    options = [
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in config.items()
+        if name not in ("name", "reduction", "dtype")
+    ]
+    where = f" on {term.output_name}" if term.output_name else ""
+    if not term.on_outputs:
+        where = f" from {term.student or 'output'} to {term.teacher or 'output'}{where}"
+    return f"{type(term.loss).__name__}({', '.join(options)}){where}"
+
+
+def _count(variables: list[keras.Variable]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.4g}"

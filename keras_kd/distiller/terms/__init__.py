@@ -1,0 +1,1 @@
+"""What is minimised beside the hard loss: losses between teacher and student, weighed."""

@@ -1,0 +1,72 @@
+"""Which losses a Term takes, and whose temperature."""
+
+from typing import Any
+
+import keras
+
+from keras_kd._errors import message
+from keras_kd.distiller.terms import keras_io
+from keras_kd.losses import stock
+
+
+def check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
+    """Returns the loss of a Term.
+
+    Args:
+        loss: What was given.
+        on_outputs: Whether both signals are the models' outputs, so logits.
+
+    Raises:
+        TypeError: If it is no loss object.
+        ValueError: If it is not reduced, or compares probabilities.
+    """
+    loss = keras_io.converted_loss(loss)
+    if not isinstance(loss, keras.losses.Loss):
+        raise TypeError(
+            message(
+                "The loss of a Term must be a loss object",
+                expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a "
+                "keras.losses.Loss",
+                received=repr(loss),
+                mend="Pass an object, not its name or its function",
+            )
+        )
+    if loss.reduction in (None, "none"):
+        raise ValueError(
+            message(
+                "The loss of a Term must be reduced to a scalar",
+                expected="reduction='sum_over_batch_size'",
+                received=f"reduction={loss.reduction!r}",
+                mend="Leave the reduction out",
+            )
+        )
+    better = stock.better_on_logits(loss)
+    if better and on_outputs:
+        raise ValueError(
+            message(
+                "The loss of a Term on outputs must compare logits with logits",
+                expected=f"keras_kd.losses.{better}()",
+                received=f"keras.losses.{type(loss).__name__}, which compares probabilities",
+                mend=f"Replace it by keras_kd.losses.{better}()",
+            )
+        )
+    return loss
+
+
+def check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | None:
+    """Returns another Term's temperature, `None` where none is shared.
+
+    Raises:
+        TypeError: If it is no variable, or the loss has no temperature.
+    """
+    usable = isinstance(temperature, keras.Variable) and hasattr(loss, "temperature")
+    if temperature is not None and not usable:
+        raise TypeError(
+            message(
+                "temperature must be another Term's, for a loss that has a temperature",
+                expected="the variable of a Term, e.g. term.temperature",
+                received=f"{temperature!r} for {type(loss).__name__}",
+                mend="Give a number to the loss instead, e.g. SoftTargets(temperature=2.0)",
+            )
+        )
+    return temperature

@@ -1,0 +1,115 @@
+"""The child process of exports: `python -m keras_kd.export.conversion._convert FOLDER`.
+
+A process of its own, as TensorFlow's converter can end in a segmentation fault, and as a student
+may have been trained on another backend. The folder holds `job.json`, the student as `saved_model/`
+or `student.keras`, and for calibrated modes `calibration.npz`. `saved_model/` and `model.tflite`
+are added, or, if operators are missing, `culprits.json`.
+"""
+
+import importlib
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.export.conversion import saved_graph
+from keras_kd.export.conversion.modes import MODES
+from keras_kd.export.conversion.serving import ENDPOINT
+
+_CALIBRATION_BATCH = 100
+
+
+def convert(folder: Path) -> bytes:
+    """Converts the SavedModel in `folder` as its job says, with built-in operators only."""
+    import tensorflow as tf
+
+    job = json.loads((folder / "job.json").read_text())
+    mode = MODES[job["quantization"]]
+    if mode.without_squared_difference:
+        saved_graph.split_squared_differences(folder / "saved_model")
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder / "saved_model"), signature_keys=[ENDPOINT]
+    )
+    # Quantisation-aware students bring the ranges, and the converter asks for samples nevertheless.
+    aware = mode.calibrated and not job["calibrated"]
+    ops = ("TFLITE_BUILTINS",) if aware else mode.ops
+    converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name) for name in ops]
+    if mode.optimized:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if mode.weight_type:
+        converter.target_spec.supported_types = [tf.as_dtype(mode.weight_type)]
+    if job["calibrated"]:
+        converter.representative_dataset = representative_dataset(
+            folder / "calibration.npz", job["inputs"], job["batch_size"]
+        )
+    if job["io_dtype"]:
+        converter.inference_input_type = tf.as_dtype(job["io_dtype"])
+        converter.inference_output_type = tf.as_dtype(job["io_dtype"])
+    return converter.convert()
+
+
+def representative_dataset(
+    file: Path, names: list[str], batch_size: int | None
+) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
+    """Returns what the converter calls for batches of calibration samples by input name."""
+    with np.load(file, allow_pickle=False) as stored:
+        arrays = [stored[f"arr_{position}"] for position in range(len(names))]
+    size = batch_size or min(_CALIBRATION_BATCH, len(arrays[0]))
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, len(arrays[0]), size):
+            # The last batch reaches back: repeated samples do not change a range.
+            rows = np.arange(start, start + size) % len(arrays[0])
+            yield {name: array[rows] for name, array in zip(names, arrays)}
+
+    return batches
+
+
+def write_saved_model(folder: Path) -> None:
+    """Loads the student on TensorFlow and writes its SavedModel."""
+    import keras
+
+    from keras_kd.export.conversion import serving
+    from keras_kd.export.student.signature import Signature
+
+    job = json.loads((folder / "job.json").read_text())
+    for module in job["modules"]:
+        importlib.import_module(module)
+    student = keras.models.load_model(folder / "student.keras", compile=False)
+    serving.write(Signature.of(student, job["batch_size"]), folder / "saved_model")
+
+
+def main(folder: Path) -> None:
+    """Does the job in `folder`, and names what stands in its way."""
+    if not (folder / "saved_model").exists():
+        write_saved_model(folder)
+    if json.loads((folder / "job.json").read_text())["quantization"] is None:
+        return
+    try:
+        content = convert(folder)
+    except Exception as error:
+        culprits = saved_graph.places(folder / "saved_model", _missing_operators(str(error)))
+        if culprits:
+            (folder / "culprits.json").write_text(json.dumps(culprits))
+        raise
+    (folder / "model.tflite").write_bytes(content)
+
+
+def _missing_operators(error: str) -> set[str]:
+    return set(re.findall(r"^\s*tf\.(\w+)\(", error, re.MULTILINE))
+
+
+def _end_with_the_parent() -> None:
+    """A parent that was killed, which ends standard input, leaves nobody to hand the file to."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    main(Path(sys.argv[1]))

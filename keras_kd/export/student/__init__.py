@@ -1,0 +1,1 @@
+"""What is exported: the student, its inputs and outputs, and the data to try it on."""

@@ -1,0 +1,189 @@
+"""From what the caller hands over to the model that is exported."""
+
+import contextlib
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import message
+
+_HALF = ("float16", "bfloat16")
+
+
+def student_of(model: keras.Model) -> keras.Model:
+    """Returns the model to export: a Distiller's student, or `model` itself.
+
+    A built subclassed model comes wrapped in a Functional one, on inputs of the shapes it was
+    built for, which it shares its weights with.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If it is not built, or takes something else than numbers.
+        ImportError: If TensorFlow is missing.
+    """
+    from keras_kd.distiller.distiller import Distiller
+
+    student = model.student if isinstance(model, Distiller) else model
+    _check_tensorflow()
+    if not isinstance(student, keras.Model):
+        raise TypeError(
+            message(
+                "model must be a Keras model",
+                expected="a keras.Model or a keras_kd.Distiller",
+                received=type(student).__name__,
+                mend="Pass the model itself",
+            )
+        )
+    _check_stateless(student)
+    if not getattr(student, "inputs", None):
+        student = _wrapped(student)
+    _check_inputs(student)
+    return student
+
+
+def heads_of(model: keras.Model) -> dict[str, str | None]:
+    """Returns what a Distiller knows of its student's outputs by name, which its graph may not say.
+
+    Empty for other models. A single output has the name `"output"`.
+    """
+    from keras_kd.distiller.distiller import Distiller
+
+    return model.student_heads if isinstance(model, Distiller) else {}
+
+
+def _check_tensorflow() -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ImportError("tensorflow must be installed to export. Type: pip install tensorflow")
+
+
+def _wrapped(student: keras.Model) -> keras.Model:
+    built = student.get_build_config() if student.built else None
+    if not built or "input_shape" not in built or isinstance(student, keras.Sequential):
+        raise ValueError(
+            message(
+                "model must be built",
+                expected="symbolic inputs, or a model that was called on one tensor or structure",
+                received=f"{type(student).__name__} {student.name!r} of unknown inputs",
+                mend="Start it with keras.Input(shape), call it on one batch, or wrap it: "
+                "keras.Model(inputs, student(inputs))",
+            )
+        )
+    name = next(iter(inspect.signature(student.call).parameters))
+    # Keras gives no two layers of a model one name.
+    inputs = _symbolic(built["input_shape"], f"{name}_0" if name == student.name else name)
+    _check_takes_no_tokens(student, inputs)
+    return keras.Model(inputs, student(inputs, training=False), name=student.name)
+
+
+def _check_stateless(student: keras.Model) -> None:
+    for layer in _keras.all_layers(student):
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                message(
+                    "The model's layers must not carry a state from one call to the next",
+                    expected="stateful=False, as a file starts each call afresh",
+                    received=f"{layer.name!r} with stateful=True",
+                    mend="Rebuild the layer with stateful=False and the same weights",
+                )
+            )
+
+
+def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:
+    """Keras keeps the shapes that a subclassed model was built for, and forgets the dtypes."""
+    embeds = any(isinstance(x, keras.layers.Embedding) for x in _keras.all_layers(student))
+    if embeds and any(len(x.shape) < 3 for x in keras.tree.flatten(inputs)):
+        raise ValueError(
+            message(
+                "The inputs of a subclassed model with an Embedding must have a known dtype",
+                expected="keras.Input with a dtype, e.g. int32",
+                received=f"{type(student).__name__} {student.name!r}, whose dtypes Keras forgets",
+                mend="Wrap it: inputs = keras.Input(shape, dtype='int32'); keras.Model(inputs, "
+                "student(inputs))",
+            )
+        )
+
+
+def _symbolic(shape: Any, name: str) -> Any:
+    """Returns inputs of these shapes, named alike in every process."""
+    if isinstance(shape, dict):
+        return {key: _symbolic(part, str(key)) for key, part in shape.items()}
+    if any(isinstance(part, list | tuple | dict) for part in shape):
+        return [_symbolic(part, f"{name}_{place}") for place, part in enumerate(shape)]
+    return keras.Input(tuple(shape[1:]), name=name)
+
+
+def _check_inputs(student: keras.Model) -> None:
+    for x in student.inputs:
+        if not isinstance(x.shape, tuple) or x.dtype == "string":
+            raise ValueError(
+                message(
+                    "The model's inputs must be dense tensors of numbers",
+                    expected="a numeric dtype",
+                    received=f"{x.name!r} of dtype {x.dtype}",
+                    mend="Leave the text processing out of the exported model",
+                )
+            )
+
+
+def in_float32(student: keras.Model) -> keras.Model:
+    """Returns `student`, or a float32 copy where layers compute in half precision.
+
+    Weights of mixed precision are float32 already, so that the copy is exact.
+
+    Raises:
+        ValueError: If a layer cannot be rebuilt from its configuration.
+    """
+    layers = [x for x in _keras.all_layers(student) if not isinstance(x, keras.Model)]
+    if not any(layer.compute_dtype in _HALF for layer in layers):
+        return student
+    try:
+        with _float32_policy():
+            copy = keras.models.clone_model(student, clone_function=_float32_layer)
+        copy.set_weights(student.get_weights())
+    except Exception as error:
+        raise ValueError(
+            message(
+                "A half-precision model must be made of layers that Keras can rebuild in float32",
+                expected="layers with get_config and from_config",
+                received=str(error),
+                mend="Build the student under the policy 'float32' and set the trained weights",
+            )
+        ) from error
+    return copy
+
+
+@contextlib.contextmanager
+def _float32_policy() -> Iterator[None]:
+    """Keras gives a rebuilt nested model the policy of the day, whatever its configuration says."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _float32_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    config = _float32_config(layer.get_config())
+    if isinstance(layer, keras.Model) and _keras.graph(layer) is None:
+        # Keras adds these, which a subclass need not take; its layers follow the policy of the day.
+        config = {key: config[key] for key in config.keys() - {"trainable", "dtype"}}
+    return type(layer).from_config(config)
+
+
+def _float32_config(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return "float32"
+        return {
+            # A plain string is the target of a Cast that Keras 3.8 records between layers.
+            key: "float32" if key == "dtype" and value in _HALF else _float32_config(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(map(_float32_config, config))
+    return config

@@ -1,0 +1,1 @@
+"""What a `.tflite` file holds: tensors, operators, metadata."""

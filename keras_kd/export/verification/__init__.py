@@ -1,0 +1,1 @@
+"""Whether an exported file agrees with the Keras model."""

@@ -1,0 +1,274 @@
+"""An exported file is run and compared with the Keras model before it is handed over."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import check_number, message
+from keras_kd.export.student.samples import read
+from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.verification.accuracy import Accuracy
+from keras_kd.export.verification.spread import spread_error
+
+GENERATED_SAMPLES = 96
+# A wrong copy differs wholly; half precision itself differs by a few thousandths.
+HALF_PRECISION_TOLERANCE = 0.05
+# Honest int8 files reach 0.25, a file that gives every sample the same answer 1.
+SPREAD_TOLERANCE = 0.5
+
+
+class VerificationError(ValueError):
+    """An exported file is wrong: it was not handed over, and the message says by how much."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far a file's answers are from the Keras model's.
+
+    Args:
+        relative_error: `||file - keras|| / ||keras||` over all samples, of the worst output.
+        argmax_agreement: Share of positions with the same argmax, of the worst output whose last
+            axis is longer than 1; `None` without such an output.
+        samples: Number of samples compared.
+        spread_error: The error of the worst output by the spread of Keras' answers, see
+            `spread.spread_error`; `None` if no output's answers differ.
+    """
+
+    relative_error: float
+    argmax_agreement: float | None
+    samples: int
+    spread_error: float | None
+
+
+def samples(
+    signature: Signature, verify: Any, calibration: Arrays | None, may_generate: bool = True
+) -> tuple[Arrays, Any]:
+    """Returns what to compare on: `verify`, else the calibration samples, else random inputs.
+
+    The `y` of `verify=(x, y)` comes second, `None` without it. Random inputs lie outside the ranges
+    of a quantised file, which `may_generate` says.
+
+    Raises:
+        ValueError: If `verify` does not fit the model's inputs, or is needed.
+        TypeError: If it is not numeric.
+    """
+    if verify is not None:
+        return read(signature, verify, "verify")
+    if calibration is None and not may_generate:
+        raise ValueError(
+            message(
+                "verify must be given for a quantisation-aware student without calibration",
+                expected="samples like those in use, to run the file on",
+                received="None",
+                mend="Pass verify=x_test, or calibration=x_train[:200]",
+            )
+        )
+    arrays = signature.generated(GENERATED_SAMPLES) if calibration is None else calibration
+    return arrays, None
+
+
+def reference(
+    signature: Signature, original: keras.Model, arrays: Arrays, what: str = "samples compared"
+) -> Arrays:
+    """Returns the Keras model's answers by output name, which an export is to give, too.
+
+    Args:
+        signature: Holds the exported model: `original`, or its float32 copy.
+        original: The caller's model.
+        arrays: The samples.
+        what: What the samples are, for errors.
+
+    Raises:
+        ValueError: If the Keras model itself fails on the samples, or gives no finite answers.
+        VerificationError: If the float32 copy disagrees with the original.
+    """
+    try:
+        expected = signature.predict(arrays)
+    except Exception as error:
+        ranges = [f"{name!r} from {x.min():g} to {x.max():g}" for name, x in arrays.items()]
+        raise ValueError(
+            message(
+                f"The Keras model must be able to answer the {what}",
+                expected="values that it takes, e.g. ids within the vocabulary",
+                received=f"{', '.join(ranges)}, and the error: {error}",
+                mend="Pass samples on which model.predict works",
+            )
+        ) from error
+    if not all(np.isfinite(array).all() for array in expected.values()):
+        raise ValueError(
+            message(
+                f"The Keras model must give finite outputs on the {what}",
+                expected="finite numbers",
+                received=_spoilt(signature.student, expected),
+                mend="Train the model without NaN, or pass samples that it can answer",
+            )
+        )
+    if signature.student is not original:
+        own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
+        require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
+    return expected
+
+
+def _spoilt(model: keras.Model, answers: Arrays) -> str:
+    """Says which weights are not finite, or else which outputs."""
+    weights = {x.path: keras.ops.convert_to_numpy(x) for x in model.weights}
+    found = [name for name, array in weights.items() if not _is_finite(array)]
+    if found:
+        return f"NaN or infinite values in {len(found)} of its weights, first in {found[0]!r}"
+    names = [name for name, array in answers.items() if not _is_finite(array)]
+    return f"NaN or infinite values in {names}, from finite weights"
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def compare(expected: Arrays, actual: Arrays, probabilities: Collection[str] = ()) -> Comparison:
+    """Compares a file's answers with the Keras model's, by output name.
+
+    Args:
+        expected: The Keras model's answers, one row for each sample.
+        actual: The file's.
+        probabilities: Names of the outputs that end in a softmax or sigmoid.
+
+    Raises:
+        VerificationError: If names, shapes or finiteness differ.
+
+    Example:
+    >>> compare({"output_0": np.ones((4, 2))}, {"output_0": np.ones((4, 2))}).relative_error
+    0.0
+    """
+    _require_like(expected, actual)
+    pairs = [(np.float64(expected[name]), np.float64(actual[name])) for name in expected]
+    agreements = [
+        float(np.mean(want.argmax(-1) == got.argmax(-1)))
+        for want, got in pairs
+        if want.ndim > 1 and want.shape[-1] > 1
+    ]
+    spreads = [
+        error
+        for name, (want, got) in zip(expected, pairs)
+        if (error := spread_error(want, got, name in probabilities)) is not None
+    ]
+    return Comparison(
+        relative_error=max(_relative_error(want, got) for want, got in pairs),
+        argmax_agreement=min(agreements, default=None),
+        samples=len(pairs[0][0]),
+        spread_error=max(spreads, default=None),
+    )
+
+
+def _require_like(expected: Arrays, actual: Arrays) -> None:
+    shapes = [{name: array.shape for name, array in x.items()} for x in (expected, actual)]
+    if shapes[0] != shapes[1]:
+        raise VerificationError(
+            message(
+                "The file's outputs must have the Keras model's names and shapes",
+                expected=shapes[0],
+                received=shapes[1],
+                mend="Report the model: its export is wrong",
+            )
+        )
+    for name, array in actual.items():
+        if not np.isfinite(array).all():
+            raise VerificationError(
+                message(
+                    f"The file's output {name!r} must be finite",
+                    expected="finite numbers",
+                    received=f"{np.size(array) - np.isfinite(array).sum()} NaN or infinite values",
+                    mend="Export in float32 to see whether the quantization is the cause",
+                )
+            )
+
+
+def _relative_error(want: np.ndarray, got: np.ndarray) -> float:
+    distance, size = np.linalg.norm(got - want), np.linalg.norm(want)
+    if size == 0:
+        return 0.0 if distance == 0 else math.inf
+    return float(distance / size)
+
+
+def require_close(comparison: Comparison, tolerance: float, what: str) -> None:
+    """Refuses an export that is further from the Keras model than allowed.
+
+    Raises:
+        VerificationError: If its relative error is above `tolerance`.
+    """
+    if comparison.relative_error <= tolerance:
+        return
+    agreement = comparison.argmax_agreement
+    argmax = "" if agreement is None else f", argmax agreement {agreement:.1%}"
+    raise VerificationError(
+        message(
+            f"{what} must agree with the Keras model; no file was left",
+            expected=f"a relative RMS error of at most {tolerance:g}",
+            received=f"{comparison.relative_error:.3g}{argmax}, {comparison.samples} samples",
+            mend=(
+                "Calibrate on 100 or more samples like those in use, choose a wider quantization, "
+                "or, if the argmax agreement serves you, pass a higher tolerance"
+            ),
+        )
+    )
+
+
+def require_spread(comparison: Comparison, tolerance: float) -> None:
+    """Refuses a file whose answers differ from Keras' nearly as much as those among themselves.
+
+    Raises:
+        VerificationError: If its spread error is above 0.5, and above `tolerance`.
+    """
+    error, allowed = comparison.spread_error, max(SPREAD_TOLERANCE, tolerance)
+    if error is None or error <= allowed:
+        return
+    raise VerificationError(
+        message(
+            "The exported file must tell the samples apart as the Keras model does; no file was "
+            "left",
+            expected=f"an RMS error of at most {allowed:g} of the spread of Keras' answers",
+            received=f"{error:.3g} (1: one answer for all), relative RMS error "
+            f"{comparison.relative_error:.3g}, {comparison.samples} samples",
+            mend=(
+                "Calibrate on samples scaled and ranged as those in use are, without outliers, let "
+                "the model give values around zero and of like size, e.g. scaled targets, or "
+                "choose a wider quantization"
+            ),
+        )
+    )
+
+
+def require_accuracy(accuracy: Accuracy, max_drop: float | None) -> None:
+    """Refuses an export that loses more accuracy than allowed.
+
+    Raises:
+        VerificationError: If it does.
+    """
+    if max_drop is None:
+        return
+    drop = accuracy.accuracy_before - accuracy.accuracy_after
+    if drop <= max_drop + 1e-9:
+        return
+    raise VerificationError(
+        message(
+            "The exported file must keep the Keras model's accuracy; no file was left",
+            expected=f"a drop of at most {max_drop:.2%}",
+            received=f"{drop:.2%}, from {accuracy.accuracy_before:.2%} to "
+            f"{accuracy.accuracy_after:.2%}, of the output {accuracy.accuracy_output!r}",
+            mend="Calibrate on samples like those in use, or choose a wider quantization",
+        )
+    )
+
+
+def check_tolerance(tolerance: Any, default: float) -> float:
+    """Returns the tolerance in force.
+
+    Raises:
+        TypeError: If it is given and not a number.
+        ValueError: If it is not positive and finite.
+    """
+    if tolerance is None:
+        return default
+    return check_number("tolerance", tolerance, "above 0", example=default)

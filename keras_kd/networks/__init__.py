@@ -1,0 +1,1 @@
+"""What a model is made of: its head, the signals of its layers, and what makes them comparable."""

@@ -1,0 +1,249 @@
+"""How the graph of a model ends: what kind of head, and where its logits are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import message
+from keras_kd.networks.tapped_graph import Call, stood_for
+
+_ACTIVATIONS = {  # names of functions of Keras, TensorFlow and JAX
+    "linear": "logits",
+    "log_softmax": "logits",
+    "log_softmax_v2": "logits",
+    "softmax": "softmax",
+    "softmax_v2": "softmax",
+    "sigmoid": "sigmoid",
+}
+_LIBRARIES = ("keras", "tensorflow", "jax")
+_OPERATIONS = {"LogSoftmax": "logits", "Softmax": "softmax", "Sigmoid": "sigmoid"}
+_SAME_VALUES = (keras.layers.Identity, keras.layers.Reshape, keras.layers.Flatten)
+_AFFINE = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+
+
+Cuts = dict[int, Any]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the graph shows of one output.
+
+    `cut(cuts)` returns the symbolic output and the logits before it, both rebuilt; `cuts` remembers
+    what has been rebuilt, so that outputs share it. `None` where output and logits are the same
+    tensor.
+    """
+
+    kind: str | None
+    cut: Callable[[Cuts], list[Any]] | None = None
+
+
+UNKNOWN = Trace(None)
+
+
+def with_logits(
+    name: str, inputs: Any, outputs: Any, traces: list[Trace], signals: Sequence[Any] = ()
+) -> keras.Model:
+    """Returns a model that gives the list of the outputs, then the logits behind each.
+
+    Behind them come the signals, symbolic tensors of the same graph.
+
+    Raises:
+        ValueError: If a part of the graph would have to run twice for it.
+    """
+    cuts: Cuts = {}
+    pairs = [
+        trace.cut(cuts) if trace.cut else [tensor, tensor]
+        for trace, tensor in zip(traces, keras.tree.flatten(outputs))
+    ]
+    signals = [_behind_a_cut(signal, cuts) for signal in signals]
+    tapped = keras.Model(
+        inputs,
+        [*(pair[0] for pair in pairs), *(pair[1] for pair in pairs), *signals],
+        name=f"{name}_with_logits",
+    )
+    _check_runs_once(tapped)
+    return tapped
+
+
+def _behind_a_cut(signal: Any, cuts: Cuts) -> Any:
+    """Returns what the layer of a signal gives where it has been rebuilt, else the signal."""
+    operation, node, index = _keras.origin(signal)
+    if id(node) not in cuts:
+        return signal
+    return cuts[id(node)][0 if isinstance(operation, Call) else index]
+
+
+def _check_runs_once(tapped: keras.Model) -> None:
+    layers = [stood_for(operation) for operation in tapped.operations]
+    rebuilt = {layer.name for layer in layers if layer.name.endswith("_with_logits")}
+    for layer in layers:
+        if isinstance(layer, keras.Model) and f"{layer.name}_with_logits" in rebuilt:
+            raise ValueError(
+                message(
+                    f"The nested model {layer.name!r} must not end in a softmax or sigmoid and "
+                    "feed other layers, too, for it would run twice",
+                    expected="outputs of the nested model that are outputs of the whole",
+                    received=f"{layer.name!r} with outputs that other layers use",
+                    mend="Let it return logits, and add keras.layers.Softmax outside of it",
+                )
+            )
+
+
+def trace(tensor: Any) -> Trace:
+    """Finds out how the graph ends at a symbolic output."""
+    operation, node, index = _keras.origin(tensor)
+    operation = stood_for(operation)
+    if isinstance(operation, keras.Model):
+        return _trace_model(operation, node, index)
+    if not isinstance(operation, keras.layers.Layer):
+        return _trace_function(operation, node, tensor)
+    if not _keras.is_stock(operation):
+        return UNKNOWN
+    if isinstance(operation, keras.layers.Softmax):
+        return _trace_function(operation, node, tensor)
+    if isinstance(operation, keras.layers.Activation):
+        if operation.activation is keras.activations.linear:  # often only a cast to float32
+            return _trace_through(operation, node, tensor)
+        kind = _activation_kind(operation.activation)
+        if kind not in ("softmax", "sigmoid"):
+            return Trace(kind)
+        return Trace(kind, lambda cuts: [tensor, node.input_tensors[0]])
+    if isinstance(operation, _SAME_VALUES):
+        return _trace_through(operation, node, tensor)
+    return _trace_affine(operation, node)
+
+
+def _trace_function(operation: Any, node: Any, tensor: Any) -> Trace:
+    """A softmax, sigmoid or log-softmax of its own, as a layer or as a function of keras.ops."""
+    kind = _OPERATIONS.get(type(operation).__name__)
+    last = getattr(operation, "axis", -1) in (-1, len(tensor.shape) - 1)
+    if kind is None or not last:
+        return UNKNOWN
+    if kind == "logits":
+        return Trace(kind)
+    return Trace(kind, lambda cuts: [tensor, node.input_tensors[0]])
+
+
+def _trace_through(operation: Any, node: Any, tensor: Any) -> Trace:
+    """A layer that keeps the values: the head is what comes before, if the classes stay last."""
+    source = node.input_tensors[0]
+    if source.shape[-1] != tensor.shape[-1]:
+        return UNKNOWN
+    before = trace(source)
+    if before.cut is None:
+        return before
+
+    def cut(cuts: Cuts) -> list[Any]:
+        again = _keras.shallow_copy(operation)
+        same_shape = isinstance(operation, keras.layers.Activation)
+        output, logits = before.cut(cuts)
+        return [again(output), logits if same_shape else again(logits)]
+
+    return Trace(before.kind, _remembered(node, cut))
+
+
+def _trace_affine(layer: Any, node: Any) -> Trace:
+    """A Dense or convolution with its activation inside, also one that runs at every time step."""
+    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+    if not isinstance(inner, _AFFINE) or not _keras.is_stock(inner):
+        return UNKNOWN
+    if getattr(inner, "data_format", None) == "channels_first":
+        return UNKNOWN
+    kind = _activation_kind(inner.activation)
+    if kind not in ("softmax", "sigmoid"):
+        return Trace(kind)
+
+    def cut(cuts: Cuts) -> list[Any]:
+        name = f"{layer.name}_with_logits_{len(cuts)}"
+        return list(_WithLogits(layer, name)(node.input_tensors[0]))
+
+    return Trace(kind, _remembered(node, cut))
+
+
+def _trace_model(model: keras.Model, node: Any, index: int) -> Trace:
+    graph = _keras.graph(model)
+    if graph is None:
+        return UNKNOWN
+    traces = [trace(tensor) for tensor in keras.tree.flatten(graph[1])]
+    if traces[index].cut is None:
+        return traces[index]
+
+    def rebuild(cuts: Cuts) -> list[Any]:
+        if id(model) not in cuts:  # it may be called at several nodes
+            cuts[id(model)] = with_logits(model.name, *graph, traces)
+        return cuts[id(model)](*node.arguments.args, **node.arguments.kwargs)
+
+    def cut(cuts: Cuts) -> list[Any]:
+        both = _remembered(node, rebuild)(cuts)
+        return [both[index], both[len(traces) + index]]
+
+    return Trace(traces[index].kind, cut)
+
+
+def _remembered(node: Any, cut: Callable[[Cuts], list[Any]]) -> Callable[[Cuts], list[Any]]:
+    def once(cuts: Cuts) -> list[Any]:
+        if id(node) not in cuts:
+            cuts[id(node)] = cut(cuts)
+        return cuts[id(node)]
+
+    return once
+
+
+def _activation_kind(activation: Any) -> str | None:
+    if isinstance(activation, keras.layers.Softmax):
+        return "softmax" if activation.axis == -1 else None
+    if (getattr(activation, "__module__", None) or "").split(".")[0] not in _LIBRARIES:
+        return None
+    return _ACTIVATIONS.get(getattr(activation, "__name__", None))
+
+
+class _WithLogits(keras.layers.Layer):
+    """A layer's output and its value before the activation; the weights stay the layer's own."""
+
+    def __init__(self, layer: keras.layers.Layer, name: str):
+        super().__init__(name=name, dtype=layer.dtype_policy)
+        self.affine, self.activation = _without_activation(layer)
+        self.supports_masking = layer.supports_masking
+        self.built = True
+
+    def call(self, inputs: Any) -> tuple[Any, Any]:
+        logits = self.affine(inputs)
+        return self.activation(logits), logits
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> tuple[Any, Any]:
+        return previous_mask, previous_mask
+
+
+def _without_activation(layer: Any) -> tuple[keras.layers.Layer, Callable]:
+    if layer.activity_regularizer is not None:
+        raise ValueError(
+            message(
+                f"The last layer {layer.name!r} must have no activity regularizer, for its "
+                "activation is taken apart",
+                expected="activity_regularizer=None",
+                received=layer.activity_regularizer,
+                mend="Let the layer give logits and add keras.layers.Softmax or "
+                "keras.layers.Activation with the regularizer after it",
+            )
+        )
+    twin = _keras.shallow_copy(layer)
+    if isinstance(layer, keras.layers.TimeDistributed):
+        twin.__dict__["layer"], activation = _without_activation(layer.layer)
+    else:
+        activation = layer.activation
+        twin.__dict__["activation"] = keras.activations.linear
+    return twin, activation

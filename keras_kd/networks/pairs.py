@@ -1,0 +1,220 @@
+"""Which layer of the teacher for which layer of the student?"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd.distiller.labels import are_arrays
+from keras_kd.networks import taps
+from keras_kd.networks.heads import LogitsModel
+from keras_kd.networks.models import check_model
+
+# Layers that end what belongs together; most networks are made of blocks of such.
+_ENDS = (
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
+    keras.layers.Add,
+    keras.layers.Concatenate,
+    keras.layers.LayerNormalization,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+)
+# What these give are logits, probabilities or gates.
+_NO_FEATURES = (
+    keras.activations.linear,
+    keras.activations.sigmoid,
+    keras.activations.softmax,
+    keras.activations.log_softmax,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two layers whose signals may be compared by a Term.
+
+    Attributes:
+        teacher: Path of the teacher's layer.
+        student: Path of the student's layer.
+        teacher_shape: Shape of the teacher's signal.
+        student_shape: Shape of the student's signal.
+        depth: How far inside of the student the layer is, from 0 to 1.
+        cka: Linear centred kernel alignment of both signals on the batch, from 0 to 1: how much
+            they say alike about the examples already.
+    """
+
+    teacher: str
+    student: str
+    teacher_shape: tuple[int | None, ...]
+    student_shape: tuple[int | None, ...]
+    depth: float
+    cka: float
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    shape: tuple[int | None, ...]
+    depth: float
+    gram: np.ndarray
+
+
+def suggest_pairs(
+    teacher: keras.Model,
+    student: keras.Model,
+    batch: Any,
+    print_fn: Callable[[str], None] | None = print,
+) -> list[Pair]:
+    """Suggests which layers to compare, from depth, resolution and what they say of a batch.
+
+    For the last layer of each of the student's resolutions, and for the last that gives vectors and
+    the last that gives sequences, it takes the teacher's layer of the nearest relative depth and,
+    where there is one, of the same resolution. Logits and probabilities are left out. Linear CKA on
+    the batch tells how alike the signals are already: near 1 there is little to learn, near 0
+    perhaps nothing that the student can reach. A suggestion, no rule.
+
+    Args:
+        teacher: A trained model, built from `keras.Input`.
+        student: The same.
+        batch: Inputs of both models, some dozens, without labels.
+        print_fn: Called with the table, `None` for no table.
+
+    Returns:
+        List of `Pair`s, from input to output.
+
+    Raises:
+        TypeError: If a model is no `keras.Model`, or the batch is made of no arrays.
+        ValueError: If one is not built or shows no graph, a signal has NaN or Inf, or the batch has
+            fewer than 4 examples or more than the models' inputs.
+
+    Example:
+    >>> pairs = keras_kd.suggest_pairs(teacher, student, x[:64])
+    >>> hint = keras_kd.Term(
+    ...     keras_kd.losses.Hint(),
+    ...     teacher=pairs[0].teacher,
+    ...     student=pairs[0].student,
+    ...     projector="auto",
+    ... )
+
+    Reference:
+        - [Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019](
+            https://arxiv.org/abs/1905.00414)
+    """
+    _check_batch(batch, student)
+    theirs = _places(teacher, batch, "teacher")
+    own = _last_of_each_resolution(_places(student, batch, "student"))
+    pairs = [_pair(place, theirs) for place in own] if theirs else []
+    if print_fn is not None:
+        print_fn(table(pairs))
+    return pairs
+
+
+def table(pairs: Iterable[Pair]) -> str:
+    """Returns the pairs as text, a line each."""
+    rows = [("student", "shape", "teacher", "shape", "depth", "CKA")]
+    for pair in pairs:
+        shapes = [str(shape[1:]) for shape in (pair.student_shape, pair.teacher_shape)]
+        numbers = f"{pair.depth:.2f}", f"{pair.cka:.2f}"
+        rows.append((pair.student, shapes[0], pair.teacher, shapes[1], *numbers))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths)).rstrip() for row in rows)
+
+
+def cka(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns linear CKA from two centred Gram matrices, `(examples, examples)`."""
+    norms = np.linalg.norm(first) * np.linalg.norm(second)
+    return float((first * second).sum() / norms) if norms > 0 else 0.0
+
+
+def _places(model: keras.Model, batch: Any, role: str) -> list[_Place]:
+    nodes = list(taps.walk(check_model(model, role)))
+    if not nodes:
+        taps.find(model, "any", role)  # says what a subclassed model can do
+    chosen = {
+        path: (tuple(node.outputs[0].shape), place / len(nodes))
+        for place, (path, node) in enumerate(nodes, start=1)
+        if _ends_a_block(node.operation) and len(node.outputs) == 1
+    }
+    _, signals = LogitsModel(model, None, role).with_taps(chosen)(batch, training=False)
+    grams = {path: _gram(signals[taps.signal_name(path)]) for path in chosen}
+    _check_finite(grams, role)
+    return [_Place(path, *chosen[path], gram) for path, gram in grams.items()]
+
+
+def _ends_a_block(layer: Any) -> bool:
+    activation = getattr(layer, "activation", None) or keras.activations.linear
+    return isinstance(layer, _ENDS) or activation not in _NO_FEATURES
+
+
+def _gram(signal: Any) -> np.ndarray:
+    rows = keras.ops.convert_to_numpy(signal).astype("float64").reshape(len(signal), -1)
+    rows = rows - rows.mean(axis=0)
+    return rows @ rows.T
+
+
+def _check_finite(grams: dict[str, np.ndarray], role: str) -> None:
+    spoilt = [path for path, gram in grams.items() if not np.isfinite(gram).all()]
+    if spoilt:
+        raise ValueError(
+            message(
+                f"The {role}'s signals must be finite",
+                expected="finite numbers",
+                received=f"NaN or Inf, first from {spoilt[0]!r}",
+                mend="Look whether the batch itself is finite, then at the weights before that "
+                "layer",
+            )
+        )
+
+
+def _resolution(shape: tuple) -> tuple:
+    """Returns a map's sizes; of vectors and sequences, that they are such."""
+    return (len(shape), *(shape[1:-1] if len(shape) == 4 else ()))
+
+
+def _last_of_each_resolution(places: list[_Place]) -> list[_Place]:
+    return list({_resolution(place.shape): place for place in places}.values())
+
+
+def _pair(own: _Place, theirs: list[_Place]) -> Pair:
+    same = [place for place in theirs if _resolution(place.shape) == _resolution(own.shape)]
+    alike = [place for place in theirs if len(place.shape) == len(own.shape)]
+    best = min(same or alike or theirs, key=lambda place: abs(place.depth - own.depth))
+    value = cka(best.gram, own.gram)
+    return Pair(best.path, own.path, best.shape, own.shape, own.depth, value)
+
+
+def _check_batch(batch: Any, student: Any) -> None:
+    inputs = getattr(check_model(student, "student"), "inputs", None)
+    if not are_arrays(batch):
+        raise TypeError(
+            message(
+                "batch must be one batch of the models' inputs",
+                expected="an array, or arrays as the models take them",
+                received=f"{type(batch).__name__}",
+                mend="Pass e.g. x[:64], or of a dataset next(iter(dataset))[0]",
+            )
+        )
+    if isinstance(batch, (tuple, list)) and inputs is not None and len(batch) > len(inputs):
+        raise ValueError(
+            message(
+                "batch must be the models' inputs alone",
+                expected="one array" if len(inputs) == 1 else f"{len(inputs)} arrays",
+                received=f"a {type(batch).__name__} of {len(batch)}",
+                mend="Leave the labels out, e.g. batch[0]",
+            )
+        )
+    size = len(keras.tree.flatten(batch)[0])
+    if size < 4:
+        raise ValueError(
+            message(
+                "batch must have enough examples to compare with each other",
+                expected="at least 4, better some dozens",
+                received=f"{size}",
+                mend="Pass e.g. x[:64]",
+            )
+        )

@@ -1,0 +1,211 @@
+"""Layer paths: from `"backbone/block3"` to a place in a model."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import message
+from keras_kd.networks.models import check_model
+from keras_kd.networks.tapped_graph import Tap, numbered
+
+_PARTS = ("query", "key", "value")
+
+
+def signal_name(path: str) -> str:
+    """Returns the name of the signal at a layer path, which no output has."""
+    return f"layer:{path}"
+
+
+def check_path(path: Any, role: str) -> str:
+    """Returns a layer path.
+
+    Raises:
+        TypeError: If it is no string, or empty.
+    """
+    if isinstance(path, str) and path:
+        return path
+    raise TypeError(
+        message(
+            f"{role} of a Term must be a layer path",
+            expected='a string, e.g. "backbone/block3"',
+            received=repr(path),
+            mend="Pass the layer's name",
+        )
+    )
+
+
+def find(model: keras.Model, path: str, role: str) -> Tap:
+    """Returns the place that a layer path names.
+
+    A path is a layer's name, behind those of the nested models around it: `"backbone/block3"`. A
+    layer that is called several times has a signal for each call, from `"shared:0"` on. The parts
+    of an attention layer are `"att:query"`, `"att:key"` and `"att:value"`.
+
+    Args:
+        model: The model.
+        path: The path.
+        role: `"student"` or `"teacher"`, for messages.
+
+    Raises:
+        TypeError: If `path` is no string.
+        ValueError: If the model is subclassed, nothing or more than one thing has that name, or it
+            is an input of the student.
+    """
+    graph, steps, part = _graph(model, check_path(path, role), role), [], None
+    names = path.split("/")
+    for place, name in enumerate(names):
+        name, number, part = _split(name, _names(graph))
+        if part and place < len(names) - 1:
+            raise _unknown(model, path, role)
+        node, number = _pick(model, graph, name, number, path, role)
+        is_input = isinstance(node.operation, keras.layers.InputLayer)
+        if is_input and place == 0 and role == "student":
+            raise _nothing_learns(path)
+        steps.append((name, number))
+        if place < len(names) - 1:
+            graph = _inside(model, node.operation, path, role)
+    return _checked(Tap(tuple(steps), part), node, path, role)
+
+
+def paths(model: keras.Model) -> list[str]:
+    """Returns all paths of a model, in the order of the calls; none of a subclassed one.
+
+    Raises:
+        TypeError: If `model` is not a `keras.Model`.
+        ValueError: If it is not built.
+    """
+    return [path for path, _ in walk(check_model(model, "model"))]
+
+
+def walk(model: keras.Model, around: str = "") -> Iterator[tuple[str, Any]]:
+    """Returns all paths of a model with their calls; those in a nested model before its own."""
+    graph = _keras.graph(model)
+    if graph is None:
+        return
+    calls = numbered(_keras.nodes(keras.tree.flatten(graph[1])))
+    repeated = {node.operation.name for node, number in calls if number}
+    for node, number in calls:
+        name = node.operation.name
+        path = around + (f"{name}:{number}" if name in repeated else name)
+        if isinstance(node.operation, keras.Model):
+            yield from walk(node.operation, f"{path}/")
+        yield path, node
+
+
+def _split(name: str, known: set[str]) -> tuple[str, int | None, str | None]:
+    """Parts a name from the number of the call and the part of an attention layer behind it.
+
+    Layers may have names that end like these themselves.
+    """
+    part = number = None
+    if name not in known and name.endswith(tuple(f":{part}" for part in _PARTS)):
+        name, _, part = name.rpartition(":")
+    before, _, last = name.rpartition(":")
+    if name not in known and before and last.isdecimal():
+        name, number = before, int(last)
+    return name, number, part
+
+
+def _names(graph: Any) -> set[str]:
+    return {node.operation.name for node in _keras.nodes(keras.tree.flatten(graph[1]))}
+
+
+def _graph(model: keras.Model, path: str, role: str) -> Any:
+    graph = _keras.graph(model)
+    if graph is not None:
+        return graph
+    raise ValueError(
+        message(
+            f"The {role}'s signal {path!r} must be in a graph, which the subclassed model "
+            f"{model.name!r} does not show",
+            expected="a model built from keras.Input",
+            received=type(model).__name__,
+            mend="Return the signal as an output, e.g. {'logits': ..., 'features': ...} from call, "
+            "in both models, wrap each by keras.Model(inputs, model(inputs)), and pass "
+            "Term(loss, output='features')",
+        )
+    )
+
+
+def _nothing_learns(path: str) -> ValueError:
+    return ValueError(
+        message(
+            "student of a Term must be the path of a layer behind the input",
+            expected="a layer whose signal depends on weights",
+            received=f"{path!r}, an InputLayer",
+            mend="Take a layer behind it",
+        )
+    )
+
+
+def _inside(model: keras.Model, operation: Any, path: str, role: str) -> Any:
+    if isinstance(operation, keras.Model):
+        return _graph(operation, path, role)
+    raise _unknown(model, path, role)
+
+
+def _pick(
+    model: keras.Model, graph: Any, name: str, number: int | None, path: str, role: str
+) -> tuple[Any, int]:
+    calls = numbered(_keras.nodes(keras.tree.flatten(graph[1])))
+    named = {n: node for node, n in calls if node.operation.name == name}
+    if not named or (number is not None and number not in named):
+        raise _unknown(model, path, role)
+    if number is None and len(named) > 1:
+        raise ValueError(
+            message(
+                f"The {role}'s path {path!r} must say which call of {name!r} it means",
+                expected=f"one of {[f'{name}:{n}' for n in sorted(named)]}",
+                received=f"{name!r}, which is called {len(named)} times",
+                mend="Add the number of the call, from 0 on",
+            )
+        )
+    number = number or 0
+    return named[number], number
+
+
+def _unknown(model: keras.Model, path: str, role: str) -> ValueError:
+    known = paths(model)
+    last = path.split("/")[-1]
+    close = [other for other in known if other.split("/")[-1] == last]
+    close += [p for p in difflib.get_close_matches(path, known, n=5, cutoff=0.5) if p not in close]
+    return ValueError(
+        message(
+            f"{role} of a Term must be the path of a layer of {model.name!r}",
+            expected=f"e.g. {close[:5] or known[-5:]}",
+            received=repr(path),
+            mend="Correct the path; keras_kd.taps.paths(model) lists all of them",
+        )
+    )
+
+
+def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
+    """Returns the tap if there is one tensor at it."""
+    arguments = node.arguments.args, node.arguments.kwargs
+    if tap.part and tap.part not in _keras.projection_shapes(node.operation, *arguments):
+        raise ValueError(
+            message(
+                f"{role} of a Term must have a {tap.part} only where there is attention",
+                expected="a path to a MultiHeadAttention or GroupQueryAttention",
+                received=f"{path!r}, a {type(node.operation).__name__}",
+                mend=f"Leave ':{tap.part}' out",
+            )
+        )
+    if tap.part is None and len(node.outputs) != 1:
+        raise ValueError(
+            message(
+                f"{role} of a Term must be the path of a layer that gives one tensor",
+                expected="one output",
+                received=f"{path!r} with {len(node.outputs)}",
+                mend="Take a layer behind it",
+            )
+        )
+    return tap
+
+
+def find_all(model: keras.Model, wanted: Iterable[str], role: str) -> dict[str, Tap]:
+    """Returns the places by path."""
+    return {path: find(model, path, role) for path in wanted}

@@ -1,0 +1,1 @@
+"""The folder of stored answers: its manifest and its shards."""

@@ -1,0 +1,1 @@
+"""Training data that carry the stored answers."""

@@ -1,0 +1,216 @@
+"""Datasets that show students what the teacher was shown, beside what it answered."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd.networks.heads import Head
+from keras_kd.soft_labels.augmentation import draws
+from keras_kd.soft_labels.storage.records import CHECK
+from keras_kd.soft_labels.training.epochs import Epochs
+from keras_kd.soft_labels.training.mixed_labels import LabelMixer
+from keras_kd.soft_labels.views import rows
+from keras_kd.soft_labels.views.replay import Replay, check_bytes, shown
+from keras_kd.soft_labels.views.sources import Arrays, Stream
+from keras_kd.teachers import batch as batches
+
+_NOT_REPLAYED = "The pixels must be those that the teacher was shown"
+
+
+def not_replayed(error: Exception) -> ValueError | None:
+    """Returns what a step's error says of pixels, `None` for other errors."""
+    found = re.search(rf"\[{_NOT_REPLAYED}\] \[(\d+)\]", str(error))
+    return found and ValueError(
+        message(
+            _NOT_REPLAYED,
+            expected="the data that SoftLabels.write was given, a dataset in the same order",
+            received=f"other pixels for sample {found[1]}, or another order",
+            mend="Shuffle after soft.attach(dataset), not before; else write the labels again",
+        )
+    )
+
+
+class Training:
+    """Makes datasets of views and answers.
+
+    Args:
+        replay: The views.
+        answers: Returns the stored values by field, of ids and views.
+        check: Whether the pixels of each row are compared with those that the teacher was shown.
+        views_per_step: How many views of a sample a pass shows, one after the other.
+        heads: The teacher's heads, to whose outputs labels belong.
+    """
+
+    def __init__(
+        self,
+        replay: Replay,
+        answers: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+        *,
+        check: bool,
+        views_per_step: int,
+        heads: dict[str, Head],
+    ):
+        self._replay, self._answers = replay, answers
+        self._check, self._times, self._heads = check, views_per_step, heads
+
+    def of_arrays(
+        self,
+        data: Arrays,
+        labels: dict[str, Any],
+        epochs: Epochs,
+        *,
+        batch_size: int,
+        shuffle: int | None,
+        drop_remainder: bool,
+    ) -> Any:
+        """Returns a dataset of batches.
+
+        Args:
+            data: The samples.
+            labels: Arrays under the keys `"y"` and `"sample_weight"`, where there are any.
+            epochs: Says which epoch a pass shows.
+            batch_size: Rows in a batch.
+            shuffle: Seed of the orders, or `None` for the data's own.
+            drop_remainder: Whether a last batch of fewer rows is left out.
+        """
+        import tensorflow as tf
+
+        mixer = None
+        if self._replay.augmentation.mixes and "y" in labels:
+            mixer = LabelMixer(self._heads, keras.tree.map_structure(lambda y: y[0], labels["y"]))
+            mixer.check(labels["y"])
+
+        def load(ids: np.ndarray, epoch: int) -> dict[str, Any]:
+            ids, views = shown(ids, self._replay.views, epoch, self._times)
+            batch = rows.taken(self._replay, data, ids, views)
+            batch |= _taken(labels, ids)
+            if mixer:
+                batch["partner_y"] = _taken({"y": labels["y"]}, batch["partners"])["y"]
+            return batch | {"answers": self._answers(ids, views)}
+
+        def order(epoch: int) -> np.ndarray:
+            ids = np.arange(data.samples)
+            if shuffle is None:
+                return ids
+            return draws.permuted(ids, len(ids), int(draws.hashed(shuffle, epoch)[0]))
+
+        loaded = rows.on_host(load, load(np.arange(1), 0))
+        ordered = rows.on_host(order, np.arange(1))
+
+        def one_pass(epoch: Any) -> Any:
+            ids = tf.data.Dataset.from_tensor_slices(ordered(epoch))
+            groups = ids.batch(batch_size // self._times, drop_remainder=drop_remainder)
+            loading = groups.map(lambda group: loaded(group, epoch), num_parallel_calls=-1)
+            return loading.map(lambda batch: self._element(batch, mixer), num_parallel_calls=-1)
+
+        return _passes(one_pass, epochs, epochs.batches)
+
+    def of_stream(self, data: Stream, epochs: Epochs) -> Any:
+        """Returns a dataset of single rows, in the order of the stream."""
+        import tensorflow as tf
+
+        size = rows.chunk_size(self._replay, data)
+        _, specs, _ = keras.utils.unpack_x_y_sample_weight(data.dataset.element_spec)
+        mixes = self._replay.augmentation.mixes and specs is not None
+        mixer = LabelMixer(self._heads, specs) if mixes else None
+
+        def plan(first: int, count: int, epoch: int) -> dict[str, Any]:
+            ids = first + np.arange(count)
+            ids, views = shown(ids, self._replay.views, epoch, self._times)
+            _check_known(ids, self._replay.samples)
+            planned = rows.drawn(self._replay, ids, views)
+            return planned | {"answers": self._answers(ids, views)}
+
+        planned = rows.on_host(plan, plan(0, 1, 0))
+
+        def one_pass(epoch: Any) -> Any:
+            def batch(number: Any, chunk: Any) -> Any:
+                x, y, weight = keras.utils.unpack_x_y_sample_weight(chunk)
+                count = tf.shape(keras.tree.flatten(x)[0], tf.int64)[0]
+                first = number * size
+                batch = rows.with_samples(planned(first, count, epoch), x, first)
+                if y is not None:
+                    batch["y"] = rows.picked(y, batch["ids"] - first)
+                    if "partners" in batch:
+                        batch["partner_y"] = rows.picked(y, batch["partners"] - first)
+                if weight is not None:
+                    batch["sample_weight"] = rows.picked(weight, batch["ids"] - first)
+                return self._element(batch, mixer)
+
+            chunks = data.dataset.batch(size).enumerate()
+            return chunks.map(batch, num_parallel_calls=-1).unbatch()
+
+        return _passes(one_pass, epochs, self._replay.samples * self._times)
+
+    def _element(self, batch: dict[str, Any], mixer: LabelMixer | None) -> tuple:
+        """Returns what `fit` takes."""
+        import tensorflow as tf
+
+        images, share = self._replay.pixels(*rows.to_show(batch))
+        answers = dict(batch["answers"])
+        expected = answers.pop(CHECK)
+        if self._check:
+            others = check_bytes(images) != expected
+            first = batch["ids"][tf.argmax(others)]
+            same = tf.debugging.Assert(~tf.reduce_any(others), [_NOT_REPLAYED, first])
+            with tf.control_dependencies([same]):
+                images = tf.nest.map_structure(tf.identity, images)
+        element = (batches.with_answers(images, answers),)
+        if "y" not in batch:
+            return element
+        y = batch["y"]
+        if share is not None:
+            y = mixer(y, batch["partner_y"], share)
+        weight = (batch["sample_weight"],) if "sample_weight" in batch else ()
+        return (*element, y, *weight)
+
+
+def _passes(one_pass: Callable, epochs: Epochs, size: int) -> Any:
+    """Returns a dataset whose every pass, of `size` elements, shows the epoch that is due."""
+    import tensorflow as tf
+
+    started = rows.on_host(epochs.start, (np.int64(0), np.int64(0)))
+    advanced = rows.on_host(epochs.advance, np.int64(0))
+
+    def counted(_: Any) -> Any:
+        epoch, times_set = started()
+        shown = one_pass(epoch).prefetch(-1)
+
+        def noted(index: Any, *element: Any) -> tuple:
+            past_first = tf.cond(index == 1, lambda: advanced(epoch, times_set), lambda: epoch)
+            with tf.control_dependencies([past_first]):
+                return tf.nest.map_structure(tf.identity, element)
+
+        def end(_: Any) -> Any:
+            with tf.control_dependencies([advanced(epoch, times_set)]):
+                return shown.take(tf.identity(tf.constant(0, tf.int64)))  # runs after advanced
+
+        marked = shown.enumerate().map(lambda index, element: noted(index, *element))
+        return marked.concatenate(tf.data.Dataset.range(1).flat_map(end).map(lambda *e: e))
+
+    options = tf.data.Options()
+    # A prefetch of TensorFlow's own behind the last stage would make a look at one batch a pass.
+    options.experimental_optimization.inject_prefetch = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    passes = tf.data.Dataset.range(1).flat_map(counted).with_options(options)
+    return passes.apply(tf.data.experimental.assert_cardinality(size))
+
+
+def _taken(arrays: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
+    return keras.tree.map_structure(lambda leaf: leaf[ids], arrays)
+
+
+def _check_known(ids: np.ndarray, samples: int) -> None:
+    if ids[-1] >= samples:
+        raise ValueError(
+            message(
+                "The dataset must have the samples that the labels were written for",
+                expected=f"{samples} samples",
+                received="more",
+                mend="Pass the dataset that SoftLabels.write was given, without repeat()",
+            )
+        )

@@ -1,0 +1,1 @@
+"""Asking the teacher once, and storing what it says."""

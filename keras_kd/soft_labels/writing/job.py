@@ -1,0 +1,230 @@
+"""One call of `SoftLabels.write`: what is written, where to, and what it will cost."""
+
+import hashlib
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd._version import __version__
+from keras_kd.soft_labels.agreement import compare
+from keras_kd.soft_labels.augmentation.stages import Augmentation
+from keras_kd.soft_labels.storage import manifest
+from keras_kd.soft_labels.storage.folder import Folder
+from keras_kd.soft_labels.storage.layout import Layout
+from keras_kd.soft_labels.storage.records import DENSE_CLASSES, Record, record_type
+from keras_kd.soft_labels.views.purity import probe
+from keras_kd.soft_labels.views.replay import Replay
+from keras_kd.soft_labels.views.sources import Stream, description, source
+from keras_kd.soft_labels.writing import teacher_checks
+from keras_kd.soft_labels.writing.writer import Questions, write
+from keras_kd.teachers.teacher import KerasModel
+
+_TOP_K = 10
+
+
+class Job:
+    """What a teacher is asked, and how its answers are stored.
+
+    Attributes:
+        content: The manifest of the labels, without shards.
+        augmentation: What makes the views.
+    """
+
+    def __init__(
+        self,
+        questions: Questions,
+        layout: Layout,
+        records: dict[str, Record],
+        seconds: float,
+        content: dict[str, Any],
+        augmentation: Augmentation,
+    ):
+        self._questions, self._layout, self._records = questions, layout, records
+        self._seconds = seconds
+        self.content, self.augmentation = content, augmentation
+
+    @classmethod
+    def of(
+        cls,
+        teacher: Any,
+        data: Any,
+        augment: Any,
+        *,
+        views: int,
+        seed: int,
+        signals: list[str],
+        batch_size: int,
+        **storage: Any,
+    ) -> "Job":
+        """Returns the job that `write`'s arguments describe, all of them checked."""
+        teacher = teacher_checks.asked(teacher).with_taps(signals)
+        data, augmentation = source(data), Augmentation.of(augment)
+        teacher_checks.check_single(teacher, data)
+        teacher_checks.check_can_mix(augmentation, data)
+        if isinstance(data, Stream):
+            data.check_order()
+        pairing = data.pairing if augmentation.mixes else 1
+        replay = Replay(augmentation, seed, data.samples, views, pairing)
+        outputs = probe(replay, data)
+        questions = Questions(teacher, data, replay, batch_size)
+        teacher_checks.check_inputs(teacher, questions)
+        logits, seconds = teacher_checks.trial(questions)
+        records = {
+            name: _record(teacher, name, values.shape[1:], **storage)
+            for name, values in logits.items()
+        }
+        layout = Layout.of(data.samples, views, record_type(records).itemsize, pairing)
+        content = {
+            **_content(replay, layout, outputs),
+            "data": description(data),
+            "teacher": describe(teacher),
+            "signals": {name: record.to_json() for name, record in records.items()},
+        }
+        return cls(questions, layout, records, seconds, content, augmentation)
+
+    def to_memory(self, verbose: int) -> list[np.ndarray]:
+        """Asks, and returns the shards."""
+        shards: list[np.ndarray] = []
+        numbers = list(range(self._layout.shards))
+        self._write(numbers, lambda _, records: shards.append(records), verbose)
+        return shards
+
+    def to_folder(
+        self, directory: str | os.PathLike[str], shard: tuple[int, int], verbose: int
+    ) -> dict[str, Any] | None:
+        """Asks for what is missing; returns the sealed manifest's content once all is there."""
+        folder = Folder(directory, self.content)
+        missing = folder.missing(self._layout.share(*shard))
+        self._check_goes_on(folder)
+        self._write(missing, folder.store, verbose)
+        return folder.content if folder.seal() else None
+
+    def _check_goes_on(self, folder: Folder) -> None:
+        """Raises where the teacher, by another preprocess or activation, answers otherwise now."""
+        there = folder.shards(record_type(self._records))
+        if there is not None:
+            number, shards = there
+            batch = next(self._questions.batches([self._layout.span(number)]))
+            stored = shards[number].reshape(-1)[: len(batch.ids)]
+            fresh = self._questions.answers(batch)
+            compare(fresh, stored, self._records, self._questions.heads)
+
+    def _write(self, numbers: list[int], store: Any, verbose: int) -> None:
+        if verbose:
+            print(self._announcement(numbers), flush=True)
+        write(self._questions, self._layout, self._records, numbers, store, verbose)
+
+    def _announcement(self, numbers: list[int]) -> str:
+        answers = sum(len(self._layout.span(n)) * self._layout.views for n in numbers)
+        size = answers * record_type(self._records).itemsize
+        return (
+            f"Soft labels of {self.content['teacher']['name']}: {answers:,} answers to write "
+            f"({self._layout.samples:,} samples x {self._layout.views} views in all), "
+            f"{_bytes(size)}, about {_duration(answers * self._seconds)}"
+        )
+
+
+def _content(replay: Replay, layout: Layout, outputs: str) -> dict[str, Any]:
+    """Returns the part of a manifest that is about views, with the hash of what they show."""
+    stages = replay.augmentation.description()
+    return {
+        "format": manifest.FORMAT,
+        "samples": layout.samples,
+        "views": layout.views,
+        "samples_per_shard": layout.samples_per_shard,
+        "pairing": replay.pairing,
+        "seed": replay.seed,
+        "augmentation": {"stages": stages, "outputs": outputs},
+        "versions": _versions(),
+        "shards": None,
+    }
+
+
+def describe(teacher: KerasModel) -> dict[str, Any]:
+    """Returns what tells a teacher from others, in JSON's types."""
+    digest = hashlib.sha256()
+    for variable in teacher.model.weights:
+        values = np.asarray(keras.ops.convert_to_numpy(variable.value))
+        digest.update(f"{values.dtype} {values.shape}".encode())
+        digest.update(values.tobytes())
+    preprocess = teacher.preprocess
+    return {
+        "name": teacher.model.name,
+        "weights": digest.hexdigest(),
+        "preprocess": preprocess and getattr(preprocess, "__name__", type(preprocess).__name__),
+        "keyed": teacher.keyed,
+        "outputs": {
+            name: {"head": head.kind, "inverted": teacher.inverted[name]}
+            for name, head in teacher.heads.items()
+        },
+    }
+
+
+def _record(
+    teacher: KerasModel,
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    top_k: int | None,
+    temperatures: tuple[float, ...],
+    dtype: str,
+) -> Record:
+    if name in teacher.signals:
+        return Record(tuple(shape), dtype)
+    kind = teacher.heads[name].kind
+    centered = kind == "softmax"
+    if not shape:
+        raise ValueError(
+            message(
+                f"The teacher's output {name!r} must have an axis of classes",
+                expected="shape (batch, ..., classes)",
+                received="shape (batch,)",
+                mend="Let the teacher return logits",
+            )
+        )
+    classes = shape[-1]
+    categorical = kind in ("softmax", "logits")
+    if top_k is None and categorical and classes > DENSE_CLASSES:
+        top_k = _TOP_K
+    if top_k is None or top_k >= classes:
+        return Record(tuple(shape), dtype, centered)
+    if not categorical:
+        raise ValueError(
+            message(
+                "top_k must be left to outputs whose classes exclude each other",
+                expected=f"a softmax or logits at the output {name!r}",
+                received=f"top_k={top_k} for the head {kind!r}",
+                mend="Leave top_k out to keep all classes",
+            )
+        )
+    return Record(tuple(shape), dtype, centered, top_k, temperatures)
+
+
+def _versions() -> dict[str, str]:
+    import tensorflow as tf
+
+    return {
+        "keras_kd": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "backend": keras.backend.backend(),
+    }
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size:.0f} bytes"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,122 @@
+"""Can this teacher be asked about these data?"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import _keras
+from keras_kd._errors import message, reason
+from keras_kd.distiller.compatibility import asked_teacher, same_but_for_ones
+from keras_kd.soft_labels.augmentation.stages import Augmentation
+from keras_kd.soft_labels.views.sources import Arrays, Stream
+from keras_kd.soft_labels.writing.writer import Questions
+from keras_kd.teachers.teacher import KerasModel
+
+
+def asked(teacher: Any) -> KerasModel:
+    """Returns the teacher as what is asked.
+
+    Raises:
+        TypeError: If it cannot be asked.
+    """
+    teacher = asked_teacher(teacher, None)
+    if isinstance(teacher, KerasModel):
+        return teacher
+    raise TypeError(
+        message(
+            "teacher must be a model that can be asked",
+            expected="a keras.Model or a keras_kd.teachers.KerasModel",
+            received=repr(teacher),
+            mend="Pass the trained model",
+        )
+    )
+
+
+def check_can_mix(augmentation: Augmentation, data: Arrays | Stream) -> None:
+    """Raises where samples of several shapes would have to be mixed."""
+    if augmentation.mixes and not data.fixed:
+        raise ValueError(
+            message(
+                "Samples that are mixed must have one shape",
+                expected="a dataset of images of one size",
+                received=f"samples {data.spec}",
+                mend="Resize in the dataset, dataset.map(...), before it is given to write",
+            )
+        )
+
+
+def check_single(teacher: KerasModel, data: Arrays | Stream) -> None:
+    """Raises where samples come in batches, or in a list in place of an array."""
+    needed = _needed(teacher)
+    if needed is None:
+        return
+    if isinstance(data, Arrays) and isinstance(data.x, list) and len(data.x) != len(needed):
+        raise ValueError(
+            message(
+                "data must be an array, or a list with one array for each input of the teacher",
+                expected=f"{len(needed)} of them",
+                received=f"a list of {len(data.x)}",
+                mend="Pass np.stack(images)",
+            )
+        )
+    if isinstance(data, Stream):
+        given = [leaf.shape for leaf in keras.tree.flatten(data.inputs.element_spec)]
+        if list(map(len, given)) == list(map(len, needed)) and all(
+            map(same_but_for_ones, given, needed)
+        ):
+            raise ValueError(
+                message(
+                    "data must be a dataset of single samples",
+                    expected=f"{[shape[1:] for shape in needed]}",
+                    received=f"batches {[tuple(shape) for shape in given]}",
+                    mend="Leave batch() out, or call dataset.unbatch()",
+                )
+            )
+
+
+def check_inputs(teacher: KerasModel, questions: Questions) -> None:
+    """Raises where the augmentation makes other samples than the teacher takes."""
+    needed = _needed(teacher)
+    if needed is None:
+        return
+    given = [(None, *shape) for shape in questions.shapes()]
+    if len(needed) != len(given) or not all(map(same_but_for_ones, given, needed)):
+        raise ValueError(
+            message(
+                "data must, after the augmentation, be what the teacher takes",
+                expected=f"{needed}",
+                received=f"{given}",
+                mend="Pass single samples, a dataset without batch(); where the teacher takes "
+                "another size, keras_kd.teachers.KerasModel(teacher, preprocess=...)",
+            )
+        )
+
+
+def trial(questions: Questions) -> tuple[dict[str, np.ndarray], float]:
+    """Returns what `questions.trial` does.
+
+    Raises:
+        ValueError: If the teacher cannot be asked.
+    """
+    try:
+        return questions.trial()
+    except Exception as error:
+        if " Received: " in str(error) and "in user code" not in str(error):
+            raise
+        raise ValueError(
+            message(
+                "The teacher must take what the augmentation makes of data",
+                expected="samples of the teacher's own inputs, by the same names",
+                received=reason(error),
+                mend="Call teacher(x[:1]) by hand",
+            )
+        ) from error
+
+
+def _needed(teacher: KerasModel) -> list[tuple] | None:
+    """Returns the shapes of the teacher's inputs, `None` where they are not known."""
+    graph = _keras.graph(teacher.model)
+    if graph is None or teacher.preprocess is not None:
+        return None
+    return [tuple(tensor.shape) for tensor in keras.tree.flatten(graph[0])]

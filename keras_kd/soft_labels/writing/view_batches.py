@@ -1,0 +1,77 @@
+"""All views of all samples, in the order in which the teacher is asked."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.soft_labels.views import rows
+from keras_kd.soft_labels.views.replay import Replay, check_bytes
+from keras_kd.soft_labels.views.sources import Arrays, Stream
+
+
+def batches_to_ask(
+    replay: Replay, data: Arrays | Stream, spans: list[range], batch_size: int
+) -> Any:
+    """Returns a dataset of batches `(ids, views, images, check bytes)`.
+
+    Samples come in order, and the views of each in order.
+
+    Args:
+        replay: The views.
+        data: The source of the samples.
+        spans: Consecutive ranges of ids; no batch reaches over the end of one.
+        batch_size: Rows in a batch, at most.
+    """
+    of = _of_arrays if isinstance(data, Arrays) else _of_stream
+
+    def shown(batch: dict[str, Any]) -> tuple:
+        images, _ = replay.pixels(*rows.to_show(batch))
+        return batch["ids"], batch["views"], images, check_bytes(images)
+
+    dataset = of(replay, data, spans, batch_size)
+    return dataset.map(shown, num_parallel_calls=-1).prefetch(-1)
+
+
+def _of_arrays(replay: Replay, data: Arrays, spans: list[range], batch_size: int) -> Any:
+    import tensorflow as tf
+
+    starts, stops = [], []
+    for span in spans:
+        first, last = span.start * replay.views, span.stop * replay.views
+        starts += range(first, last, batch_size)
+        stops += [*range(first + batch_size, last, batch_size), last]
+
+    def load(start: int, stop: int) -> dict[str, Any]:
+        ids, views = np.divmod(np.arange(start, stop), replay.views)
+        return rows.taken(replay, data, ids, views)
+
+    slices = tf.data.Dataset.from_tensor_slices((np.int64(starts), np.int64(stops)))
+    return slices.map(rows.on_host(load, load(0, 1)), num_parallel_calls=-1)
+
+
+def _of_stream(replay: Replay, data: Stream, spans: list[range], batch_size: int) -> Any:
+    import tensorflow as tf
+
+    first, last = spans[0].start, spans[-1].stop
+    size = rows.chunk_size(replay, data)
+
+    def plan(start: int, stop: int, offset: int) -> dict[str, Any]:
+        local, views = np.divmod(np.arange(start, stop), replay.views)
+        return rows.drawn(replay, offset + local, views)
+
+    planned = rows.on_host(plan, plan(0, 1, 0))
+
+    def of_chunk(number: Any, chunk: Any) -> Any:
+        offset = first + number * size
+        count = tf.shape(keras.tree.flatten(chunk)[0], tf.int64)[0] * replay.views
+        starts = tf.data.Dataset.range(0, count, batch_size)
+
+        def batch(start: Any) -> dict[str, Any]:
+            stop = tf.minimum(start + batch_size, count)
+            return rows.with_samples(planned(start, stop, offset), chunk, offset)
+
+        return starts.map(batch)
+
+    chunks = data.inputs.skip(first).take(last - first).batch(size)
+    return chunks.enumerate().flat_map(of_chunk)

@@ -1,0 +1,193 @@
+"""Asks the teacher for every view of every sample, once, and stores what it says."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_kd._errors import message
+from keras_kd.soft_labels.storage.layout import Layout
+from keras_kd.soft_labels.storage.records import CHECK, Record, record_type
+from keras_kd.soft_labels.views import rows
+from keras_kd.soft_labels.views.replay import Replay, check_bytes
+from keras_kd.soft_labels.views.sources import Arrays, Stream
+from keras_kd.soft_labels.writing.view_batches import batches_to_ask
+from keras_kd.teachers.teacher import KerasModel
+
+
+class Batch(NamedTuple):
+    """Some views of some samples, as the teacher is asked for them."""
+
+    ids: np.ndarray
+    views: np.ndarray
+    images: Any
+    check: np.ndarray
+
+
+class Questions:
+    """What a teacher is asked, and what it answers.
+
+    Args:
+        teacher: Who is asked.
+        data: The source of the samples.
+        replay: The views.
+        batch_size: Rows in a batch, at most.
+    """
+
+    def __init__(self, teacher: KerasModel, data: Arrays | Stream, replay: Replay, batch_size: int):
+        self._model, self.heads = _Asked(teacher), teacher.heads
+        self._data, self._replay, self._batch_size = data, replay, batch_size
+
+    def batches(self, spans: list[range]) -> Iterator[Batch]:
+        """Gives all views of some samples, in order; no batch reaches over the end of a span."""
+        dataset = batches_to_ask(self._replay, self._data, spans, self._batch_size)
+        pieces = (Batch(*piece) for piece in dataset.as_numpy_iterator())
+        if self._data.fixed:
+            return pieces
+        return _merged(pieces, spans, self._replay.views, self._batch_size)
+
+    def about(self, ids: np.ndarray, views: np.ndarray) -> Batch:
+        """Returns a batch of some views, of samples near the beginning where data is a stream."""
+
+        def shown(place: int) -> Any:
+            row = ids[place : place + 1], views[place : place + 1]
+            images, _ = self._replay.pixels(
+                *rows.to_show(rows.taken(self._replay, self._data, *row))
+            )
+            return Batch(
+                *row, keras.tree.map_structure(np.asarray, images), np.asarray(check_bytes(images))
+            )
+
+        return _joined([shown(place) for place in range(len(ids))])
+
+    def answers(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Returns the teacher's logits by output name.
+
+        Raises:
+            ValueError: If they are not finite, naming the first such sample.
+        """
+        logits = self._model.predict_on_batch(batch.images)
+        logits = {name: np.asarray(values) for name, values in logits.items()}
+        for name, values in logits.items():
+            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+            if not finite.all():
+                row = int(np.argmin(finite))
+                raise ValueError(
+                    message(
+                        f"The teacher's answer {name!r} must be finite",
+                        expected="finite numbers",
+                        received=f"NaN or Inf for sample {batch.ids[row]} in view "
+                        f"{batch.views[row]}",
+                        mend="Look whether the sample is finite, then at what teacher.predict "
+                        "makes of it",
+                    )
+                )
+        return logits
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Returns the shapes of what the teacher is shown, by leaf, without the batch."""
+        images = next(self.batches([range(self._replay.samples)])).images
+        return [leaf.shape[1:] for leaf in keras.tree.flatten(images)]
+
+    def trial(self) -> tuple[dict[str, np.ndarray], float]:
+        """Returns the first batch's answers, and the seconds that a row takes."""
+        first = next(self.batches([range(self._replay.samples)]))
+        logits = self.answers(first)  # compiles
+        start = time.perf_counter()
+        self.answers(first)
+        return logits, (time.perf_counter() - start) / len(first.ids)
+
+
+class _Asked(keras.Model):
+    """A teacher as a model that returns its logits by output name."""
+
+    def __init__(self, teacher: KerasModel):
+        super().__init__(name="asked", autocast=False)
+        self._teacher, self._names = teacher, list(teacher.heads)
+        self.built = True
+
+    def call(self, x: Any) -> dict[str, Any]:
+        return self._teacher(x, self._names)
+
+
+def write(
+    questions: Questions,
+    layout: Layout,
+    records: dict[str, Record],
+    numbers: list[int],
+    store: Callable[[int, np.ndarray], None],
+    verbose: int,
+) -> None:
+    """Fills shards with answers, in order.
+
+    Args:
+        questions: What the teacher is asked.
+        layout: Which samples lie in which shard.
+        records: How each signal is stored.
+        numbers: Which shards, ascending.
+        store: Called with each shard's number and records.
+        verbose: 1 for a progress bar with the time left.
+    """
+    total = sum(len(layout.span(number)) * layout.views for number in numbers)
+    bar = keras.utils.Progbar(total, verbose=verbose, unit_name="answer")
+    kind = record_type(records)
+    for run in _runs(numbers):
+        shard, filled = None, 0
+        remaining = iter(run)
+        for batch in questions.batches([layout.span(number) for number in run]):
+            if shard is None:
+                number = next(remaining)
+                shard, filled = np.empty(layout.shape(number), kind), 0
+            part = shard.reshape(-1)[filled : filled + len(batch.ids)]
+            part[CHECK] = batch.check
+            for name, logits in questions.answers(batch).items():
+                for field, values in records[name].encode(name, logits).items():
+                    part[field] = values
+            filled += len(part)
+            bar.add(len(part))
+            if filled == shard.size:
+                store(number, shard)
+                shard = None
+        if shard is not None or next(remaining, None) is not None:
+            raise _too_few(layout)
+
+
+def _runs(numbers: list[int]) -> Iterator[list[int]]:
+    """Splits ascending numbers where one is left out."""
+    breaks = np.flatnonzero(np.diff(numbers) > 1) + 1
+    for run in np.split(np.array(numbers, int), breaks):
+        if len(run):
+            yield run.tolist()
+
+
+def _merged(pieces: Iterator[Batch], spans: list[range], views: int, size: int) -> Iterator[Batch]:
+    """Puts pieces of a stream together to batches that end where a span does."""
+    ends, waiting, count = {span.stop for span in spans}, [], 0
+    for piece in pieces:
+        if waiting and count + len(piece.ids) > size:
+            yield _joined(waiting)
+            waiting, count = [], 0
+        waiting.append(piece)
+        count += len(piece.ids)
+        if piece.ids[-1] + 1 in ends and piece.views[-1] + 1 == views:
+            yield _joined(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(pieces: list[Batch]) -> Batch:
+    return Batch(*keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *pieces))
+
+
+def _too_few(layout: Layout) -> ValueError:
+    return ValueError(
+        message(
+            "data must have as many samples as were counted",
+            expected=f"{layout.samples} samples",
+            received="fewer",
+            mend="Pass a dataset that gives the same samples each time it is read",
+        )
+    )

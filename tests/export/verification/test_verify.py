@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_kd.export import VerificationError
+from keras_kd.export.student.signature import Signature
+from keras_kd.export.verification import verify
+from keras_kd.export.verification.accuracy import Accuracy
+
+
+@pytest.fixture
+def answers():
+    random = np.random.default_rng(3)
+    return {"classes": random.normal(size=(40, 5)), "size": random.normal(size=(40, 1)) * 100}
+
+
+def test_the_worst_output_counts(answers):
+    noise = np.random.default_rng(4).normal(size=(40, 5))
+    actual = {"size": answers["size"], "classes": answers["classes"] + 0.1 * noise}
+    result = verify.compare(answers, actual)
+    want = np.sqrt(np.sum((0.1 * noise) ** 2) / np.sum(answers["classes"] ** 2))
+    assert result.relative_error == pytest.approx(want, rel=1e-12)
+    same = [a.argmax() == b.argmax() for a, b in zip(answers["classes"], actual["classes"])]
+    assert result.argmax_agreement == sum(same) / 40
+    assert result.samples == 40
+
+
+def test_without_classes_there_is_no_argmax(answers):
+    expected = {"size": answers["size"]}
+    assert verify.compare(expected, expected) == verify.Comparison(0.0, None, 40, 0.0)
+
+
+def test_zeros_are_compared_too():
+    zeros = {"x": np.zeros((3, 1))}
+    assert verify.compare(zeros, zeros).relative_error == 0
+    assert verify.compare(zeros, {"x": np.ones((3, 1))}).relative_error == np.inf
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_file_that_is_not_finite_is_refused(answers, bad):
+    actual = {name: array.copy() for name, array in answers.items()}
+    actual["size"][3] = bad
+    with pytest.raises(VerificationError, match=r"'size' must be finite.*1 NaN or infinite"):
+        verify.compare(answers, actual)
+
+
+def test_names_and_shapes_must_match(answers):
+    with pytest.raises(VerificationError, match="names and shapes"):
+        verify.compare(answers, {"classes": answers["classes"]})
+    with pytest.raises(VerificationError, match="names and shapes"):
+        verify.compare({"x": np.zeros((2, 1))}, {"x": np.zeros((2,))})
+
+
+def test_the_tolerance_is_the_largest_error_allowed(cnn):
+    signature = Signature.of(cnn, 1)
+    expected = verify.reference(signature, cnn, signature.generated(20))
+    comparison = verify.compare(expected, {name: 1.01 * x for name, x in expected.items()})
+    assert comparison.relative_error == pytest.approx(0.01, rel=1e-4)
+    verify.require_close(comparison, 0.0101, "The file")
+    with pytest.raises(VerificationError, match=r"at most 0\.0099\. Received: 0\.01, argmax .*100"):
+        verify.require_close(comparison, 0.0099, "The file")
+
+
+def test_a_keras_model_that_is_not_finite(cnn):
+    broken = keras.models.clone_model(cnn)
+    broken.set_weights([w * np.nan for w in cnn.get_weights()])
+    signature = Signature.of(broken, 1)
+    first = broken.weights[0].path
+    with pytest.raises(
+        ValueError, match=f"finite outputs.*in 10 of its weights, first in '{first}'"
+    ):
+        verify.reference(signature, broken, signature.generated(2))
+
+
+def test_a_keras_model_that_overflows():
+    start = keras.initializers.Constant(1e30)
+    huge = [keras.layers.Dense(2, kernel_initializer=start) for _ in "ab"]
+    signature = Signature.of(keras.Sequential([keras.Input((3,)), *huge]), 1)
+    with pytest.raises(ValueError, match=r"finite outputs.*\['output_0'\], from finite weights"):
+        verify.reference(signature, signature.student, signature.generated(2))
+
+
+def test_samples_that_the_keras_model_fails_on(cnn):
+    signature = Signature.of(cnn, 1)
+    with pytest.raises(
+        ValueError, match=r"(?s)answer the samples.*'image' from 1 to 1.*model.predict"
+    ):
+        verify.reference(signature, cnn, {"image": np.ones((2, 12, 12, 3), "float32")})
+
+
+def test_a_float32_copy_must_be_like_the_original(cnn):
+    signature = Signature.of(keras.models.clone_model(cnn), 1)
+    with pytest.raises(VerificationError, match="The float32 copy must agree"):
+        verify.reference(signature, cnn, signature.generated(20))
+
+
+def test_the_drop_of_accuracy_allowed():
+    shares = Accuracy(0.9, 0.897, "classes")
+    verify.require_accuracy(shares, None)
+    verify.require_accuracy(shares, 0.003)
+    verify.require_accuracy(Accuracy(0.9, 0.95, "classes"), 0)
+    with pytest.raises(
+        VerificationError, match=r"at most 0\.20%.*0\.30%, from 90\.00% to 89\.70%, of.*classes"
+    ):
+        verify.require_accuracy(shares, 0.002)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, "0.1", True, np.nan, np.inf])
+def test_tolerance_is_a_positive_number(tolerance):
+    words = r"tolerance must be a finite number above 0.*Pass e.g. tolerance=0\.1\."
+    with pytest.raises((TypeError, ValueError), match=words):
+        verify.check_tolerance(tolerance, 0.1)
+    assert verify.check_tolerance(None, 0.1) == 0.1
+    assert verify.check_tolerance(1, 0.1) == 1.0
