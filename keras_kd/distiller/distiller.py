@@ -6,7 +6,16 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import compatibility, faults, forms, hard_loss, jax_step, labels, summary
+from keras_kd.distiller import (
+    compatibility,
+    faults,
+    forms,
+    hard_loss,
+    jax_step,
+    labels,
+    plain,
+    summary,
+)
 from keras_kd.distiller.objective import Objective
 from keras_kd.distiller.saving import SavedWithoutTeacher
 from keras_kd.distiller.settings import live_scalar
@@ -28,7 +37,7 @@ class Distiller(SavedWithoutTeacher, Objective):
 
     **Plain form** (no `terms`): Hinton's blend, `alpha · hard loss + (1 - alpha) · soft targets`
     per output: `SoftTargets` for softmax heads and linear heads of at least 2 units,
-    `MultiLabelSoftTargets` for sigmoid heads.
+    `MultiLabelSoftTargets` for sigmoid heads, a sigmoid teacher or a binary loss.
 
     **Full form**: `terms=[...]`, each with a weight of its own, and `compile(hard_weight=1.0)`.
 
@@ -84,10 +93,11 @@ class Distiller(SavedWithoutTeacher, Objective):
     ):
         check_model(student, "student")
         logits = LogitsModel(student, student_head, role="student")
-        plain = terms is None
-        terms = forms.plain_terms(logits.heads) if plain else forms.full_terms(terms, logits.heads)
+        form = plain.PlainForm(logits.heads) if terms is None else None
+        terms = form.terms if form else forms.full_terms(terms, logits.heads)
+        columns = form.columns if form else [term.name for term in terms]
         super().__init__(
-            ["hard_loss", *(term.name for term in terms)],
+            ["hard_loss", *columns],
             faults.faults_of(terms),
             name=name,
             # The policy brings Keras' loss scaling; the student's own layers do the casting.
@@ -96,10 +106,10 @@ class Distiller(SavedWithoutTeacher, Objective):
         )
         self.student = student
         self._logits = logits.with_taps(term.student for term in terms if term.student)
-        self._plain, self._terms = plain, terms
+        self._plain, self._form, self._terms = form is not None, form, terms
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
         self._hard_weight = (
-            live_scalar(self, "alpha", 0.1) if plain else live_scalar(self, "hard_weight", 1.0)
+            live_scalar(self, "alpha", 0.1) if form else live_scalar(self, "hard_weight", 1.0)
         )
         self._label_rules: dict[str, labels.Rule] = {}
         self.built = self.supports_masking = True
@@ -136,10 +146,15 @@ class Distiller(SavedWithoutTeacher, Objective):
 
         Raises:
             TypeError: If a weight or the temperature is not a number.
-            ValueError: If one is out of range or of the other form, or `loss` contradicts a head.
+            ValueError: If one is out of range or of the other form, or `loss` contradicts a head or
+                leaves open, in the plain form, what to distil.
         """
         loss = keras_io.hard_loss(loss, student_loss_fn)
-        hard_loss.check(loss, self._logits.heads, plain=self._plain)
+        hard_loss.check(loss, self._logits.heads)
+        if self._form:
+            terms = self._form.follow(self._teacher.kinds(self._logits.names), loss)
+            _keras.set_untracked(self, "_terms", terms)  # tracked since the beginning
+            compatibility.check_teacher(self._teacher, terms, self._logits)
         forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
         given = {"alpha": alpha, "temperature": temperature, "hard_weight": hard_weight}
         if self._plain:
@@ -242,6 +257,8 @@ class Distiller(SavedWithoutTeacher, Objective):
     @teacher.setter
     def teacher(self, teacher: keras.Model | Teacher | NoTeacher) -> None:
         asked = compatibility.asked_teacher(teacher, self._heads_given["teacher_head"])
+        if self._form:
+            self._form_follows(asked)
         asked = asked.with_taps([term.teacher for term in self._terms if term.teacher])
         compatibility.check_teacher(asked, self._terms, self._logits)
         if self.compiled:
@@ -250,6 +267,13 @@ class Distiller(SavedWithoutTeacher, Objective):
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)
         self.train_function = None  # its trace holds the last teacher
+
+    def _form_follows(self, teacher: Teacher) -> None:
+        kinds = teacher.kinds(self._logits.names)
+        if self.compiled:
+            self._form.check_taught(kinds, self.loss)
+        else:
+            _keras.set_untracked(self, "_terms", self._form.begin(kinds))
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
         """Prints what teaches, what is minimised, trained and exported, then the student's summary.

@@ -1,4 +1,4 @@
-"""The two ways to say what is distilled: the plain form's terms, and the full form's, checked."""
+"""What `terms=` and `compile` were given, in the plain form and in the full one, checked."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,40 +8,9 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_number, message
 from keras_kd.distiller.terms.term import Term
-from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
 from keras_kd.networks.heads import Head
 
 _COLUMNS = ("loss", "hard_loss")
-
-
-def plain_terms(heads: dict[str, Head]) -> list[Term]:
-    """Returns one term per output, chosen by its head; all share the first one's temperature."""
-    terms: list[Term] = []
-    for name, head in heads.items():
-        output = name if len(heads) > 1 else None
-        temperature = terms[0].temperature if terms else None
-        loss = _loss_for(name, head)
-        terms.append(Term(loss, weight=1.0, output=output, temperature=temperature))
-    return terms
-
-
-def _loss_for(name: str, head: Head) -> keras.losses.Loss:
-    if head.kind == "sigmoid":
-        return MultiLabelSoftTargets()
-    if head.kind is not None and head.classes != 1:
-        return SoftTargets()
-    found = f"one unit ({head.kind})" if head.kind else "no known head"
-    mend = "Say what to distil, e.g. terms=[keras.losses.MeanSquaredError()]"
-    if head.kind is None:
-        mend += ", or what the student gives with student_head='logits', 'softmax' or 'sigmoid'"
-    raise ValueError(
-        message(
-            f"The plain form must know which soft targets suit the student's output {name!r}",
-            expected="a softmax, a sigmoid, or a linear layer of at least 2 units at the end",
-            received=found,
-            mend=mend,
-        )
-    )
 
 
 def full_terms(

@@ -13,13 +13,12 @@ from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch
 
 
-def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
+def check(loss: Any, heads: dict[str, Head]) -> None:
     """Raises where a loss takes probabilities for logits or logits for probabilities.
 
     Args:
         loss: What `compile(loss=)` was given: one loss, or a list or dict by output.
         heads: The student's heads by output name.
-        plain: Whether the Distiller chose its terms itself, from the heads.
 
     Raises:
         ValueError: If a head and its loss's `from_logits` contradict each other.
@@ -27,11 +26,9 @@ def check(loss: Any, heads: dict[str, Head], *, plain: bool) -> None:
     for name, single in by_output(loss, list(heads)):
         head = heads[name]
         from_logits = _from_logits(single)
-        if from_logits is not None and head.kind is not None:
-            if from_logits != (head.kind == "logits"):
-                raise ValueError(_disagreement(name, head, single, from_logits))
-            if plain and head.kind == "logits" and stock.is_binary(single):
-                raise ValueError(_multi_label(name, single))
+        known = from_logits is not None and head.kind is not None
+        if known and from_logits != (head.kind == "logits"):
+            raise ValueError(_disagreement(name, head, single, from_logits))
 
 
 def by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
@@ -106,28 +103,18 @@ def _from_logits(loss: Any) -> bool | None:
         return loss.keywords.get("from_logits", _from_logits(loss.func))
     if stock.name_of(loss) is None:
         return None
+    if isinstance(loss, type):
+        loss = loss()
     return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
 
 
 def _disagreement(name: str, head: Head, loss: Any, from_logits: bool) -> str:
     want = head.kind == "logits"
-    is_object = isinstance(loss, keras.losses.Loss)
-    received = type(loss).__name__ if is_object else stock.name_of(loss)
     return message(
         f"loss must agree with the student's head at {name!r}, which gives "
         f"{'logits' if want else head.kind + ' probabilities'}",
         expected=f"a loss with from_logits={want}",
-        received=f"{received} with from_logits={from_logits}",
+        received=f"{stock.label(loss)} with from_logits={from_logits}",
         mend=f"Pass the loss as an object with from_logits={want}, or say what the student gives "
         "with student_head=",
-    )
-
-
-def _multi_label(name: str, loss: Any) -> str:
-    return message(
-        f"The plain form must not guess between classes that exclude each other and labels that do "
-        f"not, as the loss says of {name!r}",
-        expected="a categorical loss for a linear head of several units",
-        received=stock.name_of(loss),
-        mend="Pass terms=[keras_kd.losses.MultiLabelSoftTargets()] to the Distiller",
     )

@@ -45,6 +45,7 @@ class SavedWithoutTeacher(LiveSettings):
             "student": serialize(self.student),
             "terms": None if self._plain else [serialize(term) for term in self._terms],
             "name": self.name,
+            **({"taught": self._teacher.kinds(self._logits.names)} if self._plain else {}),
             **{key: keras.tree.map_structure(str, v) for key, v in self._heads_given.items() if v},
         }
 
@@ -56,7 +57,9 @@ class SavedWithoutTeacher(LiveSettings):
         student, terms = keras.saving.deserialize_keras_object(
             [config["student"], config["terms"]], custom_objects=custom_objects
         )
-        return cls(**{**config, "student": student, "terms": terms, "teacher": NoTeacher()})
+        config = {**config, "student": student, "terms": terms}
+        teacher = NoTeacher(config.pop("taught", None))
+        return cls(**config, teacher=teacher)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns what `compile` was given, with alpha, temperature and weights as they are now."""

@@ -65,18 +65,10 @@ def _hard_loss(distiller: "Distiller") -> str:
     if loss is None:
         return "none, for no loss was given"
     if isinstance(loss, dict):
-        return repr({name: _loss_name(single) for name, single in loss.items()})
+        return repr({name: stock.label(single) for name, single in loss.items()})
     if isinstance(loss, (list, tuple)):
-        return repr([_loss_name(single) for single in loss])
-    return _loss_name(loss)
-
-
-def _loss_name(loss: Any) -> str | None:
-    if isinstance(loss, keras.losses.Loss):
-        return type(loss).__name__
-    if loss is None or isinstance(loss, str):
-        return loss
-    return stock.name_of(loss) or getattr(loss, "__name__", repr(loss))
+        return repr([stock.label(single) for single in loss])
+    return stock.label(loss)
 
 
 def _term(term: Term) -> str:

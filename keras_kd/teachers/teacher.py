@@ -122,6 +122,11 @@ class Teacher:
         """Returns the teacher's output names by the student's: the same keys, else in order."""
         return dict(zip(names, names if self.keyed and len(names) > 1 else self.heads))
 
+    def kinds(self, names: list[str]) -> dict[str, str | None]:
+        """Returns what the heads are by the student's output names, as far as they are there."""
+        taught_by = self.taught_by(names).items()
+        return {name: self.heads[own].kind for name, own in taught_by if own in self.heads}
+
 
 class KerasModel(Teacher):
     """A `keras.Model` that is asked online, in inference mode and without gradient.
@@ -238,7 +243,18 @@ def _changes_by_the_step(preprocess: Any) -> ValueError:
 
 
 class NoTeacher(Teacher):
-    """The place of the teacher in a Distiller that has just been loaded."""
+    """The place of the teacher in a Distiller that has just been loaded.
+
+    Args:
+        kinds: What the heads of the teacher before were, by the student's output names.
+    """
+
+    def __init__(self, kinds: dict[str, str | None] | None = None):
+        self._kinds = kinds or {}
+
+    def kinds(self, names: list[str]) -> dict[str, str | None]:
+        """Returns what the heads of the teacher before were."""
+        return self._kinds
 
     def described(self) -> str:
         """Returns what is missing."""

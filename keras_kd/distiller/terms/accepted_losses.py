@@ -53,6 +53,11 @@ def check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
     return loss
 
 
+def default_name(output: str | None, loss: keras.losses.Loss) -> str:
+    """Returns the name of a Term that was given none."""
+    return f"{output}_{loss.name}" if output else loss.name
+
+
 def check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | None:
     """Returns another Term's temperature, `None` where none is shared.
 

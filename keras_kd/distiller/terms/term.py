@@ -21,12 +21,11 @@ from keras_kd.teachers import batch
 class Term(keras.layers.Layer):
     """One distillation term: a loss between a signal of the teacher and one of the student.
 
-    A signal is a model's output, the logits behind it, or what a layer gives. A Term is a layer
-    itself: its weight and its temperature are scalar variables. They act on the next step after
+    A signal is a model's output, the logits of it, or what a layer gives. A Term is a layer: its
+    weight and its temperature are scalar variables. They act on the next step after
     `.assign(value)`, without a new trace, and are saved with the Distiller; so is its projector,
-    which trains with the student and is no part of it. On JAX, reach them through the Distiller
-    within an epoch (`distiller.terms[0].weight.assign`): a variable that was kept from before is
-    stale until the epoch ends.
+    which trains with the student but is not part of it. On JAX, reach them through the Distiller
+    (`distiller.terms[0].weight.assign`): a variable kept from before the epoch is stale within it.
 
     Args:
         loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,
@@ -78,28 +77,34 @@ class Term(keras.layers.Layer):
         temperature: keras.Variable | None = None,
     ):
         loss = accepted_losses.check_loss(loss, on_outputs=teacher is None and student is None)
-        label = f"{output}_{loss.name}" if output else loss.name
-        super().__init__(name=name or label, dtype="float32", autocast=False)
+        name_given, name = name is not None, name or accepted_losses.default_name(output, loss)
+        super().__init__(name=name, dtype="float32", autocast=False)
         self.output_name = output
         self.teacher = None if teacher is None else check_path(teacher, "teacher")
         self.student = None if student is None else check_path(student, "student")
-        self.is_named = name is not None
-        if weight is None:
-            weight = getattr(loss, "default_weight", 1.0)
+        self.is_named = name_given
+        weight = getattr(loss, "default_weight", 1.0) if weight is None else weight
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
-        self.loss = loss
         self.projector = connection.check_projector(projector)
         self._student_shape: tuple[int | None, ...] | None = None
-        self.default_temperature = getattr(loss, "temperature", None)
         self.temperature = accepted_losses.check_shared(temperature, loss)
+        if temperature is None and hasattr(loss, "temperature"):
+            self.temperature = live_scalar(self, "temperature", loss.temperature)
+        self._set_loss(loss)
+        self.built = self.supports_masking = True
+
+    def _set_loss(self, loss: keras.losses.Loss) -> None:
+        self.loss = loss
+        self.default_temperature = getattr(loss, "temperature", None)
         if self.default_temperature is not None:
-            if temperature is None:
-                self.temperature = live_scalar(self, "temperature", self.default_temperature)
-            # A copy, so that the caller's loss keeps its own temperature.
-            self.loss = _keras.shallow_copy(loss)
+            self.loss = _keras.shallow_copy(loss)  # the caller's keeps its own temperature
             self.loss.temperature = self.temperature
         self._reduction = _Reduction(reduction=loss.reduction)
-        self.built = self.supports_masking = True
+
+    def compare_by(self, loss: keras.losses.Loss) -> None:
+        """Takes another loss and its name; the variables stay."""
+        self._set_loss(loss)
+        self.name = accepted_losses.default_name(self.output_name, loss)
 
     @property
     def on_outputs(self) -> bool:
@@ -135,8 +140,7 @@ class Term(keras.layers.Layer):
         """Builds the projector for signals of these shapes, `None` where a shape is not known.
 
         Raises:
-            ValueError: If the loss cannot compare the signals, behind the projector if there is
-                one.
+            ValueError: If the loss cannot compare the signals, after the projector if any.
         """
         if teacher is not None and student is not None:
             self.projector = connection.connected(

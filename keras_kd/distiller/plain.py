@@ -1,0 +1,177 @@
+"""The plain form: which soft targets suit each output, by what is certain of it."""
+
+from typing import Any
+
+import keras
+
+from keras_kd._errors import message
+from keras_kd.distiller import hard_loss
+from keras_kd.distiller.terms.accepted_losses import default_name
+from keras_kd.distiller.terms.term import Term
+from keras_kd.losses import MultiLabelSoftTargets, SoftTargets, stock
+from keras_kd.networks.heads import Head
+
+_BY_HEAD = {"softmax": SoftTargets, "sigmoid": MultiLabelSoftTargets}
+_BY_TARGET = {"class": SoftTargets, "labels": MultiLabelSoftTargets}
+
+
+class PlainForm:
+    """The terms that a Distiller chooses itself, one per output, with one temperature for all.
+
+    A term's loss follows the student's head, the teacher's head and the loss on the labels. The
+    last is known in `compile` only, so the terms and their variables are made at once and take the
+    loss that suits them whenever more is known.
+
+    Args:
+        heads: The student's heads by output name.
+    """
+
+    def __init__(self, heads: dict[str, Head]):
+        self._heads = heads
+        self._chosen: dict[str, type] = {}
+        self.terms: list[Term] = []
+        for name, head in heads.items():
+            output = name if len(heads) > 1 else None
+            temperature = self.terms[0].temperature if self.terms else None
+            loss = _BY_HEAD.get(head.kind, SoftTargets)()
+            self.terms.append(Term(loss, weight=1.0, output=output, temperature=temperature))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all terms that there may be."""
+        return [
+            default_name(term.output_name, loss())
+            for term in self.terms
+            for loss in _BY_HEAD.values()
+        ]
+
+    def follow(self, taught: dict[str, str | None], loss: Any = None) -> list[Term]:
+        """Returns the terms that suit the heads and the loss on the labels.
+
+        Args:
+            taught: What the teacher's outputs are, by the student's output names.
+            loss: What `compile(loss=)` was given. An output that has none gets no term, unless
+                all have none.
+
+        Raises:
+            ValueError: If they contradict each other, or leave open what an output is.
+        """
+        self._chosen = self._choose(taught, loss)
+        named = dict(zip(self._heads, self.terms))
+        for name, chosen in self._chosen.items():
+            named[name].compare_by(chosen())
+        return [named[name] for name in self._chosen]
+
+    def begin(self, taught: dict[str, str | None]) -> list[Term]:
+        """Returns the terms as far as the heads tell, before there is a loss.
+
+        Raises:
+            ValueError: If they contradict each other, or no output shows what it is.
+        """
+        try:
+            return self.follow(taught)
+        except ValueError:
+            known = [name for name, head in self._heads.items() if not _is_open(head)]
+            if not known or len(known) == len(self._heads):
+                raise
+            # The others may turn out to have no loss, and so no term.
+            return self.follow(taught, dict.fromkeys(known, _unknown))
+
+    def check_taught(self, taught: dict[str, str | None], loss: Any) -> None:
+        """Raises where the terms of a compiled Distiller do not suit another teacher."""
+        if self._choose(taught, loss) != self._chosen:
+            raise ValueError(
+                message(
+                    "teacher must have outputs like those of the one before, which the terms of "
+                    "the plain form were chosen for",
+                    expected=f"{ {name: term.__name__ for name, term in self._chosen.items()} }",
+                    received=f"a teacher that gives {taught}",
+                    mend="Build a new Distiller with this teacher",
+                )
+            )
+
+    def _choose(self, taught: dict[str, str | None], loss: Any) -> dict[str, type]:
+        given = dict(hard_loss.by_output(loss, list(self._heads)))
+        compared = [name for name, single in given.items() if single is not None]
+        several = len(self._heads) > 1
+        return {
+            name: _loss_for(name, head, taught.get(name), given.get(name), several)
+            for name, head in self._heads.items()
+            if name in compared or not compared
+        }
+
+
+def _unknown(y_true: Any, y_pred: Any) -> Any:
+    """Stands for a loss that will be given later."""
+
+
+def _is_open(head: Head) -> bool:
+    """Whether a head leaves open what it is: unknown, or one linear unit."""
+    return head.kind is None or (head.kind == "logits" and head.classes == 1)
+
+
+def _loss_for(
+    name: str, head: Head, taught: str | None, loss: Any, several: bool
+) -> type[keras.losses.Loss]:
+    """Returns the soft targets that follow what is certain of an output."""
+    target = stock.target_of(loss)
+    if target == "number" and head.kind == "logits":
+        raise ValueError(_regression(name, loss, several))
+    if _is_open(head):
+        raise ValueError(_open(name, head, several))
+    if head.kind == "softmax":
+        return SoftTargets
+    if head.kind == "sigmoid":
+        if taught in (None, "logits") and target in ("class", "number"):
+            raise ValueError(_contradiction(name, head, taught, loss, several))
+        return MultiLabelSoftTargets
+    by_head, by_target = _BY_HEAD.get(taught), _BY_TARGET.get(target)
+    told = {each for each in (by_head, by_target) if each is not None}
+    if len(told) > 1 or (target == "score" and not told):
+        raise ValueError(_contradiction(name, head, taught, loss, several))
+    return told.pop() if told else SoftTargets
+
+
+def _terms(loss: str, name: str, several: bool) -> str:
+    """Returns the argument that asks for a loss."""
+    if not several:
+        return f"terms=[{loss}]"
+    return f"terms=[keras_kd.Term({loss}, output={name!r}), ...], with a Term for each output"
+
+
+def _open(name: str, head: Head, several: bool) -> str:
+    found = f"one unit ({head.kind})" if head.kind else "no known head"
+    mend = f"Say what to distil, e.g. {_terms('keras.losses.MeanSquaredError()', name, several)}"
+    if head.kind is None:
+        mend += ", or what the student gives with student_head='logits', 'softmax' or 'sigmoid'"
+    else:
+        mend += ", or keras_kd.losses.MultiLabelSoftTargets() where the unit is a yes or no"
+    return message(
+        f"The plain form must know which soft targets suit the student's output {name!r}",
+        expected="a softmax, a sigmoid, or a linear layer of at least 2 units at the end",
+        received=found,
+        mend=mend,
+    )
+
+
+def _regression(name: str, loss: Any, several: bool) -> str:
+    return message(
+        f"The plain form must have classes to soften at the student's output {name!r}",
+        expected="a loss between labels and classes",
+        received=f"{stock.label(loss)}, a loss between numbers, on linear units",
+        mend=f"Say what to distil: {_terms('keras.losses.MeanSquaredError()', name, several)}",
+    )
+
+
+def _contradiction(name: str, head: Head, taught: str | None, loss: Any, several: bool) -> str:
+    units = "linear units" if head.kind == "logits" else f"a {head.kind}"
+    teacher = {"logits": "linear units", None: "an unknown head"}.get(taught, f"a {taught}")
+    terms = " or ".join(f"keras_kd.losses.{each.__name__}()" for each in _BY_HEAD.values())
+    return message(
+        f"The plain form must not guess what the student's output {name!r} is",
+        expected="a student's head, a teacher's head and a loss that agree whether the classes "
+        "exclude each other",
+        received=f"{units} of the student, {teacher} of the teacher, and "
+        f"{stock.label(loss)} on the labels",
+        mend=f"Say what to distil: {_terms(terms, name, several)}",
+    )
