@@ -1,5 +1,7 @@
 """What is saved, and how training goes on."""
 
+import json
+import pathlib
 import zipfile
 
 import h5py
@@ -10,6 +12,8 @@ import pytest
 from keras_kd import Distiller, Term
 from keras_kd.losses import Hint, SoftTargets
 
+# Saved by version 0.1.0, whose modules stood elsewhere: trained an epoch, and what two more gave.
+OLD = pathlib.Path(__file__).with_name("saved_before_the_move")
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -116,3 +120,17 @@ def test_custom_objects_reach_the_student_and_the_projectors(tmp_path, by_scope)
         loaded = keras.models.load_model(tmp_path / "distiller.keras", custom_objects=own)
     for a, b in zip(distiller.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", ["plain", "terms"])
+def test_files_of_version_0_1_0_load_and_go_on(form):
+    x = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
+    distiller = keras.saving.load_model(OLD / f"{form}.keras")
+    distiller.teacher = keras.saving.load_model(OLD / "teacher.keras")
+    history = distiller.fit(
+        x, np.arange(16) % 3, batch_size=8, epochs=2, shuffle=False, verbose=0
+    ).history
+    expected = json.loads((OLD / "expected.json").read_text())[form]
+    assert set(history) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5)
