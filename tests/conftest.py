@@ -25,8 +25,10 @@ if BACKEND == "tensorflow":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
-else:
+elif BACKEND == "jax":
     import jax
+else:
+    import torch
 
 
 def pytest_collection_modifyitems(items):
@@ -57,12 +59,21 @@ def value_and_gradient():
     def with_jax(function, x):
         return tuple(map(np.asarray, jax.value_and_grad(function)(jax.numpy.asarray(x))))
 
-    return with_tensorflow if BACKEND == "tensorflow" else with_jax
+    def with_torch(function, x):
+        x = keras.ops.convert_to_tensor(x).clone().requires_grad_()
+        value = function(x)
+        (gradient,) = torch.autograd.grad(value, x)
+        return tuple(map(keras.ops.convert_to_numpy, (value, gradient)))
+
+    return {"tensorflow": with_tensorflow, "jax": with_jax, "torch": with_torch}[BACKEND]
 
 
 @pytest.fixture(scope="session")
 def compiled():
-    """Returns `f(function)`: the function compiled by XLA (and on TensorFlow, `jit=False`: not)."""
+    """Returns `f(function)`: the function compiled by XLA (and on TensorFlow, `jit=False`: not).
+
+    On PyTorch, where Keras compiles nothing by itself, the function itself.
+    """
 
     def with_tensorflow(function, jit=True):
         return tf.function(function, jit_compile=jit)
@@ -70,7 +81,10 @@ def compiled():
     def with_jax(function, jit=True):
         return jax.jit(function) if jit else function
 
-    return with_tensorflow if BACKEND == "tensorflow" else with_jax
+    def with_torch(function, jit=True):
+        return function
+
+    return {"tensorflow": with_tensorflow, "jax": with_jax, "torch": with_torch}[BACKEND]
 
 
 @pytest.fixture(scope="session")

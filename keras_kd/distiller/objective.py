@@ -45,7 +45,8 @@ class Objective(EntryPoints):
             loss = sum([*by_column.values(), *(weighted_loss(1.0, each) for each in added)])
             faults = self._faults_of_terms(answers, signals, by_column)
         elif _keras.has_loss(self) or self.losses:
-            loss = super().compute_loss(x, batch.y, batch.output, sample_weight, training=training)
+            weights = _keras.weights_to_change(batch.output, sample_weight)
+            loss = super().compute_loss(x, batch.y, batch.output, weights, training=training)
             self._columns.update_state({"hard_loss": loss}, batch.examples(self._compared))
         else:
             loss = ops.zeros(())

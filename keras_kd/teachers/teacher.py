@@ -215,7 +215,8 @@ class KerasModel(Teacher):
     ) -> dict[str, Any]:
         """Returns the model's logits by the student's output names, and its signals."""
         # In the scope the model can change neither its variables nor its losses.
-        with keras.StatelessScope(state_mapping=list(values)) as scope:
+        stateless = keras.StatelessScope(state_mapping=list(values))
+        with _keras.without_gradient(), stateless as scope:
             if self.preprocess is not None:
                 before = dict(scope.state_mapping)
                 x = self.preprocess(x)

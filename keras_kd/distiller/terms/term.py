@@ -211,6 +211,7 @@ class Term(keras.layers.Layer):
             signal_mask = batch.weights_of(values, signal_mask, "The student's mask", self.name)
             signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
             values = _keras.masked(values, signal_mask)
+            sample_weight = _keras.weights_to_change(values, sample_weight)
         return self._reduction(values, values, sample_weight)
 
     def _projected(self, signal: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
