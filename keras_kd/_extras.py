@@ -3,6 +3,10 @@
 import importlib
 from types import ModuleType
 
+import keras
+
+from keras_kd._errors import message
+
 
 def require(module: str, extra: str) -> ModuleType:
     """Imports `module`, or says which extra of keras_kd installs it.
@@ -23,4 +27,27 @@ def require(module: str, extra: str) -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f"{module} must be installed ({error}). Type: pip install 'keras_kd[{extra}]'"
+        ) from error
+
+
+def require_tensorflow(what: str) -> None:
+    """Raises where TensorFlow is missing, as it may be under JAX and PyTorch.
+
+    Args:
+        what: What cannot do without it.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+    """
+    try:
+        importlib.import_module("tensorflow")
+    except ImportError as error:
+        backend = keras.backend.backend()
+        raise ImportError(
+            message(
+                f"{what} must have TensorFlow, whose tf.data it uses on every backend",
+                expected=f"tensorflow, installed beside {backend}",
+                received=str(error),
+                mend="Type: pip install tensorflow, or pass the model itself as the teacher",
+            )
         ) from error

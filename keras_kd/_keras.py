@@ -11,6 +11,8 @@ from keras.src import backend
 from keras.src.losses.loss import unscale_loss_for_distribution
 from keras.src.trainers import compile_utils
 
+from keras_kd import _torch
+
 # Several metrics in one, into which Keras' callbacks look.
 MetricsList = compile_utils.MetricsList
 
@@ -179,7 +181,7 @@ def compiling_anew(model: keras.Model) -> Iterator[None]:
 
 def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -> Any:
     """Returns what `compile(loss=..., loss_weights=...)` makes of one batch, a scalar."""
-    return model._compile_loss(y, y_pred, weights_to_change(y_pred, sample_weight))
+    return model._compile_loss(y, y_pred, sample_weight)
 
 
 def replace_losses(model: keras.Model, replaced: Callable[[Any], Any]) -> None:
@@ -244,7 +246,7 @@ def update_metrics(
     ):
         for metric, y_true, y_pred, weight in zip(group, y, output, metrics._flatten_y(weights)):
             if metric:
-                metric.update_state(y_true, y_pred, weights_to_change(y_pred, weight))
+                metric.update_state(y_true, y_pred, _torch.weights(weight, keras_mask(y_pred)))
 
 
 def to_be_minimized(metric: keras.metrics.Metric) -> keras.metrics.Metric:
@@ -276,31 +278,6 @@ def keras_mask(tensor: Any) -> Any:
     return backend.get_keras_mask(tensor)
 
 
-def weights_to_change(values: Any, weights: Any) -> Any:
-    """Returns sample weights that Keras may multiply by the mask of `values`.
-
-    On PyTorch it does so in place: the next term would have weights that another has changed.
-
-    Args:
-        values: Tensor or structure of tensors, perhaps with Keras masks.
-        weights: Weights of the same structure, `None` where there are none.
-    """
-    if keras.backend.backend() != "torch" or weights is None:
-        return weights
-
-    def of_one(value: Any, weight: Any) -> Any:
-        mask = keras_mask(value)
-        if weight is None or mask is None:
-            return weight
-        weight = ops.convert_to_tensor(weight)
-        if len(weight.shape) == len(mask.shape):
-            weight = ops.broadcast_to(weight, mask.shape)
-        return ops.copy(weight)
-
-    flat = map(of_one, keras.tree.flatten(values), keras.tree.flatten(weights))
-    return keras.tree.pack_sequence_as(weights, list(flat))
-
-
 def up_to_date(model: keras.Model) -> None:
     """Brings the variables of `model` up to date, which JAX keeps to itself during an epoch.
 
@@ -317,18 +294,6 @@ def hand_back(model: keras.Model, state: tuple[list, list, list, list]) -> None:
     names = ("trainable", "non_trainable", "optimizer", "metrics")
     model._jax_state = {f"{name}_variables": values for name, values in zip(names, state)}
     model._jax_state_synced = False
-
-
-def without_gradient() -> contextlib.AbstractContextManager:
-    """Returns a scope that records nothing for a backward pass.
-
-    PyTorch records whatever its parameters touch; TensorFlow and JAX only what is asked for.
-    """
-    if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
-    import torch
-
-    return torch.no_grad()
 
 
 def unscaled(loss: Any) -> Any:

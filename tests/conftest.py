@@ -103,7 +103,7 @@ def net():
         return keras.Sequential(
             [
                 keras.Input((4,)),
-                keras.layers.Dense(width, activation="relu"),
+                keras.layers.Dense(width, activation="relu", name="hidden"),
                 keras.layers.Dense(units, activation=activation, **kwargs),
             ]
         )

@@ -45,7 +45,7 @@ class Objective(EntryPoints):
             loss = sum([*by_column.values(), *(weighted_loss(1.0, each) for each in added)])
             faults = self._faults_of_terms(answers, signals, by_column)
         elif _keras.has_loss(self) or self.losses:
-            weights = _keras.weights_to_change(batch.output, sample_weight)
+            weights = batches.loss_weights(batch.output, names, sample_weight)
             loss = super().compute_loss(x, batch.y, batch.output, weights, training=training)
             self._columns.update_state({"hard_loss": loss}, batch.examples(self._compared))
         else:
@@ -93,7 +93,8 @@ class Objective(EntryPoints):
         self._columns.update_state(losses, ops.shape(next(iter(answers.values())))[0])
         # After the terms, which say more clearly what does not fit.
         if _keras.has_loss(self):
-            losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, sample_weight)
+            given = batches.loss_weights(batch.output, self._logits.names, sample_weight)
+            losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, given)
             weights["hard_loss"] = self._hard_weight
             self._columns.update_state(
                 {"hard_loss": losses["hard_loss"]}, batch.examples(self._compared)

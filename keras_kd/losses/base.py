@@ -8,8 +8,11 @@ from keras import ops
 from keras_kd._errors import message
 from keras_kd.losses.sizes import same_sizes
 
-# Below every logit, yet finite: its exponential is 0 and its differences are no NaN.
-FAR_BELOW = -1e30
+
+def far_below(logits: Any) -> Any:
+    """Returns a number below all logits, yet finite: its exponential is 0, no difference is NaN."""
+    # PyTorch would make a float16 of a plain number where that is Keras' floatx.
+    return ops.convert_to_tensor(-1e30, logits.dtype)
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -197,7 +200,7 @@ def split_target(logits: Any, target: Any) -> tuple[Any, Any]:
         logits: `(..., classes)`.
         target: Boolean, same shape, true at the target class `y`.
     """
-    others = ops.where(target, FAR_BELOW, logits)
+    others = ops.where(target, far_below(logits), logits)
     top = ops.stop_gradient(ops.max(others, axis=-1, keepdims=True))
     others = others - top
     log_sum = ops.log(ops.sum(ops.exp(others), axis=-1, keepdims=True))

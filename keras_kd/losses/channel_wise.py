@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_number
-from keras_kd.losses.base import FAR_BELOW, categorical_kl
+from keras_kd.losses.base import categorical_kl, far_below
 from keras_kd.losses.features import FeatureLoss
 
 
@@ -29,7 +29,9 @@ def channel_wise(teacher: Any, student: Any, mask: Any, temperature: Any) -> Any
 
 
 def _marked(maps: Any, mask: Any) -> Any:
-    return maps if mask is None else ops.where(ops.expand_dims(mask, axis=-1), maps, FAR_BELOW)
+    return (
+        maps if mask is None else ops.where(ops.expand_dims(mask, axis=-1), maps, far_below(maps))
+    )
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")

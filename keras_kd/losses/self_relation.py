@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd._errors import check_count
-from keras_kd.losses.base import FAR_BELOW, categorical_kl, per_position, same_shape
+from keras_kd.losses.base import categorical_kl, far_below, per_position, same_shape
 from keras_kd.losses.features import FeatureLoss, Features, zeroed
 from keras_kd.losses.sizes import same_positions
 
@@ -24,7 +24,7 @@ def relation(first: Any, second: Any, mask: Any, heads: int) -> Any:
     x, y = (_split(zeroed(vectors, mask), heads) for vectors in (first, second))
     scores = ops.matmul(x, ops.swapaxes(y, -1, -2)) / (first.shape[-1] // heads) ** 0.5
     if mask is not None:
-        scores = ops.where(mask[:, None, None, :], scores, FAR_BELOW)
+        scores = ops.where(mask[:, None, None, :], scores, far_below(scores))
     return ops.log_softmax(scores, axis=-1)
 
 

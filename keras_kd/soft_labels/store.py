@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._extras import require_tensorflow
 from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
@@ -113,7 +114,9 @@ class SoftLabels(StoredAnswers):
             ValueError: If one is out of range, `augment` is not pure, `data` has no stable order,
                 the teacher gives NaN or Inf, or `directory` holds other labels.
             OSError: If the disk is full; what is finished stays.
+            ImportError: If TensorFlow is not installed.
         """
+        require_tensorflow("SoftLabels.write")
         checks.check_write(
             directory=directory,
             augment=augment,
@@ -218,6 +221,7 @@ class SoftLabels(StoredAnswers):
         Raises:
             ValueError: If the data or the augmentation are others than those of `write`.
         """
+        require_tensorflow("SoftLabels.dataset")
         data = checks.samples(x)
         if not isinstance(data, Arrays):
             raise checks.wrong_kind("dataset", "attach")
@@ -256,6 +260,7 @@ class SoftLabels(StoredAnswers):
             ValueError: As in `dataset`; in `Distiller.fit`, if the order is another one. In a
                 loop of one's own that is a `tf.errors.InvalidArgumentError`.
         """
+        require_tensorflow("SoftLabels.attach")
         data = source(dataset, samples=self.samples)
         if not isinstance(data, Stream):
             raise checks.wrong_kind("attach", "dataset")

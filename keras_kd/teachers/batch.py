@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd import _keras, _torch
 from keras_kd._errors import message
 
 _INPUT, _ANSWERS = "keras_kd.input", "keras_kd.answers"
@@ -113,6 +114,15 @@ def weights_like(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
         )
     fitted = {name: _by_position(given.get(name), len(outputs[name].shape) - 1) for name in names}
     return replaced(output, names, fitted)
+
+
+def loss_weights(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
+    """Returns what `weights_like` gave, for Keras' losses to multiply by the output's masks."""
+    if sample_weight is None:
+        return None
+    outputs, given = by_name(output, names), by_name(sample_weight, names)
+    own = {name: _torch.weights(given[name], _keras.keras_mask(outputs[name])) for name in names}
+    return replaced(output, names, own)
 
 
 def joint_weights(names: Sequence[str], sample_weight: Any, alike: bool) -> Any:

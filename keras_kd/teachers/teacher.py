@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_kd import _keras
+from keras_kd import _keras, _torch
 from keras_kd._errors import message
 from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import check_model
@@ -216,7 +216,7 @@ class KerasModel(Teacher):
         """Returns the model's logits by the student's output names, and its signals."""
         # In the scope the model can change neither its variables nor its losses.
         stateless = keras.StatelessScope(state_mapping=list(values))
-        with _keras.without_gradient(), stateless as scope:
+        with _torch.without_gradient(), stateless as scope:
             if self.preprocess is not None:
                 before = dict(scope.state_mapping)
                 x = self.preprocess(x)

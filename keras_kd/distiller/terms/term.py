@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd import _keras
+from keras_kd import _keras, _torch
 from keras_kd._errors import check_number, message
 from keras_kd.distiller.settings import live_scalar
 from keras_kd.distiller.terms import accepted_losses, connection
@@ -211,7 +211,7 @@ class Term(keras.layers.Layer):
             signal_mask = batch.weights_of(values, signal_mask, "The student's mask", self.name)
             signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
             values = _keras.masked(values, signal_mask)
-            sample_weight = _keras.weights_to_change(values, sample_weight)
+            sample_weight = _torch.weights(sample_weight, signal_mask)
         return self._reduction(values, values, sample_weight)
 
     def _projected(self, signal: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
