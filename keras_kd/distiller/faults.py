@@ -17,11 +17,12 @@ from keras_kd._errors import message
 _REPORTS = {
     "labels": {
         "what": "Labels must be ids of the student's classes, or -1 for none",
-        "expected": "ids from 0 to the number of classes - 1; for a binary loss 0 and 1, and rows "
-        "that miss as a whole (-1 in each place) or not at all",
+        "expected": "ids from 0 to the number of classes - 1; for binary losses and one-hot labels "
+        "numbers from 0 to 1, and rows that miss as a whole (-1 in each place) or not at all",
         "found": "others",
-        "mend": "Map the labels to 0, 1, ..., or give the student as many outputs as there are "
-        "classes",
+        "mend": "Map the labels to 0, 1, ... and masks of 255 to 0 and 1, or give the student as "
+        "many outputs as there are classes. If another id such as -100 marks examples to leave "
+        "out, pass SparseCategoricalCrossentropy(ignore_class=-100); terms still count them",
     },
     "hard_loss": {
         "what": "A loss of one's own must give each example its value where labels miss",

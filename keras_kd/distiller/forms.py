@@ -9,6 +9,7 @@ from keras_kd import _keras
 from keras_kd._errors import check_number, message
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import Head
+from keras_kd.teachers import batch
 
 _COLUMNS = ("loss", "hard_loss")
 
@@ -175,6 +176,20 @@ def check_labels(y: Any) -> None:
                 expected="labels, for the Distiller was compiled with a loss",
                 received="None",
                 mend="Pass y, or compile with loss=None to train on the teacher alone",
+            )
+        )
+
+
+def check_carries(y_pred: Any, training: bool) -> None:
+    """Raises where a loss for training would leave out the terms."""
+    if training and not batch.carries_signals(y_pred):
+        raise ValueError(
+            message(
+                "compute_loss must be called by train_step in training, which asks the teacher",
+                expected="outputs together with the teacher's answers",
+                received="the student's outputs alone",
+                mend="Call distiller.train_step((x, y)) in your loop, or compute_loss(..., "
+                "training=False) for the hard loss alone",
             )
         )
 

@@ -27,8 +27,8 @@ class Rule:
     """How the labels of one output are read.
 
     Attributes:
-        binary: Whether each is 0 or 1; else they are ids, from 0 to the output's last axis, or rows
-            with a share for each class.
+        binary: Whether each is a number from 0 to 1; else they are ids, from 0 to the output's last
+            axis, or rows with a share for each class.
         floats: Whether floats are ids, too, as Keras' sparse losses take them.
         shares: Whether rows with a share for each class are labels, as Keras' categorical losses
             take them.
@@ -80,13 +80,17 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
     for name, head in heads.items():
         single = given.get(name)
         stock = stock_losses.name_of(single)
-        binary = stock_losses.is_binary(single) or (stock is not None and head.classes == 1)
-        floats = stock in stock_losses.SPARSE
+        # Without a loss, labels are compared by metrics alone.
+        alone = head.kind if single is None else None
+        binary = stock_losses.is_binary(single) or alone == "sigmoid"
+        binary = binary or (stock is not None and head.classes == 1)
+        floats = stock in stock_losses.SPARSE or alone == "softmax"
         # What a loss of the user's own makes of positions is not known.
         single_ids = single is None or stock is not None or len(head.shape or ()) == 2
         sorts = head.kind == "softmax" or name in compared
         if binary or floats or (sorts and single_ids):
             shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
+            shares = shares or alone == "softmax"
             found[name] = Rule(
                 binary=binary,
                 floats=floats,
@@ -117,11 +121,13 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     """
     y = ops.convert_to_tensor(y)
     dtype = keras.backend.standardize_dtype(y.dtype)
-    if dtype.startswith("uint"):
+    if dtype == "bool" and rule.own:
+        return None
+    if dtype == "bool" or dtype.startswith("uint"):
         y, dtype = _signed(y, dtype), "int32"
     per_class = len(y.shape) == len(shape)
     if rule.shares and per_class and y.shape[-1] != 1:
-        return _read_shares(y)
+        return _read_numbers(y, dtype, per_class)
     if rule.floats and not rule.shares and per_class and y.shape[-1] == shape[-1] != 1:
         raise ValueError(
             message(
@@ -131,10 +137,10 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
                 mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
             )
         )
-    if dtype == "bool" or ("int" not in dtype and (rule.binary or not rule.floats)):
-        return None
     if rule.binary:
-        return _read_binary(y, per_class) if per_class or shape[-1] == 1 else None
+        return _read_numbers(y, dtype, per_class) if per_class or shape[-1] == 1 else None
+    if "int" not in dtype and not rule.floats:
+        return None
     if shape[-1] == 1 or not (len(y.shape) == len(shape) - 1 or (per_class and y.shape[-1] == 1)):
         return None
     ids = ops.squeeze(y, axis=-1) if per_class else y
@@ -153,7 +159,7 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
 
 
 def _signed(y: Any, dtype: str) -> Any:
-    """Returns unsigned labels as int32, in which none of them becomes -1."""
+    """Returns boolean and unsigned labels as int32, in which none of them becomes -1."""
     signed = ops.cast(y, "int32")
     if dtype not in ("uint32", "uint64"):
         return signed
@@ -161,17 +167,13 @@ def _signed(y: Any, dtype: str) -> Any:
     return ops.where(y > largest, largest, signed)
 
 
-def _read_shares(y: Any) -> Reading:
-    missing, known = ops.all(y == MISSING, axis=-1), ops.all(y >= 0, axis=-1)
-    labels = ops.where(ops.expand_dims(known, axis=-1), y, ops.zeros_like(y))
-    return Reading(labels, known, ops.any(~(known | missing)))
-
-
-def _read_binary(y: Any, per_class: bool) -> Reading:
-    missing, inside = y == MISSING, (y == 0) | (y == 1)
-    if per_class:  # an example has all its labels or none
+def _read_numbers(y: Any, dtype: str, in_rows: bool) -> Reading:
+    """Reads numbers from 0 to 1, or rows of them, of which each misses as a whole or not at all."""
+    slack = 0 if "int" in dtype else 1e-6  # mixing rounds
+    missing, inside = y == MISSING, (y >= -slack) & (y <= 1 + slack)
+    if in_rows:
         missing, inside = ops.all(missing, axis=-1), ops.all(inside, axis=-1)
-    known = ops.expand_dims(inside, axis=-1) if per_class else inside
+    known = ops.expand_dims(inside, axis=-1) if in_rows else inside
     return Reading(ops.where(known, y, ops.zeros_like(y)), inside, ops.any(~(inside | missing)))
 
 
@@ -266,6 +268,8 @@ def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> B
 def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
     """Returns the class ids that a reading found, or that rows of shares show; else `None`."""
     y = ops.convert_to_tensor(y if reading is None else reading.labels)
+    if keras.backend.standardize_dtype(y.dtype) == "bool":
+        y = ops.cast(y, "int32")
     rows = same_shape(y.shape, shape)
     if reading is not None and not rows:
         ids = ops.cast(batch.at_rank(y, len(shape) - 1), "int32")

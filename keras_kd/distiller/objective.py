@@ -27,7 +27,12 @@ class Objective(EntryPoints):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Returns hard loss + terms + regularizers; outside of training, without the terms."""
+        """Returns hard loss + terms + regularizers; outside of training, without the terms.
+
+        Raises:
+            ValueError: If `y_pred` lacks what the terms need in training, as in a loop of your own.
+        """
+        forms.check_carries(y_pred, training)
         names, output = self._logits.names, batches.output(y_pred)
         answers = self._carried(batches.answers(x)) if batches.carries_signals(y_pred) else {}
         faults = {}

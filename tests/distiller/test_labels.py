@@ -440,9 +440,8 @@ def test_ids_that_a_loss_of_the_users_own_handles(net, data, logs_of):
     assert np.isfinite(logs[0]["hard_loss"])
 
 
-def test_boolean_labels_and_other_shapes_are_no_ids():
+def test_labels_of_other_shapes_are_no_ids():
     rule = Rule(floats=True)
-    assert read(np.ones(24, bool), (None, 2), rule) is None
     assert read(np.ones((8, 5), "int32"), (None, 10, 6), rule) is None
 
 
@@ -461,3 +460,153 @@ def test_a_loss_needs_labels_in_the_evaluation_too(net, data):
     distiller.compile("sgd", loss=CROSS_ENTROPY)
     with pytest.raises(ValueError, match="y must hold labels for the loss"):
         distiller.evaluate(data[0], verbose=0)
+
+
+# Whatever the dtype
+
+DTYPES = ["bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+ONE_HOT = losses.CategoricalCrossentropy(from_logits=True)
+IDS, ROWS, BINARY = Rule(floats=True), Rule(shares=True), Rule(binary=True)
+
+
+def as_dtype(y, dtype):
+    return np.asarray(keras.ops.cast(y, dtype)) if dtype == "bfloat16" else y.astype(dtype)
+
+
+@pytest.mark.parametrize("rule", [IDS, ROWS, BINARY])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_labels_of_every_dtype_are_read_alike(rule, dtype):
+    y = np.array([0, 1, 1, 0]) if rule is IDS else np.array([[0, 1], [1, 1], [1, 0], [0, 0]])
+    reading = read(as_dtype(y, dtype), (None, 2), rule)
+    assert (np.asarray(reading.labels, "int64") == y).all()
+    assert np.asarray(reading.known).all()
+    assert not reading.wrong
+
+
+@pytest.mark.parametrize("rule", [IDS, ROWS, BINARY])
+@pytest.mark.parametrize("dtype", ["int8", "int64", "float16", "bfloat16", "float32", "float64"])
+def test_labels_of_every_dtype_may_miss(rule, dtype):
+    y = np.array([1, -1, 0]) if rule is IDS else np.array([[0, 1], [-1, -1], [1, 0]])
+    reading = read(as_dtype(y, dtype), (None, 2), rule)
+    assert np.asarray(reading.known).tolist() == [True, False, True]
+    assert (np.asarray(reading.labels, "int64") == np.maximum(y, 0)).all()
+    assert not reading.wrong
+
+
+@pytest.mark.parametrize("rule", [ROWS, BINARY])
+@pytest.mark.parametrize(
+    ("dtype", "wrong"),
+    [
+        ("uint8", 255),
+        ("int16", 255),
+        ("int32", -2),
+        ("uint64", 2**64 - 1),
+        ("float16", 255),
+        ("bfloat16", 1.125),
+        ("float32", 1.001),
+        ("float32", -0.01),
+        ("float32", np.nan),
+        ("float64", np.inf),
+    ],
+)
+def test_numbers_outside_of_0_to_1_are_wrong(rule, dtype, wrong):
+    if dtype == "uint64":
+        y = np.array([[0, 1], [0, wrong]], dtype)
+    else:
+        y = as_dtype(np.array([[0, 1], [0, wrong]]), dtype)
+    reading = read(y, (None, 2), rule)
+    assert np.asarray(reading.known).tolist() == [True, False]
+    assert reading.wrong
+
+
+def classifier_for(loss):
+    """Builds a network with the end that a loss wants."""
+    inputs = keras.Input((4,))
+    end = "sigmoid" if loss == "binary_crossentropy" else None
+    return keras.Model(inputs, layers.Dense(3, end)(inputs))
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", ONE_HOT])
+def test_boolean_and_float_rows_train_like_whole_numbers(data, logs_of, loss):
+    x, y = data
+    rows, missing = np.eye(3)[y], np.eye(3)[y]
+    missing[some_missing(y) < 0] = -1
+    given = {"loss": loss, "metrics": ["accuracy"], "model": lambda: classifier_for(loss)}
+    for one, other in (
+        (rows.astype(bool), rows.astype("int32")),
+        (missing, missing.astype("int32")),
+    ):
+        for a, b in zip(logs_of(x, one, **given), logs_of(x, other, **given)):
+            assert a == pytest.approx(b, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", ONE_HOT])
+def test_masks_of_0_and_255_are_reported(data, loss):
+    x, y = data
+    rows = np.eye(3, dtype="float32")[y]
+    rows[12:18] *= 255
+    distiller = Distiller(student=classifier_for(loss), teacher=classifier_for(loss))
+    distiller.compile("sgd", loss=loss)
+    with pytest.raises(ValueError, match=r"numbers from 0 to 1.*first in batch 3 of epoch 1"):
+        distiller.fit(x, rows, batch_size=6, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match=r"numbers from 0 to 1.*first in batch 1"):
+        distiller.test_on_batch(x, rows)
+
+
+@pytest.mark.parametrize("rule", [ROWS, BINARY])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_what_mixing_and_smoothing_make_of_labels_is_right(data, rule, dtype):
+    share = np.random.default_rng(0).random((24, 1)).astype("float32")
+    rows = np.eye(3, dtype="float32")[data[1]]
+    mixed = share * rows + (1 - share) * rows[::-1]  # up to the last bit above 1
+    for y in (mixed, 0.9 * rows + 0.1 / 3, np.float32([[1 + 1e-6, -5e-7, 0.0]])):
+        reading = read(as_dtype(y, dtype), (None, 3), rule)
+        assert np.asarray(reading.known).all()
+        assert not reading.wrong
+
+
+def test_masks_of_one_channel_miss_pixel_by_pixel():
+    inputs = keras.Input((4, 4, 2))
+
+    def build():
+        return keras.Model(inputs, layers.Conv2D(1, 1, activation="sigmoid")(inputs))
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 4, 4, 2)).astype("float32"), rng.choice([0, 1, -1], (6, 4, 4, 1))
+    distiller = Distiller(student=build(), teacher=build())
+    distiller.compile("sgd", loss="binary_crossentropy", metrics=["binary_accuracy"])
+    p = np.asarray(distiller.student(x), "float64")
+    there = y >= 0
+    expected = -np.log(np.where(y == 1, p, 1 - p))[there].mean(), ((p > 0.5) == y)[there].mean()
+    for dtype in ("int32", "float32"):
+        logs = distiller.evaluate(x, y.astype(dtype), verbose=0)
+        assert logs == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_loss_the_metrics_skip_what_is_missing(data, net):
+    x, y = data
+    there = some_missing(y) >= 0
+    for end, metric in (("softmax", "accuracy"), ("sigmoid", "binary_accuracy")):
+        rows = np.eye(3, dtype="float32")[y]
+        rows[~there] = -1
+        distiller = Distiller(student=net(activation=end), teacher=net(activation=end))
+        distiller.compile("sgd", metrics=[metric])
+        partly, whole = (
+            distiller.evaluate(*each, verbose=0) for each in ((x, rows), (x[there], rows[there]))
+        )
+        assert partly == pytest.approx(whole, rel=1e-6)
+
+
+def test_other_marks_of_missing_labels_name_ignore_class(net, data):
+    x, y = data
+    distiller = Distiller(student=net(), teacher=net())
+    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    labels = np.where(some_missing(y) < 0, -100, y)
+    with pytest.raises(ValueError, match=r"ignore_class=-100\); terms still count them"):
+        distiller.fit(x, labels, verbose=0)
+    ignoring = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-100)
+    logs = []
+    for loss, given in ((ignoring, labels), (CROSS_ENTROPY, some_missing(y))):
+        distiller.compile(keras.optimizers.SGD(0.0), loss=loss)
+        logs.append(distiller.evaluate(x, given, verbose=0))
+    assert logs[0] == pytest.approx(logs[1], rel=1e-6)

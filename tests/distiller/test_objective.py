@@ -6,6 +6,7 @@ import pytest
 
 from keras_kd import Distiller, Term
 from keras_kd.losses import SoftTargets
+from keras_kd.teachers import batch
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -191,3 +192,21 @@ def test_several_outputs_by_name(data, frozen, soft_targets):
     soft = logs["sort_soft_targets"] + logs["tags_multi_label_soft_targets"]
     assert logs["loss"] == pytest.approx(0.1 * hard + 0.9 * soft, rel=1e-5)
     assert "sort_accuracy" in logs
+
+
+def test_a_loss_without_the_teacher_is_refused_in_training(net, data):
+    x, y = data
+    distiller = Distiller(student=net(), teacher=net())
+    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    for training in (True, False):
+        y_pred = distiller(x, training=training)
+        with pytest.raises(
+            ValueError, match=r"compute_loss must be called by train_step.*\(x, y\)"
+        ):
+            distiller.compute_loss(x=x, y=y, y_pred=y_pred)
+    hard = distiller.compute_loss(x=x, y=y, y_pred=distiller(x), training=False)
+    assert float(hard) == pytest.approx(float(CROSS_ENTROPY(y, distiller.student(x))), rel=1e-6)
+    asked = batch.with_answers(x, {"output": distiller.teacher(x)})
+    loss = distiller.compute_loss(x=asked, y=y, y_pred=distiller(asked, training=True))
+    logs = distiller.train_on_batch(x, y, return_dict=True)
+    assert float(loss) == pytest.approx(logs["loss"], rel=1e-6)

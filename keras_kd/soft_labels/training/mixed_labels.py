@@ -53,7 +53,7 @@ class LabelMixer:
 
         own, other = (self._rows(name, part) for part in (own, other))
         share = tf.reshape(share, (-1, *[1] * (own.shape.rank - 1)))
-        axes = list(range(1, own.shape.rank))
+        axes = [-1] if own.shape.rank > 1 else []
         missing = tf.reduce_all(own == -1, axes, True) | tf.reduce_all(other == -1, axes, True)
         return tf.where(missing, -1.0, share * own + (1 - share) * other)
 
