@@ -46,10 +46,32 @@ def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> 
     _connect(teacher, terms, student, taught_by)
     for term in terms:
         _check_projector(term, teacher.variables, student.model)
+        _check_feature_distillation(term, teacher, student, taught_by)
     on_outputs = [term for term in terms if term.needs_output]
     teacher.check_terms(on_outputs, list(student.heads))
     if teacher.model is not None:
         _check_model(teacher, student)
+
+
+def _check_feature_distillation(
+    term: Term, teacher: Teacher, student: LogitsModel, taught_by: dict[str, str]
+) -> None:
+    """Raises where `keras.distillation` would compare probabilities, and a Term logits."""
+    if not (term.is_of_keras and term.needs_output):
+        return
+    name = term.output_of(student.names)
+    heads = {"student": student.heads[name], "teacher": teacher.heads[taught_by[name]]}
+    for role, path in {"student": term.student, "teacher": term.teacher}.items():
+        if path is None and heads[role].kind in ("softmax", "sigmoid"):
+            raise ValueError(
+                message(
+                    f"FeatureDistillation must name the {role}'s layer where its output gives "
+                    "probabilities, because a Term on outputs compares logits",
+                    expected=f"{role}_layer_name=",
+                    received=f"None, and an output that gives {heads[role].kind} probabilities",
+                    mend="Name the last layer, or pass keras_kd.losses.SoftTargets()",
+                )
+            )
 
 
 def _check_model(teacher: Teacher, student: LogitsModel) -> None:

@@ -68,6 +68,14 @@ def _found(loss: Any, table: list[tuple[str, str, str]]) -> str | None:
     return None
 
 
+def as_object(loss: Any) -> Any:
+    """Returns the object for a stock loss's function, anything else unchanged."""
+    for function, class_name, _ in _TABLE + _OTHERS:
+        if loss is getattr(keras.losses, function, None):
+            return getattr(keras.losses, class_name)()
+    return loss
+
+
 def target_of(loss: Any) -> str | None:
     """Returns what the labels of a stock loss are.
 

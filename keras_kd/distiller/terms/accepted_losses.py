@@ -9,17 +9,20 @@ from keras_kd.distiller.terms import keras_io
 from keras_kd.losses import stock
 
 
-def check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
-    """Returns the loss of a Term.
+def check_loss(loss: Any, teacher: Any, student: Any) -> tuple[keras.losses.Loss, Any, Any]:
+    """Returns the loss of a Term, and the paths of the layers that it compares.
 
     Args:
-        loss: What was given.
-        on_outputs: Whether both signals are the models' outputs, so logits.
+        loss: What was given, perhaps one of `keras.distillation`.
+        teacher: The path of the teacher's layer; `None` for the output.
+        student: The path of the student's layer; `None` for the output.
 
     Raises:
         TypeError: If it is no loss object.
-        ValueError: If it is not reduced, or compares probabilities.
+        ValueError: If it is not reduced, or compares probabilities where signals are logits.
     """
+    if keras_io.is_feature_distillation(loss):
+        loss, teacher, student = keras_io.feature_distillation(loss, teacher, student)
     loss = keras_io.converted_loss(loss)
     if not isinstance(loss, keras.losses.Loss):
         raise TypeError(
@@ -41,7 +44,7 @@ def check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
             )
         )
     better = stock.better_on_logits(loss)
-    if better and on_outputs:
+    if better and teacher is None and student is None:
         raise ValueError(
             message(
                 "The loss of a Term on outputs must compare logits with logits",
@@ -50,7 +53,7 @@ def check_loss(loss: Any, on_outputs: bool) -> keras.losses.Loss:
                 mend=f"Replace it by keras_kd.losses.{better}()",
             )
         )
-    return loss
+    return loss, teacher, student
 
 
 def default_name(output: str | None, loss: keras.losses.Loss) -> str:

@@ -1,5 +1,6 @@
 """What keras.io's example and keras.distillation write, in the words of keras_kd."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -49,20 +50,95 @@ def converted_loss(loss: Any) -> Any:
     Raises:
         ValueError: For an object of `keras.distillation` that has no equal here.
     """
-    peer = getattr(keras, "distillation", None)
-    if peer is None or not isinstance(loss, peer.DistillationLoss):
+    peer = _peer(loss)
+    if peer is None:
         return loss
     inner = getattr(loss, "loss", None)
     if isinstance(loss, peer.LogitsDistillation) and _is_kl_divergence(inner):
         return SoftTargets(temperature=loss.temperature)
     raise ValueError(
         message(
-            "A loss of keras.distillation must be LogitsDistillation with the KL divergence",
+            "A loss of keras.distillation must be FeatureDistillation, or LogitsDistillation with "
+            "the KL divergence",
             expected="keras.distillation.LogitsDistillation(temperature=...)",
             received=f"{type(loss).__name__} with {inner!r}",
             mend="Use a loss of keras_kd.losses",
         )
     )
+
+
+def is_feature_distillation(loss: Any) -> bool:
+    """Whether a loss is `keras.distillation.FeatureDistillation`."""
+    peer = _peer(loss)
+    return peer is not None and isinstance(loss, peer.FeatureDistillation)
+
+
+def feature_distillation(loss: Any, teacher: Any, student: Any) -> tuple[Any, Any, Any]:
+    """Returns the loss and the layers, teacher's and student's, that `FeatureDistillation` names.
+
+    Raises:
+        ValueError: If a Term names layers, too, or there are losses for several outputs.
+    """
+    if teacher is not None or student is not None:
+        raise ValueError(
+            message(
+                "The layers of a Term must be named once",
+                expected="teacher=None and student=None beside FeatureDistillation",
+                received=f"teacher={teacher!r} and student={student!r}",
+                mend="Name the layers in FeatureDistillation alone",
+            )
+        )
+    inner = loss.loss
+    if not callable(inner):
+        raise ValueError(
+            message(
+                "FeatureDistillation must have one loss",
+                expected="a loss, its function or its name",
+                received=repr(inner),
+                mend="Write a Term for each output, Term(FeatureDistillation(loss), output=name)",
+            )
+        )
+    inner = stock.as_object(inner)
+    if not isinstance(inner, keras.losses.Loss):
+        inner = FunctionLoss(inner)
+    return inner, loss.teacher_layer_name, loss.student_layer_name
+
+
+@keras.saving.register_keras_serializable(package="keras_kd")
+class FunctionLoss(keras.losses.Loss):
+    """A function `(teacher, student)` as a loss, under the function's name.
+
+    Args:
+        function: Returns a value per example or per position. To be saved, it must be registered
+            with `keras.saving.register_keras_serializable`.
+        name: Name of the loss.
+        **kwargs: As in `keras.losses.Loss`.
+    """
+
+    def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None, **kwargs: Any):
+        super().__init__(name=name or getattr(function, "__name__", "function_loss"), **kwargs)
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns what the function returns."""
+        return self.function(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the loss."""
+        function = keras.saving.serialize_keras_object(self.function)
+        return {**super().get_config(), "function": function}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "FunctionLoss":
+        """Rebuilds a loss from `get_config()`."""
+        function = keras.saving.deserialize_keras_object(config["function"])
+        return cls(**{**config, "function": function})
+
+
+def _peer(loss: Any) -> Any:
+    """Returns `keras.distillation` where a loss comes from there, else `None`."""
+    peer = getattr(keras, "distillation", None)
+    return peer if peer is not None and isinstance(loss, peer.DistillationLoss) else None
 
 
 def _is_kl_divergence(loss: Any) -> bool:

@@ -9,7 +9,7 @@ from keras import ops
 from keras_kd import _keras, _torch
 from keras_kd._errors import check_number, message
 from keras_kd.distiller.settings import live_scalar
-from keras_kd.distiller.terms import accepted_losses, connection
+from keras_kd.distiller.terms import accepted_losses, connection, keras_io
 from keras_kd.losses.base import DistillationLoss, full_precision, loss_dtype
 from keras_kd.losses.sizes import same_sizes
 from keras_kd.networks.projectors import Projector
@@ -30,7 +30,8 @@ class Term(keras.layers.Layer):
     Args:
         loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,
             such as `keras.losses.MeanSquaredError()`; one that takes probabilities, such as
-            `keras.losses.KLDivergence()`, only between layers that give such. Its temperature, if
+            `keras.losses.KLDivergence()`, only between layers that give such; or a loss of
+            `keras.distillation`. Its temperature, if
             it has one, is the Term's first temperature; the object itself is not changed.
         weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
             for Keras' own losses.
@@ -76,13 +77,14 @@ class Term(keras.layers.Layer):
         output: str | None = None,
         temperature: keras.Variable | None = None,
     ):
-        loss = accepted_losses.check_loss(loss, on_outputs=teacher is None and student is None)
+        of_keras = keras_io.is_feature_distillation(loss)
+        loss, teacher, student = accepted_losses.check_loss(loss, teacher, student)
         name_given, name = name is not None, name or accepted_losses.default_name(output, loss)
         super().__init__(name=name, dtype="float32", autocast=False)
         self.output_name = output
         self.teacher = None if teacher is None else check_path(teacher, "teacher")
         self.student = None if student is None else check_path(student, "student")
-        self.is_named = name_given
+        self.is_named, self.is_of_keras = name_given, of_keras
         weight = getattr(loss, "default_weight", 1.0) if weight is None else weight
         self.weight = live_scalar(self, "weight", check_number("weight", weight, "at least 0"))
         self.projector = connection.check_projector(projector)
