@@ -140,10 +140,10 @@ def attend(layer: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def shallow_copy(original: Any) -> Any:
-    """Returns a second layer, on the same weights, or loss (`copy.copy` would serialize it)."""
+    """Returns a second layer, on the same weights, operation or loss, without serializing it."""
     twin = object.__new__(type(original))
     twin.__dict__.update(original.__dict__)
-    if isinstance(original, keras.layers.Layer):
+    if isinstance(original, keras.Operation):
         twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[])
     return twin
 

@@ -8,6 +8,7 @@ import keras
 
 from keras_kd import _keras
 from keras_kd._errors import message
+from keras_kd.networks import linear_ends
 from keras_kd.networks.tapped_graph import Call, stood_for
 
 _ACTIVATIONS = {  # names of functions of Keras, TensorFlow and JAX
@@ -109,6 +110,14 @@ def trace(tensor: Any) -> Trace:
     operation = stood_for(operation)
     if isinstance(operation, keras.Model):
         return _trace_model(operation, node, index)
+    if linear_ends.maps_to_logits(operation, node):
+        return Trace("logits")
+    if linear_ends.keeps_logits(operation, node, tensor):
+        kinds = {trace(source).kind for source in node.input_tensors}
+        if kinds == {"logits"}:
+            return Trace("logits")
+        exact = linear_ends.keeps_values(operation)
+        return _trace_through(operation, node, tensor) if exact else UNKNOWN
     if not isinstance(operation, keras.layers.Layer):
         return _trace_function(operation, node, tensor)
     if not _keras.is_stock(operation):
@@ -149,7 +158,9 @@ def _trace_through(operation: Any, node: Any, tensor: Any) -> Trace:
 
     def cut(cuts: Cuts) -> list[Any]:
         again = _keras.shallow_copy(operation)
-        same_shape = isinstance(operation, keras.layers.Activation)
+        same_shape = isinstance(operation, keras.layers.Activation) or not isinstance(
+            operation, keras.layers.Layer
+        )
         output, logits = before.cut(cuts)
         return [again(output), logits if same_shape else again(logits)]
 
