@@ -13,8 +13,6 @@ from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.storage import folder
-from keras_kd.soft_labels.storage.records import Record, record_type
-from keras_kd.soft_labels.storage.shards import Shards
 from keras_kd.soft_labels.training.datasets import Training
 from keras_kd.soft_labels.views import same_data
 from keras_kd.soft_labels.views.sources import Arrays, Stream, source
@@ -180,10 +178,8 @@ class SoftLabels(StoredAnswers):
 
     @classmethod
     def _of(cls, directory: Path, content: dict, augmentation: Augmentation | None) -> "SoftLabels":
-        layout = folder.layout_of(content)
-        records = {n: Record.from_json(r) for n, r in content["signals"].items()}
-        shapes = [layout.shape(number) for number in range(layout.shards)]
-        shards = Shards(directory, content["shards"], shapes, record_type(records))
+        directory = directory.absolute()  # stays the same where the working directory changes
+        shards = folder.stored(directory, content)
         return cls(content, shards, augmentation, directory)
 
     def dataset(

@@ -55,3 +55,34 @@ def test_a_dataset_without_an_end(images, classifier, write):
     data = tf.data.Dataset.from_tensor_slices(images[0]).repeat()
     with pytest.raises(ValueError, match=r"data must end.*Leave repeat\(\) out"):
         write(teacher=classifier(8), data=data)
+
+
+@soft_labels.batched
+def normalized(images, seeds):
+    import tensorflow as tf
+
+    return (tf.cast(images, "float32") / 255.0 - 0.449) / 0.226
+
+
+def test_arithmetic_that_graphs_round_otherwise_is_pure(images, classifier, write):
+    x, y = images
+    soft = write(teacher=classifier(8), data=x, augment=normalized, views=2)
+    for batch, _ in soft.dataset(x, y, batch_size=100):
+        assert batch["keras_kd.input"].shape == (100, 8, 8, 3)
+
+
+def test_a_seed_of_the_whole_program_hides_no_draws(images, classifier, write):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    with pytest.raises(ValueError, match=NOT_PURE):
+        write(teacher=classifier(8), data=images[0], augment=with_global_random, views=2)
+    keras.utils.set_random_seed(0)
+    with pytest.raises(ValueError, match=NOT_PURE):
+        write(teacher=classifier(8), data=images[0][:1], augment=noisy)
+
+
+def noisy(image, seed):
+    import tensorflow as tf
+
+    return tf.cast(image, "float32") + tf.random.uniform(tf.shape(image), 0.0, 9.0)

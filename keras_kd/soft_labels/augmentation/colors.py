@@ -9,6 +9,7 @@ from keras_kd.soft_labels.augmentation.pixels import (
     as_dtype,
     as_float,
     checked,
+    divided,
     in_box,
     numbered,
     picked,
@@ -100,7 +101,7 @@ def _mean_grey(grey: Any, top: Any) -> Any:
 
     steps = tf.cast(tf.round(grey * (_GREYS / top)), tf.int64)
     total = tf.cast(tf.reduce_sum(steps, axis=1, keepdims=True), tf.float64)
-    return tf.cast(total / (_GREYS * grey.shape[1]), grey.dtype) * top
+    return tf.cast(divided(total, _GREYS * grey.shape[1]), grey.dtype) * top
 
 
 @batched

@@ -9,7 +9,14 @@ import numpy as np
 from keras_kd.soft_labels.augmentation import arguments
 from keras_kd.soft_labels.augmentation.draws import uniform
 from keras_kd.soft_labels.augmentation.marks import batched
-from keras_kd.soft_labels.augmentation.pixels import as_dtype, as_float, checked, float_type, picked
+from keras_kd.soft_labels.augmentation.pixels import (
+    as_dtype,
+    as_float,
+    checked,
+    divided,
+    float_type,
+    picked,
+)
 
 _TRIES = 10
 _RATIO_STEPS = 4096
@@ -150,7 +157,7 @@ def _neighbours(starts: Any, sides: Any, size: int, dtype: Any) -> tuple[Any, An
     twice = (2 * tf.range(size) + 1) * sides - size
     twice = tf.clip_by_value(twice, 0, 2 * size * (sides - 1))
     before = twice // (2 * size)
-    weight = tf.cast(twice - before * 2 * size, dtype) / (2 * size)
+    weight = divided(tf.cast(twice - before * 2 * size, dtype), 2 * size)
     after = tf.minimum(before + 1, sides - 1)
     return starts[:, tf.newaxis] + before, starts[:, tf.newaxis] + after, weight
 

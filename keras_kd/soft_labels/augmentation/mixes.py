@@ -10,6 +10,7 @@ from keras_kd.soft_labels.augmentation.pixels import (
     as_dtype,
     as_float,
     checked,
+    divided,
     in_box,
     numbered,
     picked,
@@ -86,7 +87,7 @@ def cutmix(images: Any, partners: Any, seeds: Any, alpha: float = 1.0) -> tuple[
     mixed = picked(frames, numbers + box * tf.size(numbers), others)
     pixels = math.prod(frames.shape[1:3])
     left = tf.cast(pixels - tf.reduce_sum(box, axis=[1, 2]), tf.float32)
-    return tf.reshape(mixed, tf.shape(images)), left / pixels
+    return tf.reshape(mixed, tf.shape(images)), divided(left, pixels)
 
 
 def _share(seeds: Any, draw: int, alpha: float) -> Any:

@@ -107,6 +107,22 @@ def in_box(seeds: Any, draw: int, sides: tuple[Any, Any], images: Any) -> Any:
     return inside[0][:, :, tf.newaxis] * inside[1][:, tf.newaxis, :]
 
 
+def divided(values: Any, divisor: float) -> Any:
+    """Returns `values / divisor`, to the same last bit in eager mode and in every graph.
+
+    Grappler replaces a division by a constant with a multiplication by its reciprocal, which rounds
+    differently. A divisor that seems to depend on the values is left alone.
+
+    Args:
+        values: Float tensor, none of it negative.
+        divisor: A positive number.
+    """
+    import tensorflow as tf
+
+    one, divisor = (tf.constant(number, values.dtype) for number in (1, divisor))
+    return values / tf.where(values < 0, one, divisor)
+
+
 def float_type(images: Any) -> Any:
     """Returns float32, or float64 where float32 would lose digits."""
     import tensorflow as tf

@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from keras_kd._errors import message
+from keras_kd.soft_labels.storage.records import Record, record_type
 
 NAME = "manifest.json"
-FORMAT = 1
+# Of format 1, the names of shards do not say which labels they are part of.
+FORMAT = 2
+# Bytes of a file, and indentation of a line: nothing that is written comes near.
+LARGEST, _DEEPEST = 2**28, 20
 
 _COUNT = range(1, 2**48)
 # Types, ranges, or what stands in a dict; a type in a list stands for all its items.
 _SCHEMA = {
-    "format": range(FORMAT, FORMAT + 1),
+    "format": range(1, FORMAT + 1),
     "samples": _COUNT,
     "views": _COUNT,
     "samples_per_shard": _COUNT,
@@ -41,7 +46,8 @@ _SIGNAL = {
     "temperatures": [(int, float)],
 }
 # What may differ between two writes of the same labels.
-_NOT_IDENTITY = {"versions", "shards", "teacher.name"}
+_NOT_IDENTITY = {"format", "versions", "shards", "teacher.name"}
+_RUN = 16  # hexadecimal digits
 
 
 def to_bytes(content: dict[str, Any]) -> bytes:
@@ -60,10 +66,12 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
     try:
         content = json.loads(data.decode())
         content.pop("checksum")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        newer = content.get("format")
+        is_newer = type(newer) is int and newer > FORMAT
+        sound = is_newer or (to_bytes(content) == data and _is_sound(content, data))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise _damaged(where) from error
-    newer = content.get("format")
-    if isinstance(newer, int) and newer > FORMAT:
+    if is_newer:
         raise ValueError(
             message(
                 f"Soft labels in {where.parent} must have a format that this version knows",
@@ -72,14 +80,30 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
                 mend="Upgrade keras_kd: pip install --upgrade keras_kd",
             )
         )
-    if to_bytes(content) != data or not _is_sound(content):
+    if not sound:
         raise _damaged(where)
     return content
 
 
-def _is_sound(content: dict[str, Any]) -> bool:
+def run(content: dict[str, Any]) -> str | None:
+    """Returns the name of the labels that shards carry, `None` in folders of format 1.
+
+    It is a hash of all that tells these labels from others, so it is the same for all writers, on
+    any machine.
+    """
+    if content["format"] == 1:
+        return None
+    identity = {key: value for key, value in content.items() if key not in _NOT_IDENTITY}
+    teacher = {
+        key: v for key, v in content["teacher"].items() if f"teacher.{key}" not in _NOT_IDENTITY
+    }
+    identity = _canonical({**identity, "teacher": teacher})
+    return hashlib.sha256(identity.encode()).hexdigest()[:_RUN]
+
+
+def _is_sound(content: dict[str, Any], data: bytes) -> bool:
     """Whether a content is of the kind that is written, whoever has written it."""
-    if not _fits(content, _SCHEMA):
+    if not _fits(content, _SCHEMA) or b"\n" + b" " * _DEEPEST in data:
         return False
     outputs, signals = content["teacher"]["outputs"], content["signals"]
     return (
@@ -87,8 +111,20 @@ def _is_sound(content: dict[str, Any]) -> bool:
         and set(outputs) <= set(signals)
         and all(_fits(output, _OUTPUT) for output in outputs.values())
         and all(_fits(signal, _SIGNAL) for signal in signals.values())
-        and all(signal["dtype"] in ("float16", "float32") for signal in signals.values())
-        and all(signal["shape"] and min(signal["shape"]) > 0 for signal in signals.values())
+        and all(map(_can_be_stored, signals.values()))
+        # Raises where a name stands for two fields, or a record is too large for NumPy.
+        and record_type({name: Record.from_json(s) for name, s in signals.items()}).itemsize > 0
+    )
+
+
+def _can_be_stored(signal: dict[str, Any]) -> bool:
+    top_k, temperatures = signal["top_k"], signal["temperatures"]
+    return (
+        signal["dtype"] in ("float16", "float32")
+        and bool(signal["shape"])
+        and min(signal["shape"]) > 0
+        and (top_k is None or (0 < top_k <= signal["shape"][-1] and bool(temperatures)))
+        and all(0 < temperature < math.inf for temperature in temperatures)
     )
 
 

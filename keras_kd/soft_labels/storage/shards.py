@@ -1,96 +1,40 @@
-"""Files of answers: whole or not at all, each under the checksum of its content."""
+"""Shards of answers: how their files are named, found, verified and read."""
 
-import contextlib
-import errno
 import hashlib
 import io
 import os
 import re
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd.soft_labels.storage import files
 from keras_kd.soft_labels.storage.layout import Layout
 
-_NAME = re.compile(r"shard-(\d{6})-([0-9a-f]{64})\.npy")
-_UNFINISHED = ".unfinished-"
+_NAME = re.compile(r"shard-(\d{6})-(?:([0-9a-f]{16})-)?([0-9a-f]{64})\.npy")
+# Labels of up to so many bytes are read into memory, where nothing can change them any more.
+_HELD = 2**28
 
 
-def write_file(folder: Path, name: str, data: bytes) -> None:
-    """Writes a file that appears whole or not at all, on disk before it has its name.
-
-    Raises:
-        OSError: If it cannot be written, as when the disk is full; nothing is left behind.
-    """
-    unfinished = folder / f"{_UNFINISHED}{name}-{secrets.token_hex(8)}"
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, folder / name)
-        _keep_names(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise OSError(
-            error.errno,
-            message(
-                f"Soft labels must fit on the disk that holds {folder}",
-                expected=f"{len(data):,} bytes for {name}",
-                received=error.strerror,
-                mend="Make room and call write again: it goes on after the last finished shard",
-            ),
-        ) from error
-
-
-def _keep_names(folder: Path) -> None:
-    """Puts the names of a folder's files on disk, too, where the system can do that."""
-    with contextlib.suppress(OSError):  # Windows opens no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
-    """Removes what killed writers of some files have left; `names` are how those files begin."""
-    for name in names:
-        for path in folder.glob(f"{_UNFINISHED}{name}*"):
-            path.unlink(missing_ok=True)
-
-
-def write_shard(folder: Path, number: int, records: np.ndarray) -> None:
-    """Writes the records of one shard."""
+def to_bytes(records: np.ndarray) -> bytes:
+    """Returns the file of a shard's records."""
     buffer = io.BytesIO()
     np.save(buffer, records, allow_pickle=False)
-    data = buffer.getvalue()
-    write_file(folder, shard_name(number, hashlib.sha256(data).hexdigest()), data)
+    return buffer.getvalue()
 
 
-def checksum(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def shard_name(number: int, run: str | None, checksum: str) -> str:
+    """Returns the name of a shard's file.
 
-
-def remove_damaged(folder: Path, numbers: Iterable[int]) -> None:
-    """Removes those of the shards that do not have the checksum of their names."""
-    checksums = found(folder)
-    for number in numbers:
-        path = folder / shard_name(number, checksums.get(number, ""))
-        if number in checksums and checksum(path) != checksums[number]:
-            path.unlink()
+    Args:
+        number: The shard's number.
+        run: The labels that it is part of, as `manifest.run` names them.
+        checksum: The SHA-256 of its content.
+    """
+    return "-".join([numbered(number), *([run] if run else []), f"{checksum}.npy"])
 
 
 def numbered(number: int) -> str:
@@ -98,32 +42,56 @@ def numbered(number: int) -> str:
     return f"shard-{number:06d}"
 
 
-def shard_name(number: int, checksum: str) -> str:
-    """Returns the name of a shard's file."""
-    return f"{numbered(number)}-{checksum}.npy"
-
-
-def found(folder: Path) -> dict[int, str]:
+def found(folder: Path, run: str | None) -> dict[int, str]:
     """Returns the checksums of a folder's shards by number, as their names give them.
 
     Raises:
-        ValueError: If there is an array of another name, or a shard twice.
+        ValueError: If there is an array of another name or of other labels, or a shard twice.
     """
     checksums: dict[int, str] = {}
-    for path in sorted(folder.glob("*.npy")):
-        match = _NAME.fullmatch(path.name)
-        number = int(match[1]) if match else None
-        if match is None or number in checksums:
-            raise ValueError(
-                message(
-                    f"The folder {folder} must hold each shard of its labels once, and no others",
-                    expected="files as SoftLabels.write has named them",
-                    received=path.name,
-                    mend="Remove the copy, or write the labels again into an empty folder",
-                )
-            )
-        checksums[number] = match[2]
+    for name in sorted(os.listdir(folder)):
+        if name.startswith(".") or not name.endswith(".npy"):
+            continue
+        match = _NAME.fullmatch(name)
+        if match is None or match[2] != run:
+            raise _foreign(folder, name)
+        number = int(match[1])
+        if number in checksums:
+            raise _foreign(folder, f"{shard_name(number, run, checksums[number])} and {name}")
+        checksums[number] = match[3]
     return checksums
+
+
+def _foreign(folder: Path, received: str) -> ValueError:
+    return ValueError(
+        message(
+            f"The folder {folder} must hold each shard of its labels once, and no others",
+            expected="files as SoftLabels.write has named them for these labels",
+            received=received,
+            mend="Remove what is a copy or belongs to other labels, or write the labels again into "
+            "an empty folder",
+        )
+    )
+
+
+def damaged(folder: Path, run: str | None, numbers: Iterable[int]) -> list[int]:
+    """Returns those of the shards whose files do not have the checksums of their names."""
+    checksums = found(folder, run)
+    there = [number for number in numbers if number in checksums]
+    return [n for n in there if not _is_intact(folder / shard_name(n, run, checksums[n]))]
+
+
+def remove(folder: Path, number: int) -> None:
+    """Removes the files of a shard."""
+    for path in folder.glob(f"{numbered(number)}-*.npy"):
+        path.unlink(missing_ok=True)
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        return path.name.endswith(f"-{files.checksum(path)}.npy")
+    except FileNotFoundError:  # another writer has removed it, and it is missing now
+        return True
 
 
 class Shards:
@@ -131,6 +99,7 @@ class Shards:
 
     Args:
         folder: Where they are.
+        run: The labels that they are part of, as `manifest.run` names them.
         checksums: SHA-256 of each shard's file, by number.
         shapes: Shape of each shard's array, `(samples, views)`, by number.
         record: NumPy type of an answer.
@@ -139,36 +108,72 @@ class Shards:
     def __init__(
         self,
         folder: Path,
-        checksums: Sequence[str] | dict[int, str],
-        shapes: Sequence[tuple] | dict[int, tuple],
+        run: str | None,
+        checksums: dict[int, str],
+        shapes: dict[int, tuple[int, int]],
         record: np.dtype,
     ):
-        self._folder, self._checksums, self._shapes = folder, checksums, shapes
-        self._record = record
+        self._folder, self._run = folder, run
+        self._checksums, self._shapes, self._record = checksums, shapes, record
+        self._held = sum(map(self._size, shapes)) <= _HELD
         self._open: dict[int, np.ndarray] = {}
 
     def __getitem__(self, number: int) -> np.ndarray:
-        """Returns the records of a shard, mapped into memory."""
+        """Returns the records of a shard: read, or of large labels mapped into memory.
+
+        Raises:
+            ValueError: If the file is damaged, or a mapped one has become shorter since.
+        """
         if number not in self._open:
             self._open[number] = self._verified(number)
+        elif not self._held:
+            self._check_mapped(number)
         return self._open[number]
 
+    def _size(self, number: int) -> int:
+        rows, views = self._shapes[number]
+        return rows * views * self._record.itemsize
+
+    def _path(self, number: int) -> Path:
+        return self._folder / shard_name(number, self._run, self._checksums[number])
+
     def _verified(self, number: int) -> np.ndarray:
-        path = self._folder / shard_name(number, self._checksums[number])
+        path = self._path(number)
         try:
-            intact = checksum(path) == self._checksums[number]
+            if self._held:
+                with files.opened(path) as file:
+                    data = file.read()
+                found = hashlib.sha256(data).hexdigest()
+            else:
+                data, found = None, files.checksum(path)
         except FileNotFoundError as error:
             raise _wrong(path, "no such file", "Call") from error
-        if not intact:
+        if found != self._checksums[number]:
             raise _wrong(path, "a damaged or exchanged file")
         # The checksum stands for the content, not for who has made it.
         try:
-            records = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+            records = (
+                np.lib.format.open_memmap(path, mode="r")
+                if data is None
+                else np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            )
+        except Exception as error:  # whatever a header can make of NumPy's parser
             raise _wrong(path, f"no plain array ({error})") from error
         if records.dtype != self._record or records.shape != self._shapes[number]:
             raise _wrong(path, f"records {records.dtype} of shape {records.shape}")
+        if not records.flags.c_contiguous:
+            raise _wrong(path, "records in Fortran's order")
         return records.view(np.ndarray)
+
+    def _check_mapped(self, number: int) -> None:
+        """Raises where a file has become shorter: reading it would end the process (SIGBUS)."""
+        path = self._path(number)
+        try:
+            size = os.stat(path).st_size
+        except FileNotFoundError:
+            return  # what is mapped stays
+        if size < self._size(number):
+            raise _wrong(path, f"a file that was cut to {size:,} bytes")
 
 
 def _wrong(path: Path, received: str, mend: str = "Delete it and call") -> ValueError:

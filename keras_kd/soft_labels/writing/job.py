@@ -104,7 +104,7 @@ class Job:
 
     def _check_goes_on(self, folder: Folder) -> None:
         """Raises where the teacher, by another preprocess or activation, answers otherwise now."""
-        there = folder.shards(record_type(self._records))
+        there = folder.shards()
         if there is not None:
             number, shards = there
             batch = next(self._questions.batches([self._layout.span(number)]))

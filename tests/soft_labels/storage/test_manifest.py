@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ from keras_kd.soft_labels.storage import manifest
 from keras_kd.soft_labels.storage.records import Record
 
 WHERE = Path("labels/manifest.json")
+
+
+def nested(depth):
+    return [nested(depth - 1)] if depth else []
 
 
 @pytest.fixture
@@ -53,7 +58,11 @@ def test_an_edited_manifest_is_refused(content):
         manifest.from_bytes(json.dumps(data).encode(), WHERE)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"null", b"\xff", b'{"checksum": 1}'])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b"null", b"\xff", b'{"checksum": 1}', b"[" * 10**5, b'{"a":' * 10**5],
+    ids=lambda data: f"{data[:8]} {len(data)}",
+)
 def test_what_is_no_manifest_is_refused(data):
     with pytest.raises(ValueError, match="must be as it was written"):
         manifest.from_bytes(data, WHERE)
@@ -61,7 +70,7 @@ def test_what_is_no_manifest_is_refused(data):
 
 def test_a_newer_format_is_refused(content):
     data = manifest.to_bytes({**content, "format": manifest.FORMAT + 1, "novelty": 1})
-    with pytest.raises(ValueError, match=r"format 1 or older. Received: format 2. Upgrade"):
+    with pytest.raises(ValueError, match=r"format 2 or older. Received: format 3. Upgrade"):
         manifest.from_bytes(data, WHERE)
 
 
@@ -82,6 +91,13 @@ def test_a_newer_format_is_refused(content):
         {"augmentation": []},
         {"format": "1"},
         {"format": 0},
+        {"signals": {"output": {**Record((3,)).to_json(), "shape": [2**40, 2**40]}}},
+        {"signals": {"output": {**Record((3,)).to_json(), "top_k": -1}}},
+        {"signals": {"output": {**Record((3,)).to_json(), "top_k": 2, "temperatures": []}}},
+        {"signals": {"output": {**Record((3,)).to_json(), "temperatures": [float("nan")]}}},
+        {"signals": {name: Record((3,)).to_json() for name in ("output", "keras_kd.check")}},
+        {"versions": {"keras": nested(30)}},
+        {"versions": {"keras": nested(400)}},
         {"data": {}},
         {"seed": "a"},
         {"shards": {}},
@@ -98,3 +114,15 @@ def test_differences_name_what_differs(content):
     other = {**content, "seed": 1, "versions": {}, "shards": ["x"]}
     other["teacher"] = {**content["teacher"], "name": "another", "weights": "other"}
     assert manifest.differences(content, other) == ["seed", "teacher.weights"]
+
+
+def test_labels_are_named_by_what_tells_them_from_others(content):
+    named = manifest.run(content)
+    assert re.fullmatch("[0-9a-f]{16}", named)
+    same = {**content, "versions": {}, "shards": ["x"]}
+    same["teacher"] = {**content["teacher"], "name": "another"}
+    assert manifest.run(same) == named
+    other = {**content, "teacher": {**content["teacher"], "weights": "other"}}
+    assert manifest.run(other) != named
+    assert manifest.run({**content, "seed": 1}) != named
+    assert manifest.run({**content, "format": 1}) is None
