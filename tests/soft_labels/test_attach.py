@@ -194,3 +194,35 @@ def test_a_tfds_builder(classifier, write, stream):
     builder = Builder(stream)
     soft = write(teacher=classifier(8), data=builder)
     assert len(rows(soft.attach(builder))[2]) == 300
+
+
+@pytest.mark.parametrize("count", [256, 250])
+@pytest.mark.parametrize("augment", [None, soft_labels.mixup], ids=["none", "mixup"])
+def test_fewer_samples_than_were_written_are_said(
+    images, classifier, write, stream, count, augment
+):
+    import tensorflow as tf
+
+    soft = write(teacher=classifier(8), data=stream, augment=augment)
+    fewer = soft.attach(stream.take(count).filter(lambda x, y: True))  # of unknown number
+    seen = []
+    words = rf"must have the samples.*300 samples\. Received: {count}\."
+    with pytest.raises(tf.errors.OpError, match=words):
+        seen.extend(1 for _ in fewer)
+    if augment is None:
+        assert len(seen) == count // 64 * 64
+
+
+def test_fit_says_that_there_are_fewer_samples(images, classifier, write, stream):
+    soft = write(teacher=classifier(8), data=stream)
+    fewer = soft.attach(stream.take(200).filter(lambda x, y: True)).batch(50)
+    distiller = keras_kd.Distiller(student=classifier(6), teacher=soft)
+    distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match=r"^The dataset must have the samples.*Received: 200\."):
+        distiller.fit(fewer, verbose=0)
+
+
+def test_a_stream_of_unknown_number_is_read_to_its_end(images, classifier, write, stream):
+    soft = write(teacher=classifier(8), data=stream)
+    shown, *_ = rows(soft.attach(stream.filter(lambda x, y: True)))
+    assert len(shown) == 300

@@ -19,10 +19,13 @@ from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.teachers import batch as batches
 
 _NOT_REPLAYED = "The pixels must be those that the teacher was shown"
+_OTHER_COUNT = "The dataset must have the samples that the labels were written for"
 
 
 def not_replayed(error: Exception) -> ValueError | None:
-    """Returns what a step's error says of pixels, `None` for other errors."""
+    """Returns what a step's error says of pixels and samples, `None` for other errors."""
+    if _OTHER_COUNT in str(error):
+        return ValueError(re.search(rf"{_OTHER_COUNT}.*", str(error))[0])
     found = re.search(rf"\[{_NOT_REPLAYED}\] \[(\d+)\]", str(error))
     return found and ValueError(
         message(
@@ -121,11 +124,14 @@ class Training:
         def plan(first: int, count: int, epoch: int) -> dict[str, Any]:
             ids = first + np.arange(count)
             ids, views = shown(ids, self._replay.views, epoch, self._times)
-            _check_known(ids, self._replay.samples)
             planned = rows.drawn(self._replay, ids, views)
             return planned | {"answers": self._answers(ids, views)}
 
-        planned = rows.on_host(plan, plan(0, 1, 0))
+        def counted(first: int, count: int, epoch: int) -> dict[str, Any]:
+            _check_count(first + count, self._replay.samples, last=count < size)
+            return plan(first, count, epoch)
+
+        planned = rows.on_host(counted, plan(0, 1, 0))
 
         def one_pass(epoch: Any) -> Any:
             def batch(number: Any, chunk: Any) -> Any:
@@ -141,7 +147,7 @@ class Training:
                     batch["sample_weight"] = rows.picked(weight, batch["ids"] - first)
                 return self._element(batch, mixer)
 
-            chunks = data.dataset.batch(size).enumerate()
+            chunks = _to_the_end(data.dataset.batch(size), size, self._replay.samples)
             return chunks.map(batch, num_parallel_calls=-1).unbatch()
 
         return _passes(one_pass, epochs, self._replay.samples * self._times)
@@ -204,13 +210,38 @@ def _taken(arrays: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
     return keras.tree.map_structure(lambda leaf: leaf[ids], arrays)
 
 
-def _check_known(ids: np.ndarray, samples: int) -> None:
-    if ids[-1] >= samples:
+def _to_the_end(chunks: Any, size: int, samples: int) -> Any:
+    """Returns numbered chunks of a stream, with an error after them where samples are missing."""
+    import tensorflow as tf
+
+    def end(first: int) -> np.bool_:
+        _check_count(min(first, samples), samples, last=True)  # a shorter chunk may be the last
+        return np.bool_(False)
+
+    checked = rows.on_host(end, np.bool_(False))
+
+    def is_chunk(number: Any, chunk: Any) -> Any:
+        is_last = tf.equal(tf.size(keras.tree.flatten(chunk)[0]), 0)
+        return tf.cond(is_last, lambda: checked(number * size), lambda: True)
+
+    specs = chunks.element_spec
+    if not all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(specs)):
+        return chunks.enumerate()  # ragged or sparse: TensorFlow counts the rows
+    none = tf.nest.map_structure(
+        lambda spec: tf.zeros([0, *(side or 0 for side in spec.shape[1:])], spec.dtype), specs
+    )
+    return chunks.concatenate(tf.data.Dataset.from_tensors(none)).enumerate().filter(is_chunk)
+
+
+def _check_count(count: int, samples: int, last: bool) -> None:
+    """Raises where a stream has come to more samples than there are answers, or ends before."""
+    if count > samples or (last and count < samples):
         raise ValueError(
             message(
-                "The dataset must have the samples that the labels were written for",
+                _OTHER_COUNT,
                 expected=f"{samples} samples",
-                received="more",
-                mend="Pass the dataset that SoftLabels.write was given, without repeat()",
+                received="more" if count > samples else f"{count}",
+                mend="Pass the dataset that SoftLabels.write was given, without repeat(), take() "
+                "or filter()",
             )
         )

@@ -282,3 +282,9 @@ def test_the_names_of_shards_are_those_of_their_labels(labels):
     path = labels("labels")
     assert shards.found(path, manifest.run(content())).keys() == {0, 1, 2}
     assert all(manifest.run(content()) in file.name for file in path.glob("*.npy"))
+
+
+def test_modules_are_found_by_the_names_that_they_had():
+    import keras_kd.soft_labels.folder
+
+    assert keras_kd.soft_labels.folder is folder
