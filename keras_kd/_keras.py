@@ -287,11 +287,13 @@ def up_to_date(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
-def hand_back(model: keras.Model, state: tuple[list, list, list, list]) -> None:
-    """Has JAX's `fit` put a training state back into the variables that it was taken from."""
+def hand_back(model: keras.Model, state: Sequence[list]) -> None:
+    """Has JAX's `fit` or `evaluate` put a state back into the variables that it was taken from."""
     if any(value.is_deleted() for value in keras.tree.flatten(state)):
         return  # the step has begun to use it up
-    names = ("trainable", "non_trainable", "optimizer", "metrics")
+    names = ["trainable", "non_trainable", "optimizer", "metrics"]
+    if len(state) < len(names):
+        names.remove("optimizer")  # an evaluation has none
     model._jax_state = {f"{name}_variables": values for name, values in zip(names, state)}
     model._jax_state_synced = False
 

@@ -11,24 +11,22 @@ from keras_kd.distiller import (
     faults,
     forms,
     hard_loss,
-    jax_step,
     labels,
     plain,
     summary,
 )
-from keras_kd.distiller.objective import Objective
 from keras_kd.distiller.saving import SavedWithoutTeacher
 from keras_kd.distiller.settings import live_scalar
+from keras_kd.distiller.steps import Steps
 from keras_kd.distiller.terms import keras_io
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.models import check_model, training_policy
-from keras_kd.teachers import batch
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class Distiller(SavedWithoutTeacher, Objective):
+class Distiller(SavedWithoutTeacher, Steps):
     """Trains a student on a teacher's softened outputs, blended with the labels.
 
     `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
@@ -125,6 +123,7 @@ class Distiller(SavedWithoutTeacher, Objective):
         alpha: float | None = None,
         temperature: float | None = None,
         hard_weight: float | None = None,
+        evaluate_terms: bool = False,
         student_loss_fn: Any = None,
         distillation_loss_fn: Any = None,
         **kwargs: Any,
@@ -140,6 +139,8 @@ class Distiller(SavedWithoutTeacher, Objective):
                 `1 - alpha`. Default 0.1.
             temperature: Plain form: that of the soft targets. Default 4.0; 1.0 for sigmoids.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
+            evaluate_terms: Whether the teacher is asked in `evaluate` and validation, too, which
+                then log the terms (`val_<term>`). `val_loss` stays the hard loss.
             student_loss_fn: The name of `loss` in keras.io's example.
             distillation_loss_fn: keras.io's `KLDivergence()`, which means the soft targets.
             **kwargs: The other arguments of `keras.Model.compile`.
@@ -175,6 +176,8 @@ class Distiller(SavedWithoutTeacher, Objective):
         self._compared = hard_loss.outputs(loss, self._logits.names)
         terms = [term.name for term in self._terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
+        self._columns.evaluated = terms if evaluate_terms else []
+        self._evaluates_terms = bool(evaluate_terms)
 
     def compute_mask(self, *args: Any) -> None:
         """Returns none: the student's outputs carry their own."""
@@ -182,45 +185,6 @@ class Distiller(SavedWithoutTeacher, Objective):
     def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that `fit` adds: those of the teacher."""
         return self._teacher.callbacks(steps_per_epoch)
-
-    def make_train_function(self, force: bool = False) -> None:
-        """Makes Keras' training function, which reports the first step's faults."""
-        last, _ = self.train_function, super().make_train_function(force)
-        if self.train_function is not last:
-            step = self.train_function
-            if keras.backend.backend() == "jax":
-                step = jax_step.fed(step, self, self._teachers_own_variables())
-            self.train_function = self._watch.checking_the_first_step(
-                step, lambda: self.metrics_variables
-            )
-
-    def train_step(self, *args: Any) -> Any:
-        """Adds the teacher's answers to the batch and lets Keras train on it."""
-        *state, data = args
-        data, weights = jax_step.unpack(data)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not batch.carries_answers(x):
-            x = batch.with_answers(x, self._ask(x, weights, *state))
-        return super().train_step(*state, (x, y, sample_weight))
-
-    def _ask(self, x: Any, weights: list[Any], state: Any = ((), ())) -> dict[str, Any]:
-        """Returns the teacher's logits; on JAX by the weights that the step was given."""
-        values = zip(self._teachers_own_variables(), weights)
-        shared = zip(
-            self.trainable_variables + self.non_trainable_variables, [*state[0], *state[1]]
-        )
-        asked = self._logits.names if any(term.needs_output for term in self._terms) else []
-        return self._teacher(x, asked, [*values, *shared])
-
-    def _teachers_own_variables(self) -> list[keras.Variable]:
-        return jax_step.not_shared(self._teacher.variables, self.variables)
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Returns the student's outputs; in training, on a batch with answers, its logits too."""
-        x = batch.inputs(inputs)
-        if not (training and batch.carries_answers(inputs)):
-            return self.student(x, training=training)
-        return batch.with_signals(*self._logits(x, training=training))
 
     @property
     def asked(self) -> Teacher:
@@ -266,7 +230,7 @@ class Distiller(SavedWithoutTeacher, Objective):
         self._teacher = asked
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)
-        self.train_function = None  # its trace holds the last teacher
+        self.train_function = self.test_function = None  # their traces hold the last teacher
 
     def _form_follows(self, teacher: Teacher) -> None:
         kinds = teacher.kinds(self._logits.names)

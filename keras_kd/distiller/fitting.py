@@ -83,7 +83,9 @@ class EntryPoints(keras.Model):
         return []
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates the student, as `keras.Model.evaluate`; no teacher runs.
+        """Evaluates the student, as `keras.Model.evaluate`.
+
+        No teacher runs, except with `compile(evaluate_terms=True)`: then the terms are logged, too.
 
         Raises:
             ValueError: If there is nothing to compute, or a label is outside of the classes.
@@ -91,7 +93,7 @@ class EntryPoints(keras.Model):
         return self._evaluated(super().evaluate, args, kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates the student on one batch, as `keras.Model.test_on_batch`; no teacher runs.
+        """Evaluates the student on one batch, as `keras.Model.test_on_batch`.
 
         Raises:
             ValueError: As in `evaluate`.
@@ -111,19 +113,19 @@ class EntryPoints(keras.Model):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs, without what was not computed."""
-        evaluating = not self._columns.shown
+        evaluating = self._columns.is_evaluating
         return self._logs(labelled=evaluating or not self._trains_unlabelled)
 
     def _logs_of_step(self, *, training: bool, labelled: bool) -> dict[str, Any]:
         if training:
             self._trains_unlabelled = not labelled
-        with contextlib.nullcontext() if training else self._columns.hidden():
+        with contextlib.nullcontext() if training else self._columns.evaluation():
             return self._logs(labelled)
 
     def _logs(self, labelled: bool) -> dict[str, Any]:
         with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
             logs = super().get_metrics_result()
-        if not self._columns.shown:
+        if self._columns.is_evaluating:
             # Keras' own counts a batch without labels as one with a loss of 0.
             kept = logs.pop("loss")
             if _keras.has_loss(self):
@@ -144,7 +146,7 @@ class EntryPoints(keras.Model):
     def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
         forms.check_evaluable(self)
         _keras.up_to_date(self)
-        with self._columns.hidden(), self._watch.evaluation():
+        with self._columns.evaluation(), self._watch.evaluation():
             return method(*args, **kwargs)
 
 

@@ -142,14 +142,15 @@ def _check_unused(form: str, instead: str, **given: Any) -> None:
 
 
 def check_evaluable(model: keras.Model) -> None:
-    """Raises where `model` was compiled with neither loss nor metrics."""
-    if model.compiled and not (_keras.has_loss(model) or _keras.has_metrics(model)):
+    """Raises where `model` was compiled with nothing that an evaluation computes."""
+    compared = _keras.has_loss(model) or _keras.has_metrics(model) or model.evaluates_terms
+    if model.compiled and not compared:
         raise ValueError(
             message(
                 "evaluate must have something to compute",
                 expected="a loss or metrics",
                 received="a model compiled with neither",
-                mend="Pass e.g. metrics=['accuracy'] to compile",
+                mend="Pass e.g. metrics=['accuracy'] to compile, or evaluate_terms=True",
             )
         )
 

@@ -18,12 +18,16 @@ class LossColumns(_keras.MetricsList):
     Attributes:
         metrics: The means.
         shown: Names of the columns that were computed, which `result()` gives. Default all.
+        evaluated: Names of those that are computed in an evaluation. Default none.
+        is_evaluating: Whether one is under way.
     """
 
     def __init__(self, names: list[str]):
         means = [_keras.to_be_minimized(keras.metrics.Mean(name=name)) for name in names]
         super().__init__(means, name="loss_columns")
         self.shown: Iterable[str] = tuple(names)
+        self.evaluated: Iterable[str] = ()
+        self.is_evaluating = False
 
     def update_state(self, losses: dict[str, Any], examples: Any) -> None:
         """Adds means over that many examples, scalars that Keras has scaled for the replicas."""
@@ -35,13 +39,14 @@ class LossColumns(_keras.MetricsList):
         return next(mean for mean in self.metrics if mean.name == name)
 
     @contextlib.contextmanager
-    def hidden(self) -> Iterator[None]:
-        """Shows no column for a while, e.g. where the student is evaluated."""
-        shown, self.shown = self.shown, ()
+    def evaluation(self) -> Iterator[None]:
+        """Shows only the columns of an evaluation for a while."""
+        last = self.shown, self.is_evaluating
+        self.shown, self.is_evaluating = self.evaluated, True
         try:
             yield
         finally:
-            self.shown = shown
+            self.shown, self.is_evaluating = last
 
     def result(self) -> dict[str, Any]:
         """Returns the means by name."""

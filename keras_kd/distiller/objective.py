@@ -29,6 +29,8 @@ class Objective(EntryPoints):
     ) -> Any:
         """Returns hard loss + terms + regularizers; outside of training, without the terms.
 
+        In an evaluation with answers the terms are logged.
+
         Raises:
             ValueError: If `y_pred` lacks what the terms need in training, as in a loop of your own.
         """
@@ -41,11 +43,12 @@ class Objective(EntryPoints):
         sample_weight = batches.weights_like(output, names, sample_weight)
         if _keras.has_loss(self):
             forms.check_labels(y)
-        if answers:
-            signals = batches.signals(y_pred)
-            by_output = {**batches.by_name(sample_weight, names), None: joint}
+        signals = batches.signals(y_pred) if answers else {}
+        by_output = {**batches.by_name(sample_weight, names), None: joint}
+        if answers and training:
             with _keras.losses_that_keras_drops() as dropped:
-                by_column = self._training_losses(batch, sample_weight, by_output, answers, signals)
+                terms = self._term_losses(batch, by_output, answers, signals, training)
+                by_column = self._weighted(terms, batch, sample_weight)
             added = _keras.added_losses(self, dropped)
             loss = sum([*by_column.values(), *(weighted_loss(1.0, each) for each in added)])
             faults = self._faults_of_terms(answers, signals, by_column)
@@ -55,6 +58,9 @@ class Objective(EntryPoints):
             self._columns.update_state({"hard_loss": loss}, batch.examples(self._compared))
         else:
             loss = ops.zeros(())
+        if answers and not training:
+            terms = self._term_losses(batch, by_output, answers, signals, training)
+            faults = self._faults_of_terms(answers, signals, terms)
         self._watch.update_state(
             labels=batch.wrong,
             hard_loss=batch.missing_in(self._own_losses.others()),
@@ -73,17 +79,16 @@ class Objective(EntryPoints):
         }
         return self._teacher.carried(answers, names, temperatures)
 
-    def _training_losses(
+    def _term_losses(
         self,
         batch: labels.Batch,
-        sample_weight: Any,
         by_output: dict[str | None, Any],
         answers: dict[str, Any],
         signals: dict[str, Any],
+        training: bool,
     ) -> dict[str, Any]:
-        """Returns hard loss and terms by column, weighted; logs them without their weights."""
-        losses, weights = {}, {}
-        share = 1.0 - self._hard_weight if self._plain else 1.0
+        """Returns the terms by column, without their weights, and logs them."""
+        losses = {}
         for term in self._terms:
             output = term.output_of(self._logits.names)
             answer, signal = term.signals_of(self._logits.names)
@@ -92,19 +97,26 @@ class Objective(EntryPoints):
                 signals[signal],
                 sample_weight=by_output[output],
                 labels=batch.ids.get(output),
-                training=True,
+                training=training,
             )
-            weights[term.name] = share * term.weight
         self._columns.update_state(losses, ops.shape(next(iter(answers.values())))[0])
+        return losses
+
+    def _weighted(
+        self, terms: dict[str, Any], batch: labels.Batch, sample_weight: Any
+    ) -> dict[str, Any]:
+        """Returns terms and hard loss by column, weighted; logs the hard loss as it is."""
+        share = 1.0 - self._hard_weight if self._plain else 1.0
+        weighted = {
+            term.name: weighted_loss(share * term.weight, terms[term.name]) for term in self._terms
+        }
         # After the terms, which say more clearly what does not fit.
         if _keras.has_loss(self):
             given = batches.loss_weights(batch.output, self._logits.names, sample_weight)
-            losses["hard_loss"] = _keras.compiled_loss(self, batch.y, batch.output, given)
-            weights["hard_loss"] = self._hard_weight
-            self._columns.update_state(
-                {"hard_loss": losses["hard_loss"]}, batch.examples(self._compared)
-            )
-        return {column: weighted_loss(weights[column], loss) for column, loss in losses.items()}
+            hard = _keras.compiled_loss(self, batch.y, batch.output, given)
+            self._columns.update_state({"hard_loss": hard}, batch.examples(self._compared))
+            weighted["hard_loss"] = weighted_loss(self._hard_weight, hard)
+        return weighted
 
     def _faults_of_terms(
         self, answers: dict[str, Any], signals: dict[str, Any], by_column: dict[str, Any]
@@ -131,5 +143,5 @@ class Objective(EntryPoints):
             sample_weight = batches.weights_like(output, names, sample_weight)
             weights = batch.metric_weights(names, sample_weight)
             _keras.update_metrics(self, batch.y, batch.output, *weights)
-        training = batches.carries_signals(y_pred)
+        training = batches.carries_signals(y_pred) and not batches.is_to_evaluate(x)
         return self._logs_of_step(training=training, labelled=y is not None)

@@ -68,6 +68,8 @@ class SavedWithoutTeacher(LiveSettings):
             config.update(alpha=float(self.alpha), temperature=float(self.temperature))
         elif config:
             config.update(hard_weight=float(self.hard_weight))
+        if config and self.evaluates_terms:
+            config.update(evaluate_terms=True)
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from keras_kd.losses.decoupled_kd import DecoupledKD
 from keras_kd.losses.dist import DIST
 from keras_kd.losses.features import FeatureLoss
 from keras_kd.losses.generalized_jensen_shannon import GeneralizedJensenShannon
+from keras_kd.losses.hard_labels import HardLabels
 from keras_kd.losses.hierarchical_context import HierarchicalContext
 from keras_kd.losses.hint import Hint
 from keras_kd.losses.logit_mse import LogitMSE
@@ -32,6 +33,7 @@ __all__ = [
     "DistillationLoss",
     "FeatureLoss",
     "GeneralizedJensenShannon",
+    "HardLabels",
     "HierarchicalContext",
     "Hint",
     "LogitMSE",

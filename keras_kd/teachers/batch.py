@@ -15,6 +15,7 @@ from keras_kd import _keras, _torch
 from keras_kd._errors import message
 
 _INPUT, _ANSWERS = "keras_kd.input", "keras_kd.answers"
+_EVALUATED = "keras_kd.evaluated"
 _OUTPUT, _SIGNALS = "keras_kd.output", "keras_kd.signals"
 
 
@@ -23,19 +24,29 @@ def with_answers(x: Any, answers: dict[str, Any]) -> dict[str, Any]:
     return {_INPUT: x, _ANSWERS: answers}
 
 
+def to_evaluate(x: Any, answers: dict[str, Any]) -> dict[str, Any]:
+    """Returns `x` together with answers that are compared outside of training, too."""
+    return {_INPUT: x, _EVALUATED: answers}
+
+
 def carries_answers(x: Any) -> bool:
     """Whether `x` comes from `with_answers`."""
     return isinstance(x, dict) and _ANSWERS in x
 
 
+def is_to_evaluate(x: Any) -> bool:
+    """Whether `x` comes from `to_evaluate`."""
+    return isinstance(x, dict) and _EVALUATED in x
+
+
 def inputs(x: Any) -> Any:
     """Returns the model's input, with or without answers around it."""
-    return x[_INPUT] if carries_answers(x) else x
+    return x[_INPUT] if carries_answers(x) or is_to_evaluate(x) else x
 
 
 def answers(x: Any) -> dict[str, Any]:
     """Returns the teacher's logits by output name, and its signals."""
-    return x[_ANSWERS]
+    return x[_EVALUATED if is_to_evaluate(x) else _ANSWERS]
 
 
 def not_finite(answers: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from keras_kd.losses import (
     WTTM,
     DecoupledKD,
     GeneralizedJensenShannon,
+    HardLabels,
     LogitMSE,
     MultiLabelSoftTargets,
     SoftTargets,
@@ -270,3 +271,20 @@ def test_default_weights_are_the_papers():
         MultiLabelSoftTargets: 1.0,
     }
     assert {loss: loss().default_weight for loss in weights} == weights
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAIRS)
+def test_hard_labels_equal_cross_entropy_to_the_top_class(pair):
+    values = np.asarray(HardLabels().call(*pair))
+    top, log_q = pair[0].argmax(-1), log_softmax(pair[1].astype("float64"))
+    np.testing.assert_allclose(values, -log_q[np.arange(len(top)), top], rtol=2e-5, atol=1e-5)
+
+
+def test_hard_labels_have_the_gradient_of_cross_entropy(values_and_gradient):
+    for teacher, student in (EXTREME, np.random.default_rng(0).normal(size=(2, 6, 5)).astype("f4")):
+        values, gradient = values_and_gradient(HardLabels(), teacher, student)
+        one_hot = np.eye(teacher.shape[-1])[teacher.argmax(-1)]
+        log_q = log_softmax(student.astype("float64"))
+        np.testing.assert_allclose(values, -(one_hot * log_q).sum(-1), rtol=2e-5, atol=1e-5)
+        np.testing.assert_allclose(gradient, np.exp(log_q) - one_hot, rtol=2e-5, atol=1e-5)
