@@ -13,6 +13,7 @@ from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.storage.records import CHECK
 from keras_kd.soft_labels.training.epochs import Epochs
 from keras_kd.soft_labels.training.mixed_labels import LabelMixer
+from keras_kd.soft_labels.training.read_ahead import ReadAhead
 from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.views.sources import Arrays, Stream
@@ -80,14 +81,18 @@ class Training:
             shuffle: Seed of the orders, or `None` for the data's own.
             drop_remainder: Whether a last batch of fewer rows is left out.
         """
-        import tensorflow as tf
-
         mixer = None
         if self._replay.augmentation.mixes and "y" in labels:
             mixer = LabelMixer(self._heads, keras.tree.map_structure(lambda y: y[0], labels["y"]))
             mixer.check(labels["y"])
 
-        def load(ids: np.ndarray, epoch: int) -> dict[str, Any]:
+        samples = batch_size // self._times
+
+        def load(epoch: int, index: int) -> dict[str, Any]:
+            ids = np.arange(index * samples, min((index + 1) * samples, data.samples))
+            if shuffle is not None:
+                key = int(draws.hashed(shuffle, epoch)[0])
+                ids = draws.permuted(ids, data.samples, key)
             ids, views = shown(ids, self._replay.views, epoch, self._times)
             batch = rows.taken(self._replay, data, ids, views)
             batch |= _taken(labels, ids)
@@ -95,22 +100,12 @@ class Training:
                 batch["partner_y"] = _taken({"y": labels["y"]}, batch["partners"])["y"]
             return batch | {"answers": self._answers(ids, views)}
 
-        def order(epoch: int) -> np.ndarray:
-            ids = np.arange(data.samples)
-            if shuffle is None:
-                return ids
-            return draws.permuted(ids, len(ids), int(draws.hashed(shuffle, epoch)[0]))
+        loaded = rows.on_host(load, load(0, 0))
 
-        loaded = rows.on_host(load, load(np.arange(1), 0))
-        ordered = rows.on_host(order, np.arange(1))
+        def batch(epoch: Any, index: Any) -> Any:
+            return self._element(loaded(epoch, index), mixer)
 
-        def one_pass(epoch: Any) -> Any:
-            ids = tf.data.Dataset.from_tensor_slices(ordered(epoch))
-            groups = ids.batch(batch_size // self._times, drop_remainder=drop_remainder)
-            loading = groups.map(lambda group: loaded(group, epoch), num_parallel_calls=-1)
-            return loading.map(lambda batch: self._element(batch, mixer), num_parallel_calls=-1)
-
-        return _passes(one_pass, epochs, epochs.batches)
+        return _passes_of_batches(ReadAhead(batch, epochs.batches), epochs)
 
     def of_stream(self, data: Stream, epochs: Epochs) -> Any:
         """Returns a dataset of single rows, in the order of the stream."""
@@ -150,7 +145,7 @@ class Training:
             chunks = _to_the_end(data.dataset.batch(size), size, self._replay.samples)
             return chunks.map(batch, num_parallel_calls=-1).unbatch()
 
-        return _passes(one_pass, epochs, self._replay.samples * self._times)
+        return _passes_of_rows(one_pass, epochs, self._replay.samples * self._times)
 
     def _element(self, batch: dict[str, Any], mixer: LabelMixer | None) -> tuple:
         """Returns what `fit` takes."""
@@ -175,7 +170,41 @@ class Training:
         return (*element, y, *weight)
 
 
-def _passes(one_pass: Callable, epochs: Epochs, size: int) -> Any:
+def _passes_of_batches(ahead: ReadAhead, epochs: Epochs) -> Any:
+    """Returns a dataset whose every pass shows the epoch that is due, batch by batch."""
+    import tensorflow as tf
+
+    size = epochs.batches
+    specs = tf.nest.flatten(ahead.element_spec)
+
+    def step(epoch: np.ndarray, times_set: np.ndarray, index: np.ndarray) -> list[Any]:
+        if index == 0:
+            epoch, times_set = epochs.start()
+        if index == 1:
+            epochs.advance(epoch, times_set)
+        batch = ahead.read(int(epoch), int(index)) if index < size else map(_blank, specs)
+        return [np.int64(epoch), np.int64(times_set), *batch]
+
+    def shown(state: tuple, index: Any) -> tuple:
+        types = [tf.int64, tf.int64, *(spec.dtype for spec in specs)]
+        epoch, times_set, *leaves = tf.numpy_function(step, [*state, index], types)
+        for leaf, spec in zip([epoch, times_set, *leaves], [*state, *specs]):
+            leaf.set_shape(spec.shape)
+        return (epoch, times_set), tf.nest.pack_sequence_as(ahead.element_spec, leaves)
+
+    passes = tf.data.Dataset.range(max(size, 2)).scan((np.int64(0), np.int64(0)), shown)
+    if size == 1:  # it is over once somebody has asked for a second one
+        passes = passes.take_while(lambda *batch: tf.shape(tf.nest.flatten(batch)[0])[0] > 0)
+    return _finished(passes, size)
+
+
+def _blank(spec: Any) -> np.ndarray:
+    """Returns a batch without rows."""
+    shape = [size or 0 for size in spec.shape] if spec.shape.rank else [0]
+    return np.zeros(shape, spec.dtype.as_numpy_dtype)
+
+
+def _passes_of_rows(one_pass: Callable, epochs: Epochs, size: int) -> Any:
     """Returns a dataset whose every pass, of `size` elements, shows the epoch that is due."""
     import tensorflow as tf
 
@@ -198,11 +227,17 @@ def _passes(one_pass: Callable, epochs: Epochs, size: int) -> Any:
         marked = shown.enumerate().map(lambda index, element: noted(index, *element))
         return marked.concatenate(tf.data.Dataset.range(1).flat_map(end).map(lambda *e: e))
 
+    return _finished(tf.data.Dataset.range(1).flat_map(counted), size)
+
+
+def _finished(passes: Any, size: int) -> Any:
+    import tensorflow as tf
+
     options = tf.data.Options()
     # A prefetch of TensorFlow's own behind the last stage would make a look at one batch a pass.
     options.experimental_optimization.inject_prefetch = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    passes = tf.data.Dataset.range(1).flat_map(counted).with_options(options)
+    passes = passes.with_options(options)
     return passes.apply(tf.data.experimental.assert_cardinality(size))
 
 
