@@ -76,7 +76,7 @@ def _check_feature_distillation(
 
 def _check_model(teacher: Teacher, student: LogitsModel) -> None:
     """Raises where the teacher's model does not take the student's input, or is the student."""
-    if teacher.preprocess is None:
+    if teacher.preprocess is None and teacher.preprocess_samples is None:
         _check_inputs(teacher.model, student.model)
     own = {id(weight) for weight in teacher.model.weights}
     if teacher.model is student.model or (own and own <= set(map(id, student.model.weights))):

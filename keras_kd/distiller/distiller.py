@@ -40,7 +40,8 @@ class Distiller(SavedWithoutTeacher, Steps):
     **Full form**: `terms=[...]`, each with a weight of its own, and `compile(hard_weight=1.0)`.
 
     Args:
-        student: A built `keras.Model`. Its weights are trained; nothing else of it changes.
+        student: A built `keras.Model`. Its weights are trained; nothing else of it changes. A
+            KerasHub task is given raw data, which its `preprocessor` is applied to.
         teacher: A trained `keras.Model` with outputs like the student's, or one of
             `keras_kd.teachers`.
         terms: Losses of `keras_kd.losses` or `keras_kd.Term`s. `None` takes the plain form.

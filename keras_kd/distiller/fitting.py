@@ -11,11 +11,12 @@ from keras_kd import _keras
 from keras_kd.distiller import forms, labels
 from keras_kd.distiller.faults import Watch
 from keras_kd.distiller.logs import LossColumns
+from keras_kd.distiller.preprocessing import TakesRawData
 
 _KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
 
 
-class EntryPoints(keras.Model):
+class EntryPoints(TakesRawData):
     """A model that reports what went wrong inside of its steps, and evaluates without its terms.
 
     Args:

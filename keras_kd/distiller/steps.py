@@ -39,7 +39,8 @@ class Steps(Objective):
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if not batch.carries_answers(x):
-            x = batch.with_answers(x, self._ask(x, weights, *state))
+            answers = self._ask(batch.teacher_input(x), weights, *state)
+            x = batch.with_answers(batch.inputs(x), answers)
         return super().train_step(*state, (x, y, sample_weight))
 
     def make_test_function(self, force: bool = False) -> None:
@@ -58,7 +59,8 @@ class Steps(Objective):
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         asked = batch.carries_answers(x)
-        answers = batch.answers(x) if asked else self._ask(x, weights, *state)
+        shown = batch.teacher_input(x)
+        answers = batch.answers(x) if asked else self._ask(shown, weights, *state)
         x = batch.to_evaluate(batch.inputs(x), answers)
         return super().test_step(*state, (x, y, sample_weight))
 

@@ -88,7 +88,8 @@ class SoftLabels(StoredAnswers):
             teacher: A `keras.Model` or a `keras_kd.teachers.KerasModel`.
             data: An array, or a dict or list of arrays; an unbatched `tf.data.Dataset` that gives
                 the same samples in the same order each time, `x`, `(x, y)` or `(x, y, weight)`; or
-                a TFDS builder, of which `"train"` is read. The student's input.
+                a TFDS builder, of which `"train"` is read. The student's input, or the raw data
+                of a teacher that is a KerasHub task.
             augment: A pure function `(image, seed)` in TensorFlow's operations, one of
                 `keras_kd.soft_labels`, or a `keras_kd.soft_labels.compose` of these.
             views: How many views of each sample the teacher is shown.

@@ -14,7 +14,7 @@ from keras import ops
 from keras_kd import _keras, _torch
 from keras_kd._errors import message
 
-_INPUT, _ANSWERS = "keras_kd.input", "keras_kd.answers"
+_INPUT, _ANSWERS, _SHOWN = "keras_kd.input", "keras_kd.answers", "keras_kd.shown"
 _EVALUATED = "keras_kd.evaluated"
 _OUTPUT, _SIGNALS = "keras_kd.output", "keras_kd.signals"
 
@@ -40,8 +40,18 @@ def is_to_evaluate(x: Any) -> bool:
 
 
 def inputs(x: Any) -> Any:
-    """Returns the model's input, with or without answers around it."""
-    return x[_INPUT] if carries_answers(x) or is_to_evaluate(x) else x
+    """Returns the student's input, with or without something around it."""
+    return x[_INPUT] if isinstance(x, dict) and _INPUT in x else x
+
+
+def with_teacher_input(x: Any, shown: Any) -> dict[str, Any]:
+    """Returns `x` together with what the teacher is shown in its place."""
+    return {_INPUT: x, _SHOWN: shown}
+
+
+def teacher_input(x: Any) -> Any:
+    """Returns what the teacher is shown: the student's input, unless `x` carries another."""
+    return x[_SHOWN] if isinstance(x, dict) and _SHOWN in x else x
 
 
 def answers(x: Any) -> dict[str, Any]:

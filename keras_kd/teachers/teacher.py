@@ -11,6 +11,7 @@ from keras_kd import _keras, _torch
 from keras_kd._errors import message
 from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import check_model
+from keras_kd.teachers import preprocessors
 
 
 class Teacher:
@@ -23,6 +24,7 @@ class Teacher:
         name: What it is called, `None` where there is nobody.
         variables: Its variables.
         preprocess: What is done to the student's input before.
+        preprocess_samples: What is done to the raw data instead, in the input pipeline.
         heads: Dict of `keras_kd.heads.Head` by output name, in order.
         keyed: Whether the outputs are known by name, else by their order.
         inverted: Whether each output's logits come from its probabilities' logarithm, by name.
@@ -33,6 +35,7 @@ class Teacher:
     name: str | None = None
     variables: Sequence[keras.Variable] = ()
     preprocess: Callable[[Any], Any] | None = None
+    preprocess_samples: Callable | None = None
     heads: dict[str, Head]
     keyed: bool
     inverted: dict[str, bool]
@@ -137,7 +140,8 @@ class KerasModel(Teacher):
         preprocess: Function or layer from the student's input to the teacher's, where they differ
             in resolution, normalisation or structure. It maps an input to the same output at every
             step, so nothing in it is random or learns. Weights belong into a layer, not into a
-            function that closes over them. Default: both are given the same.
+            function that closes over them. Default: both are given the same, or, where `model` is a
+            KerasHub task, what its own preprocessor makes of the raw data.
 
     Raises:
         TypeError: If `model` is not a `keras.Model`, or `preprocess` cannot be called.
@@ -170,6 +174,11 @@ class KerasModel(Teacher):
         self.preprocess = preprocess
         self.name = self.model.name
         self._logits = LogitsModel(model, head, role="teacher")
+
+    @property
+    def preprocess_samples(self) -> Callable | None:
+        """What the model, a KerasHub task, does to raw data; `preprocess` takes its place."""
+        return preprocessors.of(self.model) if self.preprocess is None else None
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.student.outputs import SINGLE_OUTPUT
 from keras_kd.export.student.signature import Signature
@@ -26,7 +27,8 @@ def write(signature: Signature, folder: Path) -> None:
         ValueError: If the student cannot be traced with this signature.
     """
     archive = keras.export.ExportArchive()
-    archive.track(signature.student)
+    for layer in _reached(signature.student):
+        archive.track(layer)
     try:
         archive.add_endpoint(ENDPOINT, _endpoint(signature), [_specs(signature)])
         with _silence():
@@ -40,6 +42,21 @@ def write(signature: Signature, folder: Path) -> None:
                 mend="Choose a batch_size that the model was built for, or mend its layers",
             )
         ) from error
+
+
+def _reached(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers on the way from a model's inputs to its outputs.
+
+    Others that the model has as attributes, e.g. a KerasHub task's tokenizer, would bring their
+    lookup tables into the file.
+    """
+    graph = _keras.graph(model)
+    if graph is None:
+        return [model]
+    called = [node.operation for node in _keras.nodes(keras.tree.flatten(graph[1]))]
+    layers = [each for each in dict.fromkeys(called) if isinstance(each, keras.layers.Layer)]
+    inner = [_reached(each) if isinstance(each, keras.Model) else [each] for each in layers]
+    return list(dict.fromkeys(layer for part in inner for layer in part))
 
 
 def is_quantization_aware(signature: Signature) -> bool:

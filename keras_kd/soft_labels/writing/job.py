@@ -150,7 +150,7 @@ def describe(teacher: KerasModel) -> dict[str, Any]:
         values = np.asarray(keras.ops.convert_to_numpy(variable.value))
         digest.update(f"{values.dtype} {values.shape}".encode())
         digest.update(values.tobytes())
-    preprocess = teacher.preprocess
+    preprocess = teacher.preprocess or getattr(teacher.model, "preprocessor", None)
     return {
         "name": teacher.model.name,
         "weights": digest.hexdigest(),

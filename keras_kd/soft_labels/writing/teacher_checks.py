@@ -117,6 +117,6 @@ def trial(questions: Questions) -> tuple[dict[str, np.ndarray], float]:
 def _needed(teacher: KerasModel) -> list[tuple] | None:
     """Returns the shapes of the teacher's inputs, `None` where they are not known."""
     graph = _keras.graph(teacher.model)
-    if graph is None or teacher.preprocess is not None:
+    if graph is None or teacher.preprocess or teacher.preprocess_samples:
         return None
     return [tuple(tensor.shape) for tensor in keras.tree.flatten(graph[0])]

@@ -1,5 +1,6 @@
 """Asks the teacher for every view of every sample, once, and stores what it says."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay, check_bytes
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.view_batches import batches_to_ask
+from keras_kd.teachers import preprocessors
 from keras_kd.teachers.teacher import KerasModel
 
 
@@ -38,11 +40,16 @@ class Questions:
 
     def __init__(self, teacher: KerasModel, data: Arrays | Stream, replay: Replay, batch_size: int):
         self._model, self.heads = _Asked(teacher), teacher.heads
+        self._prepared = functools.partial(preprocessors.shown, teacher.preprocess_samples)
         self._data, self._replay, self._batch_size = data, replay, batch_size
 
     def batches(self, spans: list[range]) -> Iterator[Batch]:
         """Gives all views of some samples, in order; no batch reaches over the end of a span."""
         dataset = batches_to_ask(self._replay, self._data, spans, self._batch_size)
+        dataset = dataset.map(
+            lambda ids, views, images, check: (ids, views, self._prepared(images), check),
+            num_parallel_calls=-1,
+        )
         pieces = (Batch(*piece) for piece in dataset.as_numpy_iterator())
         if self._data.fixed:
             return pieces
@@ -56,9 +63,8 @@ class Questions:
             images, _ = self._replay.pixels(
                 *rows.to_show(rows.taken(self._replay, self._data, *row))
             )
-            return Batch(
-                *row, keras.tree.map_structure(np.asarray, images), np.asarray(check_bytes(images))
-            )
+            check, images = np.asarray(check_bytes(images)), self._prepared(images)
+            return Batch(*row, keras.tree.map_structure(np.asarray, images), check)
 
         return _joined([shown(place) for place in range(len(ids))])
 
