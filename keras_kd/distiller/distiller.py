@@ -15,18 +15,19 @@ from keras_kd.distiller import (
     plain,
     summary,
 )
+from keras_kd.distiller.as_student import AsStudent
 from keras_kd.distiller.saving import SavedWithoutTeacher
 from keras_kd.distiller.settings import live_scalar
 from keras_kd.distiller.steps import Steps
 from keras_kd.distiller.terms import keras_io
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
-from keras_kd.networks.models import check_model, training_policy
+from keras_kd.networks.models import check_model, training_policy, warn_of_unused
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class Distiller(SavedWithoutTeacher, Steps):
+class Distiller(SavedWithoutTeacher, AsStudent, Steps):
     """Trains a student on a teacher's softened outputs, blended with the labels.
 
     `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
@@ -91,6 +92,8 @@ class Distiller(SavedWithoutTeacher, Steps):
         name: str = "distiller",
     ):
         check_model(student, "student")
+        if not isinstance(teacher, NoTeacher):  # else it has been said before
+            warn_of_unused(student)
         logits = LogitsModel(student, student_head, role="student")
         form = plain.PlainForm(logits.heads) if terms is None else None
         terms = form.terms if form else forms.full_terms(terms, logits.heads)
@@ -203,16 +206,6 @@ class Distiller(SavedWithoutTeacher, Steps):
     def explained(self, error: Exception) -> Exception | None:
         """Returns what an error of the teacher's data means, `None` for others."""
         return self._teacher.explained(error)
-
-    @property
-    def student_heads(self) -> dict[str, str | None]:
-        """`"logits"`, `"softmax"` or `"sigmoid"` by output, `None` where nobody has said."""
-        return {name: head.kind for name, head in self._logits.heads.items()}
-
-    @property
-    def output_names(self) -> list[str]:
-        """The student's output names, to which Keras matches losses and metrics."""
-        return self.student.output_names
 
     @property
     def teacher(self) -> keras.Model | Teacher | None:

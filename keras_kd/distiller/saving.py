@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
+from keras_kd._errors import message
+from keras_kd.distiller import weights_file
 from keras_kd.distiller.settings import LiveSettings
 from keras_kd.teachers.teacher import NoTeacher
 
@@ -23,6 +25,54 @@ class SavedWithoutTeacher(LiveSettings):
         # Keras saves every model that dir() leads to.
         hidden = ("teacher", "_teacher_given")
         return [name for name in super().__dir__() if name not in hidden]
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves student, terms, settings and optimizer, as `keras.Model.save`; never the teacher.
+
+        Args:
+            filepath: A `.keras` file.
+            *args: As in `keras.Model.save`.
+            **kwargs: As in `keras.Model.save`.
+
+        Raises:
+            ValueError: If the file would be HDF5, which cannot be loaded again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                message(
+                    "A Distiller must be saved in Keras' own format",
+                    expected="a path that ends in .keras",
+                    received=repr(str(filepath)),
+                    mend="Save the student alone, distiller.student.save(path), or only weights, "
+                    "distiller.save_weights('x.weights.h5')",
+                )
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves all weights, as `keras.Model.save_weights`, and so that the student can load them.
+
+        Args:
+            filepath: A `.weights.h5` file. What `max_shard_size` splits is the Distiller's alone.
+            *args: As in `keras.Model.save_weights`.
+            **kwargs: As in `keras.Model.save_weights`.
+        """
+        super().save_weights(filepath, *args, **kwargs)
+        weights_file.serve_the_student(filepath)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads what `save_weights` has saved, of a Distiller or of the student alone.
+
+        Args:
+            filepath: The file.
+            *args: As in `keras.Model.load_weights`.
+            **kwargs: As in `keras.Model.load_weights`.
+        """
+        if weights_file.is_the_students(filepath):
+            self.student.load_weights(filepath, *args, **kwargs)
+            return
+        with weights_file.as_keras_wrote_it(filepath) as path:
+            super().load_weights(path, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves the Distiller's own variables, and how far the student's random numbers are."""

@@ -1,11 +1,14 @@
 """What may be a student or a teacher."""
 
+import warnings
 from typing import Any
 
 import keras
 
 from keras_kd import _keras
 from keras_kd._errors import message
+
+_STEPS = ("train_step", "compute_loss", "test_step", "compute_metrics", "predict_step")
 
 
 def check_model(model: Any, role: str) -> keras.Model:
@@ -40,3 +43,44 @@ def training_policy(model: keras.Model) -> str:
     """Returns `"mixed_float16"`, which needs loss scaling, if a layer of `model` has it."""
     mixed = any(layer.dtype_policy.name == "mixed_float16" for layer in _keras.all_layers(model))
     return "mixed_float16" if mixed else "float32"
+
+
+def warn_of_unused(student: keras.Model) -> None:
+    """Warns of what a student does in its own training, and not as a Distiller's student."""
+    methods = [getattr(type(student), name, None) for name in _STEPS]
+    overridden = [m.__name__ for m in methods if m and m.__module__.split(".")[0] != "keras"]
+    if overridden:
+        warnings.warn(
+            f"The Distiller trains and evaluates in its own way and never calls "
+            f"{type(student).__name__}.{f', {type(student).__name__}.'.join(overridden)}. Pass its "
+            "losses as loss= or terms=, or add them in call with add_loss.",
+            stacklevel=3,
+        )
+    random = [
+        part.name
+        for layer in layers_between(student)
+        for part in _keras.all_layers(layer)
+        # Keras' own name in all layers that augment images.
+        if hasattr(part, "get_random_transformation") and _keras.seed_generators(part)
+    ]
+    if random:
+        warnings.warn(
+            f"Layers inside the student augment its images while it trains, so it sees other views "
+            f"than the teacher: {', '.join(dict.fromkeys(random))}. Augment in the input pipeline, "
+            "before both see the batch, or with augment= of keras_kd.SoftLabels.write.",
+            stacklevel=3,
+        )
+
+
+def layers_between(model: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers on the way from a model's inputs to its outputs, in nested models, too.
+
+    Others that it has as attributes, e.g. a KerasHub task's tokenizer, are not among them. A model
+    that is no graph comes as a whole.
+    """
+    graph = _keras.graph(model) if isinstance(model, keras.Model) else None
+    if graph is None:
+        return [model]
+    called = [node.operation for node in _keras.nodes(keras.tree.flatten(graph[1]))]
+    layers = [each for each in dict.fromkeys(called) if isinstance(each, keras.layers.Layer)]
+    return list(dict.fromkeys(part for layer in layers for part in layers_between(layer)))

@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 
-from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.student.outputs import SINGLE_OUTPUT
 from keras_kd.export.student.signature import Signature
+from keras_kd.networks.models import layers_between
 
 ENDPOINT = "serve"
 # Standard output belongs to the process: exports in several threads redirect it in turn.
@@ -27,7 +27,8 @@ def write(signature: Signature, folder: Path) -> None:
         ValueError: If the student cannot be traced with this signature.
     """
     archive = keras.export.ExportArchive()
-    for layer in _reached(signature.student):
+    # Other layers, e.g. a task's tokenizer, would bring their lookup tables into the file.
+    for layer in layers_between(signature.student):
         archive.track(layer)
     try:
         archive.add_endpoint(ENDPOINT, _endpoint(signature), [_specs(signature)])
@@ -42,21 +43,6 @@ def write(signature: Signature, folder: Path) -> None:
                 mend="Choose a batch_size that the model was built for, or mend its layers",
             )
         ) from error
-
-
-def _reached(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the layers on the way from a model's inputs to its outputs.
-
-    Others that the model has as attributes, e.g. a KerasHub task's tokenizer, would bring their
-    lookup tables into the file.
-    """
-    graph = _keras.graph(model)
-    if graph is None:
-        return [model]
-    called = [node.operation for node in _keras.nodes(keras.tree.flatten(graph[1]))]
-    layers = [each for each in dict.fromkeys(called) if isinstance(each, keras.layers.Layer)]
-    inner = [_reached(each) if isinstance(each, keras.Model) else [each] for each in layers]
-    return list(dict.fromkeys(layer for part in inner for layer in part))
 
 
 def is_quantization_aware(signature: Signature) -> bool:
