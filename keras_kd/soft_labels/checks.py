@@ -74,10 +74,11 @@ def _check_shard(shard: Any, directory: Any) -> None:
 
 
 def check_path(directory: Any) -> None:
-    """Raises where something else stands for a folder's path."""
-    if not isinstance(directory, str | os.PathLike):
-        expected = "a folder's path"
-        raise TypeError(_wrong("directory", "be a path", expected, directory, "'labels/'"))
+    """Raises where something else stands for a folder's path, or nothing does."""
+    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        expected, kind = "a folder's path", ValueError if isinstance(path, str) else TypeError
+        raise kind(_wrong("directory", "be a path", expected, directory, "'labels/'"))
 
 
 def check_seed(seed: Any) -> None:

@@ -210,3 +210,12 @@ def test_damage_elsewhere_does_not_matter(folder):
     soft.read([2400], [0])
     with pytest.raises(ValueError, match="000000"):
         soft.read([0], [0])
+
+
+@pytest.mark.parametrize(
+    ("directory", "error"),
+    [("", ValueError), ("a\0b", ValueError), (b"a", TypeError), (3, TypeError)],
+)
+def test_what_is_no_path_is_refused(directory, error):
+    with pytest.raises(error, match="directory must be a path"):
+        keras_kd.SoftLabels.open(directory)
