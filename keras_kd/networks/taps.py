@@ -1,6 +1,7 @@
 """Layer paths: from `"backbone/block3"` to a place in a model."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -40,9 +41,10 @@ def check_path(path: Any, role: str) -> str:
 def find(model: keras.Model, path: str, role: str) -> Tap:
     """Returns the place that a layer path names.
 
-    A path is a layer's name, behind those of the nested models around it: `"backbone/block3"`. A
-    layer that is called several times has a signal for each call, from `"shared:0"` on. The parts
-    of an attention layer are `"att:query"`, `"att:key"` and `"att:value"`.
+    A path is a layer's name, behind those of the nested models around it: `"backbone/block3"`. Its
+    end is enough where no other path ends so: `"block3"`. A layer that is called several times has
+    a signal for each call, from `"shared:0"` on. The parts of an attention layer are `"att:query"`,
+    `"att:key"` and `"att:value"`.
 
     Args:
         model: The model.
@@ -55,7 +57,7 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
             is an input of the student.
     """
     graph, steps, part = _graph(model, check_path(path, role), role), [], None
-    names = path.split("/")
+    names = _full(model, path, role).split("/")
     for place, name in enumerate(names):
         name, number, part = _split(name, _names(graph))
         if part and place < len(names) - 1:
@@ -68,6 +70,43 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
         if place < len(names) - 1:
             graph = _inside(model, node.operation, path, role)
     return _checked(Tap(tuple(steps), part), node, path, role)
+
+
+def _full(model: keras.Model, path: str, role: str) -> str:
+    """Returns the only path that ends in what was given; the given one where it is full."""
+    known = paths(model)
+    stem, part = path, ""
+    if path.endswith(tuple(f":{each}" for each in _PARTS)):
+        stem, _, part = path.rpartition(":")
+        part = f":{part}"
+    if path in known:
+        stem, part = path, ""
+    if stem in known or stem in map(_without_calls, known):
+        return path
+    found = ending_in(stem, known)
+    if len(found) > 1:
+        raise ValueError(
+            message(
+                f"{role} of a Term must name one layer of {model.name!r}",
+                expected=f"one of {[each + part for each in found]}",
+                received=f"{path!r}, in which all of these end",
+                mend="Add the names of the models around the layer, or the number of the call",
+            )
+        )
+    return found[0] + part if found else path
+
+
+def ending_in(suffix: str, known: Iterable[str]) -> list[str]:
+    """Returns the paths that end in whole names, with the numbers of calls or without."""
+    return [
+        path
+        for path in known
+        if f"/{path}".endswith(f"/{suffix}") or f"/{_without_calls(path)}".endswith(f"/{suffix}")
+    ]
+
+
+def _without_calls(path: str) -> str:
+    return re.sub(r":\d+(?=/|$)", "", path)
 
 
 def paths(model: keras.Model) -> list[str]:
@@ -144,7 +183,22 @@ def _nothing_learns(path: str) -> ValueError:
 def _inside(model: keras.Model, operation: Any, path: str, role: str) -> Any:
     if isinstance(operation, keras.Model):
         return _graph(operation, path, role)
+    if len(list(_keras.all_layers(operation))) > 1:
+        raise _opaque(operation, path, role)
     raise _unknown(model, path, role)
+
+
+def _opaque(layer: keras.layers.Layer, path: str, role: str) -> ValueError:
+    return ValueError(
+        message(
+            f"{role} of a Term must name what the graph shows, which ends at a layer",
+            expected=f"what the layer {layer.name!r} gives",
+            received=f"{path!r}, something inside of the {type(layer).__name__}",
+            mend=f"Compare what it gives, {role}={layer.name!r}, by a loss such as "
+            "keras_kd.losses.Hint(), or build the block from keras.layers between keras.Input and "
+            "the output",
+        )
+    )
 
 
 def _pick(
@@ -177,15 +231,31 @@ def _unknown(model: keras.Model, path: str, role: str) -> ValueError:
             f"{role} of a Term must be the path of a layer of {model.name!r}",
             expected=f"e.g. {close[:5] or known[-5:]}",
             received=repr(path),
-            mend="Correct the path; keras_kd.taps.paths(model) lists all of them",
+            mend=_closest(path, known)
+            or "Correct the path; keras_kd.taps.paths(model) lists all of them",
         )
     )
+
+
+def _closest(path: str, known: list[str]) -> str | None:
+    """Returns what to write where the end of a path is right, but not the models around it."""
+    names = path.split("/")
+    for place in range(1, len(names)):
+        suffix = "/".join(names[place:])
+        if len(found := ending_in(suffix, known)) == 1:
+            return (
+                f"Write {suffix!r}, which names {found[0]!r} however Keras numbers the models "
+                "around it"
+            )
+    return None
 
 
 def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
     """Returns the tap if there is one tensor at it."""
     arguments = node.arguments.args, node.arguments.kwargs
     if tap.part and tap.part not in _keras.projection_shapes(node.operation, *arguments):
+        if _holds_attention(node.operation):
+            raise _opaque(node.operation, path, role)
         raise ValueError(
             message(
                 f"{role} of a Term must have a {tap.part} only where there is attention",
@@ -204,6 +274,14 @@ def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
             )
         )
     return tap
+
+
+def _holds_attention(operation: Any) -> bool:
+    """Whether there is attention inside of a layer, where the graph does not show it."""
+    if not isinstance(operation, keras.layers.Layer):
+        return False
+    kinds = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+    return any(isinstance(layer, kinds) for layer in _keras.all_layers(operation))
 
 
 def find_all(model: keras.Model, wanted: Iterable[str], role: str) -> dict[str, Tap]:

@@ -407,8 +407,7 @@ def test_all_paths(nested):
     ("path", "close"),
     [
         ("backbone/second/reluu", "backbone/second/relu"),
-        ("relu", "backbone/first/relu"),
-        ("second", "backbone/second"),
+        ("seconds", "backbone/second"),
         ("pool/conv", "backbone/first/conv"),
         ("Sort", "sort"),
     ],
@@ -523,3 +522,77 @@ def test_a_signal_from_inside_of_a_nested_model_that_ends_in_a_softmax():
     logits = expected @ np.asarray(inner.layers[2].kernel)
     (found,) = (signals[name] for name in tapped.heads)
     np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
+
+
+def automatic():
+    """A block and a model around it, which Keras names and counts."""
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv"), layers.ReLU(name="relu")]
+    )
+    images = keras.Input((8, 8, 3))
+    return keras.Model(images, layers.Flatten(name="flat")(inner(images)))
+
+
+def test_the_end_of_a_path_is_enough(nested, x):
+    full = "backbone/second/conv"
+    _, found = tapped(nested, "second/conv", full, "pool", "backbone/first/relu")(x)
+    same(found["second/conv"], found[full])
+    assert taps.find(nested, "second/conv", "student") == taps.find(nested, full, "student")
+    for _ in range(2):  # as a notebook's cell that is run twice
+        model = automatic()
+        (block,) = (path for path in taps.paths(model) if path.endswith("/relu"))
+        assert taps.find(model, "relu", "student") == taps.find(model, block, "student")
+
+
+def test_an_end_of_several_paths_is_refused(nested):
+    with pytest.raises(ValueError, match=r"name one layer.*'backbone/first/conv', 'backbone/secon"):
+        taps.find(nested, "conv", "student")
+    with pytest.raises(ValueError, match="the path of a layer"):
+        taps.find(nested, "cond/conv", "student")  # whole names only
+
+
+def test_a_full_path_wins_over_the_end_of_another():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="a")], name="inner")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2, name="a")(inner(inputs)))
+    assert taps.find(model, "a", "student").steps == (("a", 0),)
+    assert taps.find(model, "inner/a", "student").steps == (("inner", 0), ("a", 0))
+
+
+def test_the_ends_of_repeated_calls_and_of_parts():
+    tokens = keras.Input((5, 4))
+    attention = layers.MultiHeadAttention(2, 3, name="att")
+    shared = layers.Dense(4, name="shared")
+    attended = attention(shared(shared(tokens)), tokens)
+    inner = keras.Model(tokens, attended, name="inner")
+    tokens = keras.Input((5, 4))
+    model = keras.Model(tokens, layers.Dense(2)(inner(tokens)))
+    assert taps.find(model, "shared:1", "student").steps[-1] == ("shared", 1)
+    assert taps.find(model, "att:query", "student") == taps.find(
+        model, "inner/att:query", "student"
+    )
+    with pytest.raises(ValueError, match=r"one of \['inner/shared:0', 'inner/shared:1'\]"):
+        taps.find(model, "shared", "student")
+
+
+def test_a_path_of_another_run_gets_the_end_that_stays():
+    model = automatic()
+    with pytest.raises(ValueError, match="Write 'relu', which names 'sequential"):
+        taps.find(model, "sequential_999/relu", "student")
+
+
+class Block(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.attention = layers.MultiHeadAttention(2, 3)
+
+    def call(self, x):
+        return self.attention(x, x)
+
+
+@pytest.mark.parametrize("path", ["block:query", "block/attention:query", "block/attention"])
+def test_what_a_layer_holds_inside_is_said_to_be_out_of_reach(path):
+    tokens = keras.Input((5, 4))
+    model = keras.Model(tokens, layers.Dense(2)(Block(name="block")(tokens)))
+    with pytest.raises(ValueError, match="something inside of the Block"):
+        taps.find(model, path, "student")

@@ -36,9 +36,9 @@ class Term(keras.layers.Layer):
         weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
             for Keras' own losses.
         teacher: Path of the teacher's layer: its name, behind those of the nested models around
-            it, `"backbone/block3"`; with the number of the call where there are several,
-            `"shared:1"` for the second; of an attention layer also `"att:query"`, `"att:key"`,
-            `"att:value"`. Default: the output's logits.
+            it, `"backbone/block3"`, of which an end that is unique, `"block3"`, is enough; with the
+            number of the call where there are several, `"shared:1"`; of an attention layer also
+            `"att:query"`, `"att:key"`, `"att:value"`. Default: the output's logits.
         student: Path of the student's layer. Default: the output's logits.
         projector: `"auto"` for the smallest one that fits, none where the loss can compare the
             signals as they are; a layer from the student's signal to the teacher's shape, such as
