@@ -44,8 +44,10 @@ class Report:
         outputs: Outputs likewise, in alphabetical order.
         calibration_samples: Number of samples that the ranges were found on.
         relative_error: `||file - keras|| / ||keras||`, of the worst output, with the kernels of
-            LiteRT that are used by default: XNNPACK's, where it has some.
-        argmax_agreement: Share of equal argmaxes, `None` without an axis to take them over.
+            LiteRT that are used by default: XNNPACK's, where it has some. Of whole numbers, e.g.
+            class ids, the share that differs.
+        argmax_agreement: Share of equal argmaxes, of whole numbers the share of equal ones; `None`
+            without an axis to take them over.
         samples: Number of samples compared.
         spread_error: `||file - keras|| / ||keras - its mean over the samples||`, of the worst
             output, without the 1 % of the samples farthest from the median; probabilities count
@@ -61,6 +63,8 @@ class Report:
         latency_p95_ms: Its 95th percentile.
         threads: CPU threads in use; `None` where TensorFlow chose.
         machine: The CPU that ran it.
+        channel_error: `spread_error` of the worst channel of the last axis; `None` if no output has
+            channels that vary.
     """
 
     path: str
@@ -87,6 +91,7 @@ class Report:
     latency_p95_ms: float
     threads: int | None
     machine: str
+    channel_error: float | None = None
 
     def __str__(self) -> str:
         argmax = self.argmax_agreement

@@ -1,24 +1,24 @@
-"""Nothing half-written is seen: work beside the target, then one rename into place."""
+"""Where an export may be written, and the renames that bring it there."""
 
 import contextlib
 import errno
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+import stat
 from pathlib import Path
 
-from keras_kd._errors import message
+from keras_kd.export.placing import REPLACED, path_message
 
-try:
-    import fcntl
-except ImportError:  # Windows, where orphans are left to the user
-    fcntl = None
-
-_PREFIX, _REPLACED = ".keras_kd-", "replaced"
 _ATTEMPTS = 10
-# Lies in each workspace: a folder without it is not ours, whatever its name.
-_MARKER = ".keras_kd-workspace"
+_KINDS = (
+    (stat.S_ISREG, "file"),
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISLNK, "link in a circle"),
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
 _SAVED_MODEL_PARTS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
@@ -27,15 +27,27 @@ def file_target(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         TypeError: If `path` is not a path.
-        ValueError: If a folder or a Keras model is there already, or no folder to put it in.
+        ValueError: If something else than a file or a Keras model is there already, or no folder
+            to put it in.
     """
     target = _target(path)
-    if target.is_dir():
-        raise ValueError(_place_message("name a file", "a file's path", f"the folder {path}"))
+    kind = _kind(target)
+    if kind not in (None, "file"):
+        expected = "a new path, or a .tflite file to replace"
+        raise ValueError(path_message("name a file", expected, f"the {kind} {path}"))
     if _is_keras_model(target):
         expected = "a new path, or a .tflite file to replace"
-        raise ValueError(_place_message("not be a Keras model's", expected, f"the file {path}"))
+        raise ValueError(path_message("not be a Keras model's", expected, f"the file {path}"))
     return target
+
+
+def _kind(target: Path) -> str | None:
+    """Says what is at a path, `None` if nothing is."""
+    try:
+        mode = os.lstat(target).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return next((kind for test, kind in _KINDS if test(mode)), "special file")
 
 
 def _is_keras_model(file: Path) -> bool:
@@ -58,19 +70,20 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
     """
     target = _target(path)
     expected = "a new path, an empty folder or a SavedModel to replace"
-    if target.exists() and not target.is_dir():
-        raise ValueError(_place_message("name a folder", expected, f"the file {path}"))
-    names = {entry.name for entry in target.iterdir()} if target.exists() else set()
+    kind = _kind(target)
+    if kind not in (None, "folder"):
+        raise ValueError(path_message("name a folder", expected, f"the {kind} {path}"))
+    names = {entry.name for entry in target.iterdir()} if kind else set()
     foreign = sorted(names - _SAVED_MODEL_PARTS)
     if foreign or (names and "saved_model.pb" not in names):
         received = f"{path} with {', '.join((foreign or sorted(names))[:3])}"
-        raise ValueError(_place_message("not hold other files", expected, received))
+        raise ValueError(path_message("not hold other files", expected, received))
     return target
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(_place_message("be a path", "a str or pathlib.Path", repr(path)))
+        raise TypeError(path_message("be a path", "a str or pathlib.Path", repr(path)))
     target = Path(path).resolve()  # what a link leads to is replaced, not the link
     try:
         os.lstat(target)
@@ -79,82 +92,12 @@ def _target(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         received = f"{str(path)[:80]} ({error.strerror})"
         raise ValueError(
-            _place_message("be one that the system takes", "such a path", received)
+            path_message("be one that the system takes", "such a path", received)
         ) from error
     if not target.parent.is_dir():
         received = f"{path}, whose folder does not exist"
-        raise ValueError(_place_message("lie in a folder", "an existing folder", received))
+        raise ValueError(path_message("lie in a folder", "an existing folder", received))
     return target
-
-
-def _place_message(rule: str, expected: str, received: str) -> str:
-    mend = "Choose another path or create its folder first"
-    return message(f"path must {rule}", expected=expected, received=received, mend=mend)
-
-
-@contextlib.contextmanager
-def workspace(target: Path) -> Iterator[Path]:
-    """Opens a temporary folder beside `target`, on its file system, and always removes it.
-
-    Folders that killed processes left there go first.
-
-    Raises:
-        ValueError: If the folder of `target` cannot be written.
-    """
-    try:
-        _remove_orphans(target.parent)
-        folder, lock = _locked_folder(target.parent)
-    except OSError as error:
-        received = f"{target.parent} ({error.strerror})"
-        raise ValueError(
-            _place_message("lie in a folder that can be written", "such a folder", received)
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _locked_folder(parent: Path) -> tuple[Path, int | None]:
-    """Makes a folder whose lock the system drops when this process ends, however it ends."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        if fcntl is None:
-            return folder, None
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            (folder / _MARKER).touch()
-            return folder, lock
-        os.close(lock)  # taken for an orphan before it was locked
-
-
-def _remove_orphans(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*") if fcntl else ():
-        if not (folder / _MARKER).exists():
-            continue
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            continue  # gone meanwhile, or not ours
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # an export at work
-        else:
-            _restore(folder, parent)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(lock)
-
-
-def _restore(folder: Path, parent: Path) -> None:
-    """Puts back what was to be replaced when the process was killed between two renames."""
-    for old in (folder / _REPLACED).glob("*"):
-        if not (parent / old.name).exists():
-            os.replace(old, parent / old.name)
 
 
 def publish_folder(new: Path, target: Path) -> None:
@@ -163,7 +106,7 @@ def publish_folder(new: Path, target: Path) -> None:
     Between two renames there is no folder at `target`. Another export may put its own there then:
     that one goes, too, so that the last to finish stays.
     """
-    old = new.with_name(_REPLACED) / target.name
+    old = new.with_name(REPLACED) / target.name
     old.parent.mkdir()
     try:
         for attempts_left in reversed(range(_ATTEMPTS)):

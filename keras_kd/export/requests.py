@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.conversion import serving
 from keras_kd.export.conversion.modes import Mode, io_dtype_of, mode_of
@@ -87,9 +88,11 @@ def check(
     """
     mode = mode_of(quantization)
     io_dtype = io_dtype_of(mode, io_dtype)
-    tolerance = checks.check_tolerance(tolerance, mode.tolerance)
+    _check_not_quantized(student)
+    checks.check_tolerance(tolerance, mode.tolerance)
     signature = _signature(student, batch_size, mode, quantization)
     outputs = outputs_of.of(student, heads)
+    tolerance = checks.check_tolerance(tolerance, mode.tolerance, outputs)
     names = metadata.check_labels(labels, outputs)
     normalizations = _normalizations(signature, normalization)
     calibration = _calibration(signature, mode, quantization, calibration)
@@ -142,6 +145,25 @@ def check_without_model(
     may_be_aware = mode.ranges_from_student and verify is not None
     if calibration is None and mode.calibrated and not may_be_aware:
         raise _uncalibrated(quantization)
+
+
+def _check_not_quantized(student: keras.Model) -> None:
+    quantized = {
+        layer.name: mode
+        for layer in _keras.all_layers(student)
+        if isinstance(mode := getattr(layer, "quantization_mode", None), str)
+    }
+    if quantized:
+        name, mode = next(iter(quantized.items()))
+        raise ValueError(
+            message(
+                "The model must be one that Keras has not quantised, for a .tflite file",
+                expected="float weights, which this export quantises itself",
+                received=f"{len(quantized)} layers of model.quantize({mode!r}), first {name!r}",
+                mend="Export the model as it was before model.quantize, with quantization='int8', "
+                "or use export.saved_model, which takes it as it is",
+            )
+        )
 
 
 def _check_batch_size(batch_size: Any) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 
-from keras_kd.export import publishing
+from keras_kd.export import placing, publishing
 from keras_kd.export.conversion import child, serving
 from keras_kd.export.file_report import Report, measure, sizes
 from keras_kd.export.student import outputs as outputs_of
 from keras_kd.export.student.model import heads_of, in_float32, student_of
 from keras_kd.export.student.signature import Arrays, Signature, in_batches
-from keras_kd.export.verification import accuracy
+from keras_kd.export.verification import accuracy, channels
 from keras_kd.export.verification import verify as checks
 from keras_kd.runtimes.tensors import TensorInfo
 
@@ -58,6 +58,7 @@ def saved_model(
         ValueError: If an argument is wrong; nothing was written then.
         TypeError: If `model`, `path` or an array is of the wrong kind.
         VerificationError: If the SavedModel is wrong or disagrees; it was removed.
+        OSError: If the disk is full.
 
     Example:
     ```python
@@ -66,15 +67,16 @@ def saved_model(
     ```
     """
     target = publishing.folder_target(path)
-    tolerance = checks.check_tolerance(tolerance, _TOLERANCE)
+    checks.check_tolerance(tolerance, _TOLERANCE)
     original = student_of(model)
     signature = Signature.of(original, None)
     compared, y = checks.samples(signature, verify, None)
     outputs = outputs_of.of(original, heads_of(model))
+    tolerance = checks.check_tolerance(tolerance, _TOLERANCE, outputs)
     class_ids = accuracy.check_labels(y, outputs, len(next(iter(compared.values()))))
     signature = replace(signature, student=in_float32(original))
     expected = checks.reference(signature, original, compared)
-    with publishing.workspace(target) as folder:
+    with placing.workspace(target) as folder:
         new = folder / "saved_model"
         child.hand_over(signature, folder)
         if not new.exists():
@@ -84,12 +86,16 @@ def saved_model(
         comparison = checks.compare(expected, answers)
         checks.require_close(comparison, tolerance, "The exported file")
         checks.require_spread(comparison, tolerance)
+        channel_error = channels.check(
+            expected, answers, {x.name: x.head for x in outputs}, tolerance
+        )
         one = {name: array[:1] for name, array in compared.items()}
         report = Report(
             path=os.fspath(path),
             inputs=signature.inputs,
             outputs=endpoint.outputs,
             tolerance=tolerance,
+            channel_error=channel_error,
             **_FIXED,
             **sizes(new),
             **asdict(comparison),

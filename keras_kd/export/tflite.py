@@ -1,7 +1,6 @@
 """From a student to a checked `.tflite` file."""
 
 import os
-import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
-from keras_kd.export import publishing, requests
+from keras_kd.export import agreement, doubts, placing, publishing, requests
 from keras_kd.export.conversion import child
 from keras_kd.export.file_report import Report, measure, sizes
 from keras_kd.export.requests import Request
@@ -19,11 +17,8 @@ from keras_kd.export.student.signature import Arrays, Signature
 from keras_kd.export.tflite_file import flatbuffer, metadata, requirements
 from keras_kd.export.tflite_file import normalization as pixels
 from keras_kd.export.tflite_file.operators import float_operators, operators
-from keras_kd.export.verification import accuracy
 from keras_kd.export.verification import verify as checks
-from keras_kd.runtimes.litert import Runner
-
-_REFERENCE_SAMPLES = 32
+from keras_kd.runtimes.litert import Isolated, Runner
 
 
 def tflite(
@@ -82,11 +77,13 @@ def tflite(
         TypeError: If `model`, `path` or an array is of the wrong kind.
         RuntimeError: If TensorFlow's converter fails, e.g. as an operator has no built-in form.
         VerificationError: If the file is wrong or disagrees; it was removed.
+        OSError: If the disk is full.
 
     Warns:
         UserWarning: If there are few calibration samples, if the bytes of a uint8 image do not mean
-            raw pixels, if the samples are of another scale than `normalization` says, or LiteRT's
-            reference kernels disagree.
+            raw pixels, if the samples are of another scale than `normalization` says, if LiteRT's
+            reference kernels disagree, if an int8 file computes in float in part, or if its
+            unrolled layers make it larger than a float file.
 
     Example:
     ```python
@@ -114,12 +111,12 @@ def tflite(
     signature = replace(request.signature, student=in_float32(request.student))
     samples = request.calibration if request.mode.calibrated else None
     expected = _expected(request, signature, samples)
-    with publishing.workspace(target) as folder:
+    with placing.workspace(target) as folder:
         child.hand_over(signature, folder)
         job = child.Job.of(signature, quantization, request.io_dtype, samples is not None)
         child.run(folder, job, signature, samples)
         file = folder / "model.tflite"
-        file.write_bytes(_completed(request, file.read_bytes()))
+        file.write_bytes(_completed(request, file))
         report = _report(request, expected, file, os.fspath(path))
         os.replace(file, target)
     return report
@@ -133,11 +130,12 @@ def _expected(request: Request, signature: Signature, calibration: Arrays | None
     return checks.reference(signature, request.student, request.compared)
 
 
-def _completed(request: Request, content: bytes) -> bytes:
+def _completed(request: Request, file: Path) -> bytes:
     """Refuses what is no plain file with the student's weights, and adds metadata."""
+    content = file.read_bytes()
     requirements.require_plain_operators(operators(content))
     requirements.require_weights(request.signature, len(content), request.mode.weight_bytes)
-    runner = Runner(content)
+    runner = _loaded(request, file)
     if request.mode.calibrated and request.calibration is None:
         ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
         requirements.require_quantized(float_operators(content), ends, request.io_dtype)
@@ -153,77 +151,30 @@ def _completed(request: Request, content: bytes) -> bytes:
     return flatbuffer.with_metadata(content, root, files)
 
 
+def _loaded(request: Request, file: Path) -> Isolated:
+    try:
+        return Isolated(file)
+    except RuntimeError as error:
+        raise agreement.does_not_run(request, error) from error
+
+
 def _report(request: Request, expected: Arrays, file: Path, path: str) -> Report:
     content, order = file.read_bytes(), [tensor.name for tensor in request.signature.inputs]
-    runner = Runner(content)
-    calibrated = request.mode.calibrated
+    found = agreement.check(request, expected, _loaded(request, file), file)
+    in_float = float_operators(content) if request.mode.calibrated else {}
+    doubts.warn(request, in_float, len(content))
+    runner = Runner(content)  # a file that has been run: it does not end this process
     return Report(
         path=path,
         format="tflite",
         quantization=request.quantization,
         operators=operators(content),
-        float_operators=float_operators(content) if calibrated else {},
+        float_operators=in_float,
         inputs=tuple(sorted(runner.inputs, key=lambda tensor: order.index(tensor.name))),
         outputs=tuple(sorted(runner.outputs, key=lambda tensor: tensor.name)),
         calibration_samples=request.calibration_samples,
         tolerance=request.tolerance,
         **sizes(file),
-        **_agreement(request, expected, runner, content),
+        **found,
         **asdict(measure(runner.invocation(request.compared), runner.threads)),
     )
-
-
-def _answers(request: Request, runner: Runner) -> Arrays:
-    try:
-        return runner.predict(request.compared)
-    except RuntimeError as error:
-        raise checks.VerificationError(
-            message(
-                "The file must run on LiteRT; no file was left",
-                expected="an answer to each sample",
-                received=str(error),
-                mend="Replace the layer that the operator comes from"
-                if request.quantization == "float32"
-                else "Export in float32 to see whether the quantization is the cause",
-            )
-        ) from error
-
-
-def _agreement(
-    request: Request, expected: Arrays, runner: Runner, content: bytes
-) -> dict[str, Any]:
-    """Returns the report's fields on agreement, or refuses the file."""
-    arrays, tolerance = request.compared, request.tolerance
-    answers = _answers(request, runner)
-    heads = {output.name: output.head for output in request.outputs}
-    probabilities = [name for name, head in heads.items() if head in ("softmax", "sigmoid")]
-    comparison = checks.compare(expected, answers, probabilities)
-    checks.require_close(comparison, tolerance, "The exported file")
-    checks.require_spread(comparison, tolerance)
-    shares = accuracy.measure(request.class_ids, request.outputs, expected, answers)
-    checks.require_accuracy(shares, request.max_accuracy_drop)
-    few = {name: array[:_REFERENCE_SAMPLES] for name, array in arrays.items()}
-    reference = _reference_error(content, few, expected)
-    if reference is None or reference > tolerance:
-        # Not refused: some reference kernels are wrong themselves, e.g. SUM in int8.
-        error = "it fails" if reference is None else f"error {reference:.2g}"
-        warnings.warn(
-            "The file agrees with Keras on LiteRT's default kernels, but not on its reference "
-            f"kernels ({error}): do not run it with those.",
-            stacklevel=4,
-        )
-    return {
-        "reference_error": reference,
-        "reference_samples": len(next(iter(few.values()))),
-        **asdict(shares),
-        **asdict(comparison),
-    }
-
-
-def _reference_error(content: bytes, arrays: Arrays, expected: Arrays) -> float | None:
-    try:
-        answers = Runner(content, reference=True).predict(arrays)
-        rows = {name: expected[name][: len(answer)] for name, answer in answers.items()}
-        return checks.compare(rows, answers).relative_error
-    except (RuntimeError, ValueError):  # no kernel of that version, or one that fails
-        return None

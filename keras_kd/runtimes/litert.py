@@ -1,7 +1,9 @@
 """Runs a `.tflite` file on arrays through LiteRT, by the names in its signature."""
 
+import itertools
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import numpy as np
 from keras_kd._errors import message
 from keras_kd.export.conversion.serving import ENDPOINT
 from keras_kd.export.student.signature import Arrays, in_batches
+from keras_kd.runtimes import _interpret, worker
+from keras_kd.runtimes._interpret import Details, Loaded
 from keras_kd.runtimes.tensors import TensorInfo, by_name
 
 
@@ -19,34 +23,23 @@ class Runner:
     Args:
         content: The file's bytes.
         threads: CPU threads of the interpreter; defaults to all.
-        reference: Whether to run LiteRT's plain reference kernels instead of XNNPACK and its other
-            optimized ones.
     """
 
-    def __init__(self, content: bytes, threads: int | None = None, reference: bool = False):
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
+    def __init__(self, content: bytes, threads: int | None = None):
         self.threads = threads or os.cpu_count() or 1
-        kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
-        # From memory, not from the path: a mapped file could not be moved into place everywhere.
-        interpreter = Interpreter(
-            model_content=content,
-            num_threads=self.threads,
-            experimental_op_resolver_type=kernels,
-        )
-        keys = list(interpreter.get_signature_list())
-        if ENDPOINT not in keys and len(keys) != 1:
+        try:
+            loaded = Loaded(content, self.threads, False, ENDPOINT)
+        except LookupError as error:
             raise ValueError(
                 message(
                     f"The file must have the signature {ENDPOINT!r} or a single one",
                     expected=f"the signature {ENDPOINT!r}",
-                    received=f"signatures {keys}",
+                    received=f"signatures {error.args[0]}",
                     mend="Export it with keras_kd.export.tflite",
                 )
-            )
-        self._run = interpreter.get_signature_runner(ENDPOINT if ENDPOINT in keys else keys[0])
-        self.inputs = _tensors(self._run.get_input_details(), interpreter.get_input_details())
-        self.outputs = _tensors(self._run.get_output_details(), interpreter.get_output_details())
+            ) from error
+        self._run = loaded.run
+        self.inputs, self.outputs = _tensors(loaded.inputs), _tensors(loaded.outputs)
 
     def predict(self, arrays: Arrays) -> Arrays:
         """Returns the outputs by name, as real values, for all samples of checked `arrays`."""
@@ -60,6 +53,41 @@ class Runner:
         rows = [0] * (self.inputs[0].shape[0] or 1)
         batch = {tensor.name: tensor.stored(arrays[tensor.name][rows]) for tensor in self.inputs}
         return lambda: self._run(**batch)
+
+
+class Isolated(Runner):
+    """A `.tflite` file that is loaded and run in a process of its own, which it may crash.
+
+    Args:
+        file: The file.
+        reference: Whether to run LiteRT's plain reference kernels instead of XNNPACK and its other
+            optimized ones.
+
+    Raises:
+        RuntimeError: Here and in `predict`, if the file cannot be loaded or run; with the signal,
+            if that ended the process.
+    """
+
+    def __init__(self, file: Path, reference: bool = False):
+        self.threads = os.cpu_count() or 1
+        self._source = {
+            "file": str(file),
+            "number": next(_NUMBERS),  # another one is another content
+            "threads": self.threads,
+            "reference": reference,
+            "endpoint": ENDPOINT,
+        }
+        facts, _ = _PROCESS.ask({"source": self._source})
+        self.inputs, self.outputs = _tensors(facts["inputs"]), _tensors(facts["outputs"])
+
+    def _run(self, **batch: np.ndarray) -> Arrays:
+        facts = {"source": self._source, "names": list(batch)}
+        reply, arrays = _PROCESS.ask(facts, list(batch.values()))
+        return dict(zip(reply["names"], arrays))
+
+
+_NUMBERS = itertools.count()
+_PROCESS = worker.Worker([sys.executable, _interpret.__file__], worker.environment)
 
 
 def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
@@ -113,17 +141,13 @@ def _content(path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def _tensors(named: dict[str, Any], in_order: list[Any]) -> tuple[TensorInfo, ...]:
-    """Brings a signature's tensors into the file's own order, which metadata follow."""
-    places = {detail["index"]: place for place, detail in enumerate(in_order)}
-    details = sorted(named.items(), key=lambda item: places[item[1]["index"]])
-    return tuple(_tensor(name, detail) for name, detail in details)
+def _tensors(details: Sequence[Details]) -> tuple[TensorInfo, ...]:
+    return tuple(map(_tensor, details))
 
 
-def _tensor(name: str, detail: dict[str, Any]) -> TensorInfo:
-    shape = tuple(None if size < 0 else int(size) for size in detail["shape_signature"])
-    scale, zero_point = detail["quantization"]
-    dtype = np.dtype(detail["dtype"])
-    if scale == 0 or dtype.kind not in "iu":
-        return TensorInfo(name, shape, dtype.name)
-    return TensorInfo(name, shape, dtype.name, float(scale), int(zero_point))
+def _tensor(details: Details) -> TensorInfo:
+    name, sizes, dtype, scale, zero_point = details
+    shape = tuple(None if size < 0 else size for size in sizes)
+    if scale == 0 or np.dtype(dtype).kind not in "iu":
+        return TensorInfo(name, shape, dtype)
+    return TensorInfo(name, shape, dtype, scale, zero_point)

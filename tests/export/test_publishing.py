@@ -1,10 +1,12 @@
+import errno
 import os
+import socket
 from pathlib import Path
 
 import keras
 import pytest
 
-from keras_kd.export import publishing
+from keras_kd.export import placing, publishing
 
 
 def tree(folder):
@@ -29,6 +31,22 @@ def test_a_file_may_be_replaced_but_not_a_folder(tmp_path):
     assert publishing.file_target(tmp_path / "a") == tmp_path / "a"
     with pytest.raises(ValueError, match="path must name a file"):
         publishing.file_target(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("pipe", "link")
+    kinds = {"pipe": "pipe", "link": "pipe", "socket": "socket", os.devnull: "device"}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        for path, kind in kinds.items():
+            with pytest.raises(ValueError, match=f"must name a file.*Received: the {kind} "):
+                publishing.file_target(path)
+            with pytest.raises(ValueError, match=f"must name a folder.*Received: the {kind} "):
+                publishing.folder_target(path)
+    assert tree(tmp_path) == ["link", "pipe", "socket"]
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
@@ -75,18 +93,44 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(publishing.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(placing.tempfile, "mkdtemp", refuse)
     with (
         pytest.raises(ValueError, match=r"folder that can be written.*Permission denied"),
-        publishing.workspace(tmp_path / "a"),
+        placing.workspace(tmp_path / "a"),
     ):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_full_disk_is_an_os_error_whoever_finds_it(tmp_path, code, kind):
+    words = f"/tmp/part-0; {os.strerror(code)}"
+
+    def fail():
+        with placing.workspace(tmp_path / "a"):
+            raise OSError(code, os.strerror(code)) if kind is OSError else kind(words)
+
+    with pytest.raises(
+        OSError, match=rf"must fit on the disk.*Received: {os.strerror(code)}\. "
+    ) as e:
+        fail()
+    assert e.value.errno == code
+    assert tree(tmp_path) == []
+
+
+def test_a_disk_without_room_for_a_folder(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(placing.tempfile, "mkdtemp", refuse)
+    with pytest.raises(OSError, match="must fit on the disk"), placing.workspace(tmp_path / "a"):
         pass
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_the_workspace_is_removed_whatever_happens(tmp_path, error):
     def fail():
-        with publishing.workspace(tmp_path / "a") as folder:
+        with placing.workspace(tmp_path / "a") as folder:
             (folder / "half").write_text("written")
             assert folder.parent == tmp_path
             raise error
@@ -98,7 +142,7 @@ def test_the_workspace_is_removed_whatever_happens(tmp_path, error):
 
 def test_publish_replaces_the_old_folder(tmp_path):
     old = saved_model(tmp_path / "model", "old")
-    with publishing.workspace(old) as folder:
+    with placing.workspace(old) as folder:
         publishing.publish_folder(saved_model(folder / "new", "new"), old)
     assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
     assert (old / "saved_model.pb").read_text() == "new"
@@ -114,7 +158,7 @@ def test_the_old_folder_comes_back_when_the_move_fails(tmp_path, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(publishing.os, "replace", fail_on_the_new_one)
-    with pytest.raises(OSError, match="no space"), publishing.workspace(old) as folder:
+    with pytest.raises(OSError, match="no space"), placing.workspace(old) as folder:
         publishing.publish_folder(saved_model(folder / "new", "new"), old)
     assert (old / "saved_model.pb").read_text() == "old"
     assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
@@ -126,31 +170,6 @@ def test_what_a_link_leads_to_is_replaced_not_the_link(tmp_path):
     (tmp_path / "student.tflite").symlink_to(tmp_path / "real" / "student.tflite")
     assert publishing.folder_target(tmp_path / "link") == tmp_path / "real"
     assert publishing.file_target(tmp_path / "student.tflite").parent == tmp_path / "real"
-
-
-def test_what_killed_processes_left_is_removed(tmp_path):
-    orphan = tmp_path / ".keras_kd-dead"
-    orphan.mkdir()
-    (orphan / "half").write_text("written")
-    (orphan / ".keras_kd-workspace").touch()
-    (tmp_path / ".keras_kd-notes").mkdir()
-    (tmp_path / ".keras_kd-notes" / "mine.txt").write_text("mine")
-    (tmp_path / ".keras_kd-file").write_text("mine")
-    with publishing.workspace(tmp_path / "a") as working:
-        assert not orphan.exists()
-        with publishing.workspace(tmp_path / "b"):
-            assert working.exists()  # an export at work is no orphan
-    assert tree(tmp_path) == [".keras_kd-file", ".keras_kd-notes", ".keras_kd-notes/mine.txt"]
-
-
-def test_a_model_in_the_middle_of_being_replaced_comes_back(tmp_path):
-    saved_model(tmp_path / ".keras_kd-dead" / "replaced" / "model", "old")
-    saved_model(tmp_path / ".keras_kd-dead" / "saved_model", "new")
-    (tmp_path / ".keras_kd-dead" / ".keras_kd-workspace").touch()
-    with publishing.workspace(tmp_path / "a"):
-        pass
-    assert (tmp_path / "model" / "saved_model.pb").read_text() == "old"
-    assert tree(tmp_path) == ["model", "model/saved_model.pb", "model/variables"]
 
 
 def test_a_name_that_is_too_long(tmp_path):

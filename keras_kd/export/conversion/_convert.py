@@ -1,25 +1,25 @@
-"""The child process of exports: `python -m keras_kd.export.conversion._convert FOLDER`.
+"""The process that converts students: `python -m keras_kd.export.conversion._convert`.
 
 A process of its own, as TensorFlow's converter can end in a segmentation fault, and as a student
-may have been trained on another backend. The folder holds `job.json`, the student as `saved_model/`
+may have been trained on another backend. It is asked for one folder after the other, see `child`.
+A folder holds `job.json`, the student as `saved_model/`
 or `student.keras`, and for calibrated modes `calibration.npz`. `saved_model/` and `model.tflite`
 are added, or, if operators are missing, `culprits.json`.
 """
 
 import importlib
 import json
-import os
 import re
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_kd.export.conversion import saved_graph
 from keras_kd.export.conversion.modes import MODES
 from keras_kd.export.conversion.serving import ENDPOINT
+from keras_kd.runtimes import _messages
 
 _CALIBRATION_BATCH = 100
 
@@ -30,6 +30,7 @@ def convert(folder: Path) -> bytes:
 
     job = json.loads((folder / "job.json").read_text())
     mode = MODES[job["quantization"]]
+    saved_graph.without_negative_zeros(folder / "saved_model")
     if mode.without_squared_difference:
         saved_graph.split_squared_differences(folder / "saved_model")
     converter = tf.lite.TFLiteConverter.from_saved_model(
@@ -104,12 +105,15 @@ def _missing_operators(error: str) -> set[str]:
     return set(re.findall(r"^\s*tf\.(\w+)\(", error, re.MULTILINE))
 
 
-def _end_with_the_parent() -> None:
-    """A parent that was killed, which ends standard input, leaves nobody to hand the file to."""
-    os.read(0, 1)
-    os._exit(1)
+def _answer(facts: dict[str, Any], _: Any) -> _messages.Message:
+    import keras
+
+    try:
+        main(Path(facts["folder"]))
+    finally:
+        keras.backend.clear_session()
+    return {}, ()
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    main(Path(sys.argv[1]))
+    _messages.serve(_answer)

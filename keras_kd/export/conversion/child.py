@@ -1,10 +1,6 @@
 """Starts the converter in a process of its own and says what went wrong there."""
 
 import json
-import os
-import re
-import signal
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +12,9 @@ from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.conversion import serving
 from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.runtimes import worker
 
-_STDERR_TAIL = 2000
-_NOISE = re.compile(r"^(WARNING: All log messages before|[IW]\d{4} ).*\n?", re.MULTILINE)
+_MOST_WORDS = 2000
 
 
 @dataclass(frozen=True)
@@ -92,24 +88,18 @@ def run(folder: Path, job: Job, signature: Signature, calibration: Arrays | None
     if calibration is not None:
         np.savez(folder / "calibration.npz", *(calibration[name] for name in job.inputs))
     (folder / "job.json").write_text(json.dumps(asdict(job)))
-    # Nothing comes through the pipe but its end, which tells the child that this process died.
-    theirs, ours = os.pipe()
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "keras_kd.export.conversion._convert", str(folder)],
-            stdin=theirs,
-            cwd=folder,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    finally:
-        os.close(theirs)
-        os.close(ours)
-    if done.returncode != 0:
-        raise RuntimeError(_failure(done.returncode, done.stderr, folder, signature.student))
+        # Modules of one's own may have been edited since they were loaded.
+        CONVERTER.ask({"folder": str(folder)}, fresh=bool(job.modules))
+    except (worker.CrashError, worker.WorkerError) as error:
+        raise RuntimeError(_failure(error, folder, job, signature.student)) from error
+
+
+CONVERTER = worker.Worker(
+    [sys.executable, "-m", "keras_kd.export.conversion._convert"],
+    worker.environment,
+    decisive="PYTHON|TF_|XLA_",
+)
 
 
 def _modules(student: keras.Model) -> list[str]:
@@ -117,43 +107,44 @@ def _modules(student: keras.Model) -> list[str]:
     return sorted(name for name in names if name.split(".")[0] not in ("keras", "__main__"))
 
 
-def _environment() -> dict[str, str]:
-    import keras_kd
-
-    package = str(Path(keras_kd.__file__).parents[1])
-    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    return {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        # Absolute, as the child works in another folder: "" stands for this one.
-        "PYTHONPATH": os.pathsep.join([package, *map(os.path.abspath, [*given, *sys.path])]),
-        # The caller's own rules, such as "error", are not meant for TensorFlow's converter.
-        "PYTHONWARNINGS": "ignore",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-
-
-def _failure(code: int, stderr: str, folder: Path, student: keras.Model) -> str:
-    died = f"it died of {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-    words = _NOISE.sub("", stderr)[-_STDERR_TAIL:].strip()
-    received = f"{died} and the last words\n{words}\n" if words else died
+def _failure(
+    error: worker.CrashError | worker.WorkerError, folder: Path, job: Job, student: keras.Model
+) -> str:
     mend = "Replace the layer that these words name, if they name one"
-    if code < 0:
-        mend = "Free memory, if it was killed"
+    if isinstance(error, worker.WorkerError):
+        received = f"an error, of which the last words are\n{error.traceback[-_MOST_WORDS:]}"
+    else:
+        received = f"it {error.how}" + f" and the last words\n{error.words}\n" * bool(error.words)
+        mend = "Free memory, if it was killed" if error.signal else mend
     culprits, rolled = folder / "culprits.json", _rolled(student)
     if culprits.exists():
         found = json.loads(culprits.read_text())
         received = "; ".join(f"{op} in {', '.join(places)}" for op, places in found.items())
+        received += _own_operations(student, found)
         mend = "Replace these layers by ones that have a built-in form"
     elif rolled:
-        mend = f"Build {', '.join(map(repr, rolled))} with unroll=True and the same weights"
+        loop = "quantization='dynamic'" if job.batch_size else "a fixed batch_size"
+        mend = (
+            f"Build {', '.join(map(repr, rolled))} with unroll=True and the same weights, which "
+            "writes out each step, so that many make a far larger file; or use "
+            f"{loop}, which keeps the loop"
+        )
     return message(
         "TensorFlow's converter must turn the model into built-in operators",
         expected="a .tflite file",
         received=received,
         mend=mend,
     )
+
+
+def _own_operations(student: keras.Model, found: dict[str, list[str]]) -> str:
+    """Names the operations of the model itself: functions of `keras.ops` leave no name."""
+    graph, places = _keras.graph(student), {place for listed in found.values() for place in listed}
+    if graph is None or all("/" in place for place in places):
+        return ""
+    operations = [node.operation for node in _keras.nodes(keras.tree.flatten(graph[1]))]
+    names = [x.name for x in operations if not isinstance(x, keras.layers.Layer)]
+    return f", which calls {', '.join(dict.fromkeys(names))}" if names else ""
 
 
 def _rolled(student: keras.Model) -> list[str]:

@@ -20,6 +20,7 @@ class Mode:
         ranges_from_student: Whether a quantisation-aware student can give the ranges instead.
         without_squared_difference: Whether that operator has to be written otherwise.
         float_inputs_only: Whether the quantiser fails on inputs of whole numbers.
+        is_wide: Whether it computes in 16 bits, not in 8.
         io_dtypes: What the file's float inputs and outputs may become, the default first. Empty
             where there is no choice.
     """
@@ -33,6 +34,7 @@ class Mode:
     ranges_from_student: bool = False
     without_squared_difference: bool = False
     float_inputs_only: bool = False
+    is_wide: bool = False
     io_dtypes: tuple[str, ...] = ()
 
 
@@ -59,6 +61,7 @@ MODES = {
         calibrated=True,
         without_squared_difference=True,
         float_inputs_only=True,
+        is_wide=True,
         io_dtypes=("int16", "float32"),
     ),
 }

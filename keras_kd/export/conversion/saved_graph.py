@@ -37,6 +37,48 @@ def split_squared_differences(saved_model: Path) -> None:
     (saved_model / "saved_model.pb").write_bytes(content.SerializeToString())
 
 
+def without_negative_zeros(saved_model: Path) -> None:
+    """Has `keras.ops.argmax` and `argmin` compare what they are given.
+
+    They write -0.0 as the least negative number before, bit by bit, for which LiteRT has no
+    operator: `where(x == 0 and bits(x) & sign < 0, -tiny, x)`.
+    """
+    content = _read(saved_model)
+    for nodes in _functions(content):
+        by_name = {node.name: node for node in nodes}
+        for node in nodes:
+            if node.op in ("ArgMax", "ArgMin"):
+                select, between = _selected(node, by_name)
+                if select is not None and _asks_for_sign_bits(select, by_name):
+                    between.input[0] = select.input[2]
+    (saved_model / "saved_model.pb").write_bytes(content.SerializeToString())
+
+
+def _selected(node: Any, by_name: dict[str, Any]) -> tuple[Any, Any]:
+    """Returns what chooses the values that `node` compares, and the node that takes them."""
+    while (source := _source(node, 0, by_name)) is not None:
+        if source.op == "SelectV2":
+            return source, node
+        if source.op not in ("Reshape", "Identity"):
+            break
+        node = source
+    return None, None
+
+
+def _asks_for_sign_bits(select: Any, by_name: dict[str, Any]) -> bool:
+    path = ("LogicalAnd", 0), ("Less", 1), ("BitwiseAnd", 0), ("Bitcast", 0)
+    node = select
+    for operator, place in path:
+        node = _source(node, place, by_name)
+        if node is None or node.op != operator:
+            return False
+    return True
+
+
+def _source(node: Any, place: int, by_name: dict[str, Any]) -> Any:
+    return by_name.get(node.input[place].partition(":")[0].lstrip("^"))
+
+
 def _read(saved_model: Path) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 

@@ -12,6 +12,8 @@ from keras_kd import _keras
 from keras_kd._errors import message
 
 _HALF = ("float16", "bfloat16")
+# The script or notebook that runs, and what a process that multiprocessing has started makes of it.
+_SCRIPTS = ("__main__", "__mp_main__")
 
 
 def student_of(model: keras.Model) -> keras.Model:
@@ -22,7 +24,8 @@ def student_of(model: keras.Model) -> keras.Model:
 
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If it is not built, or takes something else than numbers.
+        ValueError: If it is not built, takes something else than numbers, or off TensorFlow has
+            layers that no other process can load.
         ImportError: If TensorFlow is missing.
     """
     from keras_kd.distiller.distiller import Distiller
@@ -39,6 +42,8 @@ def student_of(model: keras.Model) -> keras.Model:
             )
         )
     _check_stateless(student)
+    if keras.backend.backend() != "tensorflow":
+        _check_loadable(student)
     if not getattr(student, "inputs", None):
         student = _wrapped(student)
     _check_inputs(student)
@@ -90,6 +95,25 @@ def _check_stateless(student: keras.Model) -> None:
                     mend="Rebuild the layer with stateful=False and the same weights",
                 )
             )
+
+
+def _check_loadable(student: keras.Model) -> None:
+    """Another process loads a student of another backend, and does not run this script there."""
+    for layer in _keras.all_layers(student):
+        for part in (layer, *vars(layer).values()):
+            named = part if inspect.isfunction(part) else type(part)
+            if named.__module__ in _SCRIPTS or named.__name__ == "<lambda>":
+                raise ValueError(
+                    message(
+                        "The layers of a student that was not trained on TensorFlow must come from "
+                        "modules, as another process loads them on TensorFlow",
+                        expected="classes and functions of modules that can be imported",
+                        received=f"{named.__qualname__} of the running script or notebook, in "
+                        f"{layer.name!r}",
+                        mend="Move it into a module of its own, with "
+                        "@keras.saving.register_keras_serializable, and import it from there",
+                    )
+                )
 
 
 def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:

@@ -21,11 +21,18 @@ class Output:
         name: Its name in the file.
         shape: Its shape, the batch first. `None` stands for any size.
         head: `"logits"`, `"softmax"` or `"sigmoid"`, `None` where the graph does not show it.
+        dtype: Its dtype.
     """
 
     name: str
     shape: tuple[int | None, ...]
     head: str | None
+    dtype: str = "float32"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it gives whole numbers or booleans, e.g. class ids."""
+        return "int" in self.dtype or self.dtype == "bool"
 
     @property
     def classes(self) -> int:
@@ -50,7 +57,7 @@ def of(student: keras.Model, heads: Mapping[str, str | None] | None = None) -> l
     if heads and len(found) == 1:
         found = dict(zip(found, heads.values()))
     found.update({name: kind for name, kind in (heads or {}).items() if name in found})
-    return [Output(name, tuple(x.shape), found[name]) for name, x in named.items()]
+    return [Output(name, tuple(x.shape), found[name], x.dtype) for name, x in named.items()]
 
 
 def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def measure(
         after: The file's.
     """
     shares = [
-        Accuracy(_share(before[x.name], ids, x.head), _share(after[x.name], ids, x.head), x.name)
+        Accuracy(_share(before[x.name], ids, x), _share(after[x.name], ids, x), x.name)
         for x in outputs
         if labels and (ids := labels.get(x.name)) is not None
     ]
@@ -98,6 +98,8 @@ def _ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
     if y.dtype.kind not in "biuf":
         raise TypeError(_text("be numbers", "class ids or one-hot rows", f"dtype {y.dtype}"))
     classes, axes = output.classes, len(output.shape)
+    if output.is_whole:
+        return _own_ids(y, output, samples)
     if classes == 1 and output.head is None:
         raise _unknown_head(output)
     if classes > 1 and y.ndim == axes and y.shape[-1] == classes:
@@ -113,6 +115,17 @@ def _ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
     if not np.array_equal(y, y.round()) or y.min() < -1 or not 0 <= y.max() <= highest:
         received = f"values from {y.min()} to {y.max()}"
         raise _wrong("be class ids", f"whole numbers from 0 to {highest}, -1 for none", received)
+    return y.astype("int64")
+
+
+def _own_ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
+    """Returns labels of an output that gives class ids itself."""
+    shape = (samples, *output.shape[1:])
+    if y.ndim != len(shape) or any(a not in (b, None) for a, b in zip(shape, y.shape)):
+        raise _wrong("have one class id for each answer", f"shape {shape}", f"shape {y.shape}")
+    if not np.array_equal(y, y.round()) or y.min() < -1 or y.max() < 0:
+        received = f"values from {y.min()} to {y.max()}"
+        raise _wrong("be class ids", "whole numbers from 0, -1 for none", received)
     return y.astype("int64")
 
 
@@ -148,8 +161,11 @@ def _unknown_head(output: Output) -> ValueError:
     )
 
 
-def _share(answers: np.ndarray, ids: np.ndarray, head: str | None) -> float:
-    if ids.shape == answers.shape and answers.ndim > 1 and answers.shape[-1] > 1:
+def _share(answers: np.ndarray, ids: np.ndarray, output: Output) -> float:
+    head = output.head
+    if output.is_whole:
+        classes = answers.astype("int64")
+    elif ids.shape == answers.shape and answers.ndim > 1 and answers.shape[-1] > 1:
         classes = answers > (0.0 if head == "logits" else 0.5)
     elif answers.ndim > 1 and answers.shape[-1] > 1:
         classes = answers.argmax(-1)

@@ -1,7 +1,7 @@
 """An exported file is run and compared with the Keras model before it is handed over."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_number, message
+from keras_kd.export.student.outputs import Output
 from keras_kd.export.student.samples import read
 from keras_kd.export.student.signature import Arrays, Signature
 from keras_kd.export.verification.accuracy import Accuracy
@@ -19,6 +20,8 @@ GENERATED_SAMPLES = 96
 HALF_PRECISION_TOLERANCE = 0.05
 # Honest int8 files reach 0.25, a file that gives every sample the same answer 1.
 SPREAD_TOLERANCE = 0.5
+# A share of class ids comes from two scores that are equal up to rounding.
+_EQUAL_SCORES = 1e-3
 
 
 class VerificationError(ValueError):
@@ -30,9 +33,11 @@ class Comparison:
     """How far a file's answers are from the Keras model's.
 
     Args:
-        relative_error: `||file - keras|| / ||keras||` over all samples, of the worst output.
+        relative_error: `||file - keras|| / ||keras||` over all samples, of the worst output; of
+            whole numbers the share that differs.
         argmax_agreement: Share of positions with the same argmax, of the worst output whose last
-            axis is longer than 1; `None` without such an output.
+            axis is longer than 1; of whole numbers, e.g. class ids, the share of equal ones. `None`
+            without such an output.
         samples: Number of samples compared.
         spread_error: The error of the worst output by the spread of Keras' answers, see
             `spread.spread_error`; `None` if no output's answers differ.
@@ -127,13 +132,19 @@ def _is_finite(array: np.ndarray) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def compare(expected: Arrays, actual: Arrays, probabilities: Collection[str] = ()) -> Comparison:
+def compare(
+    expected: Arrays,
+    actual: Arrays,
+    probabilities: Collection[str] = (),
+    mend: str | None = None,
+) -> Comparison:
     """Compares a file's answers with the Keras model's, by output name.
 
     Args:
         expected: The Keras model's answers, one row for each sample.
         actual: The file's.
         probabilities: Names of the outputs that end in a softmax or sigmoid.
+        mend: What to do first about answers that are not finite, where that is known.
 
     Raises:
         VerificationError: If names, shapes or finiteness differ.
@@ -142,27 +153,27 @@ def compare(expected: Arrays, actual: Arrays, probabilities: Collection[str] = (
     >>> compare({"output_0": np.ones((4, 2))}, {"output_0": np.ones((4, 2))}).relative_error
     0.0
     """
-    _require_like(expected, actual)
-    pairs = [(np.float64(expected[name]), np.float64(actual[name])) for name in expected]
-    agreements = [
-        float(np.mean(want.argmax(-1) == got.argmax(-1)))
-        for want, got in pairs
-        if want.ndim > 1 and want.shape[-1] > 1
-    ]
-    spreads = [
-        error
-        for name, (want, got) in zip(expected, pairs)
-        if (error := spread_error(want, got, name in probabilities)) is not None
-    ]
+    _require_like(expected, actual, mend)
+    errors, agreements, spreads = [], [], []
+    for name, want in expected.items():
+        if want.dtype.kind in "biu":  # ids: how far apart two of them are means nothing
+            agreements.append(float(np.mean(want == actual[name])))
+            errors.append(float(np.mean(want != actual[name])))
+            continue
+        want, got = np.float64(want), np.float64(actual[name])
+        errors.append(_relative_error(want, got))
+        spreads.append(spread_error(want, got, name in probabilities))
+        if want.ndim > 1 and want.shape[-1] > 1:
+            agreements.append(float(np.mean(want.argmax(-1) == got.argmax(-1))))
     return Comparison(
-        relative_error=max(_relative_error(want, got) for want, got in pairs),
+        relative_error=max(errors),
         argmax_agreement=min(agreements, default=None),
-        samples=len(pairs[0][0]),
-        spread_error=max(spreads, default=None),
+        samples=len(next(iter(expected.values()))),
+        spread_error=max((error for error in spreads if error is not None), default=None),
     )
 
 
-def _require_like(expected: Arrays, actual: Arrays) -> None:
+def _require_like(expected: Arrays, actual: Arrays, mend: str | None) -> None:
     shapes = [{name: array.shape for name, array in x.items()} for x in (expected, actual)]
     if shapes[0] != shapes[1]:
         raise VerificationError(
@@ -180,7 +191,7 @@ def _require_like(expected: Arrays, actual: Arrays) -> None:
                     f"The file's output {name!r} must be finite",
                     expected="finite numbers",
                     received=f"{np.size(array) - np.isfinite(array).sum()} NaN or infinite values",
-                    mend="Export in float32 to see whether the quantization is the cause",
+                    mend=mend or "Export in float32 to see whether the quantization is the cause",
                 )
             )
 
@@ -192,8 +203,16 @@ def _relative_error(want: np.ndarray, got: np.ndarray) -> float:
     return float(distance / size)
 
 
-def require_close(comparison: Comparison, tolerance: float, what: str) -> None:
+def require_close(
+    comparison: Comparison, tolerance: float, what: str, mend: str | None = None
+) -> None:
     """Refuses an export that is further from the Keras model than allowed.
+
+    Args:
+        comparison: The export's.
+        tolerance: Relative error allowed.
+        what: What was compared, for the error.
+        mend: What to do first, where that is known.
 
     Raises:
         VerificationError: If its relative error is above `tolerance`.
@@ -207,7 +226,8 @@ def require_close(comparison: Comparison, tolerance: float, what: str) -> None:
             f"{what} must agree with the Keras model; no file was left",
             expected=f"a relative RMS error of at most {tolerance:g}",
             received=f"{comparison.relative_error:.3g}{argmax}, {comparison.samples} samples",
-            mend=(
+            mend=mend
+            or (
                 "Calibrate on 100 or more samples like those in use, choose a wider quantization, "
                 "or, if the argmax agreement serves you, pass a higher tolerance"
             ),
@@ -262,13 +282,18 @@ def require_accuracy(accuracy: Accuracy, max_drop: float | None) -> None:
     )
 
 
-def check_tolerance(tolerance: Any, default: float) -> float:
+def check_tolerance(tolerance: Any, default: float, outputs: Sequence[Output] = ()) -> float:
     """Returns the tolerance in force.
+
+    Args:
+        tolerance: What the caller gave, or `None`.
+        default: The mode's own.
+        outputs: The student's; those of whole numbers need some.
 
     Raises:
         TypeError: If it is given and not a number.
         ValueError: If it is not positive and finite.
     """
     if tolerance is None:
-        return default
+        return max(default, _EQUAL_SCORES) if any(x.is_whole for x in outputs) else default
     return check_number("tolerance", tolerance, "above 0", example=default)

@@ -1,6 +1,5 @@
 import os
-import sys
-from types import SimpleNamespace
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from keras_kd import export
 from keras_kd.export.conversion import child
 from keras_kd.export.student.signature import Signature
+from keras_kd.runtimes.worker import CrashError, WorkerError
 
 JOB = child.Job("float32", None, 1, ["x"], False, [])
 
@@ -18,70 +18,64 @@ def signature(cnn):
     return Signature.of(cnn, 1)
 
 
-def ended(monkeypatch, code, stderr, seen=None):
-    def run(command, **options):
-        if seen is not None:
-            seen.update(options, command=command)
-        return SimpleNamespace(returncode=code, stderr=stderr)
+@pytest.fixture
+def refuse(monkeypatch):
+    """Lets the converter end with an error."""
 
-    monkeypatch.setattr(child.subprocess, "run", run)
+    def by(error):
+        def ask(*_, **__):
+            raise error
 
+        monkeypatch.setattr(child.CONVERTER, "ask", ask)
 
-def test_the_child_is_this_python_and_this_keras_kd_without_a_gpu(monkeypatch, tmp_path, signature):
-    seen = {}
-    ended(monkeypatch, 0, "", seen)
-    monkeypatch.setenv("PYTHONPATH", "/mine")
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    child.run(tmp_path, JOB, signature)
-    assert seen["command"] == [
-        sys.executable,
-        "-m",
-        "keras_kd.export.conversion._convert",
-        str(tmp_path),
-    ]
-    assert seen["env"]["CUDA_VISIBLE_DEVICES"] == "-1"
-    assert seen["env"]["KERAS_BACKEND"] == "tensorflow"
-    package, mine, *_ = seen["env"]["PYTHONPATH"].split(os.pathsep)
-    assert os.path.samefile(
-        os.path.join(package, "keras_kd", "export", "conversion", "child.py"), child.__file__
-    )
-    assert mine == "/mine"
+    return by
 
 
-def test_the_child_finds_modules_of_this_folder(monkeypatch, tmp_path, signature):
-    seen = {}
-    ended(monkeypatch, 0, "", seen)
-    monkeypatch.setattr(sys, "path", ["", "below", *sys.path])
-    child.run(tmp_path, JOB, signature)
-    paths = seen["env"]["PYTHONPATH"].split(os.pathsep)
-    assert {os.getcwd(), os.path.abspath("below")} <= set(paths)
-    assert all(map(os.path.isabs, paths))
-
-
-def test_a_crash_names_the_signal(monkeypatch, tmp_path, signature):
-    ended(monkeypatch, -11, "Fatal Python error")
+def test_a_crash_names_the_signal(refuse, tmp_path, signature):
+    refuse(CrashError(-11, "Fatal Python error"))
     with pytest.raises(RuntimeError, match=r"died of SIGSEGV(.|\n)*Fatal Python error"):
         child.run(tmp_path, JOB, signature)
 
 
-def test_a_crash_without_words(monkeypatch, tmp_path, signature):
-    ended(monkeypatch, -9, "")
+def test_a_crash_without_words(refuse, tmp_path, signature):
+    refuse(CrashError(-9, ""))
     with pytest.raises(RuntimeError, match=r"Received: it died of SIGKILL\. Free memory"):
         child.run(tmp_path, JOB, signature)
+
+
+@pytest.mark.parametrize(
+    ("modules", "fresh"), [([], False), (["layers_that_may_have_been_edited"], True)]
+)
+def test_modules_are_loaded_anew(monkeypatch, tmp_path, signature, modules, fresh):
+    seen = {}
+    monkeypatch.setattr(child.CONVERTER, "ask", lambda *_, **options: seen.update(options))
+    child.run(tmp_path, replace(JOB, modules=modules), signature)
+    assert seen == {"fresh": fresh}
+
+
+def test_one_process_converts_twice_and_gives_the_same_bytes(cnn, tmp_path):
+    paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
+    processes = []
+    for path in paths:
+        export.tflite(cnn, path)
+        processes.append(child.CONVERTER.process)
+    assert processes[0] == processes[1] is not None
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_recurrent_layers_that_loop_are_named(tmp_path):
     layers = keras.layers
     model = keras.Sequential([keras.Input((4, 2)), layers.LSTM(3, name="memory"), layers.Dense(2)])
     samples = np.random.default_rng(0).normal(size=(100, 4, 2))
-    with pytest.raises(RuntimeError, match="Build 'memory' with unroll=True"):
+    words = "(?s)Build 'memory' with unroll=True.*larger file; or use quantization='dynamic'"
+    with pytest.raises(RuntimeError, match=words):
         export.tflite(model, tmp_path / "a.tflite", "int8", samples)
     assert os.listdir(tmp_path) == []
 
 
-def test_only_the_end_of_a_long_error_is_shown(monkeypatch, tmp_path, signature):
-    ended(monkeypatch, 1, "x" * 10_000 + "the reason")
-    with pytest.raises(RuntimeError, match=r"exit status 1(.|\n)*the reason") as error:
+def test_only_the_end_of_a_long_error_is_shown(refuse, tmp_path, signature):
+    refuse(WorkerError("the reason", "x" * 10_000 + "the reason"))
+    with pytest.raises(RuntimeError, match=r"an error(.|\n)*the reason") as error:
         child.run(tmp_path, JOB, signature)
     assert len(str(error.value)) < 2500
 
@@ -104,3 +98,12 @@ def test_the_layers_of_an_unsupported_operator_are_named_and_the_old_file_surviv
         export.tflite(model, path)
     assert path.read_bytes() == b"the last good one"
     assert os.listdir(tmp_path) == ["student.tflite"]
+
+
+def test_an_operation_of_the_model_itself_is_named(tmp_path):
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.ops.signbit(keras.layers.Dense(2)(x)))
+    with pytest.raises(
+        RuntimeError, match=r"Received: BitwiseAnd in \w+, which calls signbit\w*\."
+    ):
+        export.tflite(model, tmp_path / "a.tflite")

@@ -187,3 +187,48 @@ def test_a_subclassed_model_of_tokens_must_say_their_dtype():
         student_of(model)
     tokens = keras.Input((3,), dtype="int32")
     assert student_of(keras.Model(tokens, model(tokens))).inputs[0].dtype == "int32"
+
+
+def doubled(x):
+    return 2 * x
+
+
+def of_the_script(thing):
+    thing.__module__ = "__main__"
+    return thing
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (lambda: keras.layers.Lambda(lambda x: x), "<lambda>"),
+        (lambda: keras.layers.Lambda(of_the_script(lambda x: x)), "<lambda>"),
+        (lambda: keras.layers.Dense(2, activation=lambda x: x), "<lambda>"),
+        (lambda: of_the_script(type("Gate", (keras.layers.Dense,), {}))(2), "Gate"),
+        (
+            lambda: keras.layers.Dense(
+                2,
+                kernel_initializer=of_the_script(type("Start", (keras.initializers.Zeros,), {}))(),
+            ),
+            "Start",
+        ),
+        (
+            lambda: keras.layers.TimeDistributed(keras.layers.Dense(2, activation=lambda x: x)),
+            "<lambda>",
+        ),
+    ],
+)
+def test_what_another_process_cannot_load_is_refused_off_tensorflow(monkeypatch, layer, name):
+    model = keras.Sequential([keras.Input((4, 2)), layer()])
+    assert student_of(model) is model
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=f"must come from modules.*Received: .*{name} of the run"):
+        student_of(model)
+
+
+def test_what_another_process_can_load_is_taken_off_tensorflow(monkeypatch, cnn):
+    own = keras.Sequential([keras.Input((2,)), Stubborn(), keras.layers.Lambda(doubled)])
+    memory = keras.Sequential([keras.Input((4, 2)), keras.layers.GRU(3, activation="relu")])
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    for model in (cnn, own, memory):
+        assert student_of(model) is model

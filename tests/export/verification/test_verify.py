@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_kd.export import VerificationError
+from keras_kd.export.student.outputs import Output
 from keras_kd.export.student.signature import Signature
 from keras_kd.export.verification import verify
 from keras_kd.export.verification.accuracy import Accuracy
@@ -28,6 +29,29 @@ def test_the_worst_output_counts(answers):
 def test_without_classes_there_is_no_argmax(answers):
     expected = {"size": answers["size"]}
     assert verify.compare(expected, expected) == verify.Comparison(0.0, None, 40, 0.0)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+def test_whole_numbers_are_equal_or_not(dtype):
+    ids = np.random.default_rng(0).integers(0, 2, (50, 4)).astype(dtype)
+    others = ids.copy()
+    others[:3, 1] = 1 - ids[:3, 1].astype(int)
+    result = verify.compare({"ids": ids}, {"ids": others})
+    assert result == verify.Comparison(3 / 200, 197 / 200, 50, None)
+
+
+def test_ids_that_are_near_are_as_wrong_as_others():
+    ids = np.arange(100)
+    assert verify.compare({"ids": ids}, {"ids": ids + 1}).relative_error == 1
+    assert verify.compare({"ids": ids}, {"ids": ids + 1}).argmax_agreement == 0
+
+
+def test_ids_may_differ_where_two_scores_are_equal():
+    ids, scores = Output("ids", (None,), None, "int32"), Output("scores", (None, 3), None)
+    assert verify.check_tolerance(None, 1e-5, [scores]) == 1e-5
+    assert verify.check_tolerance(None, 1e-5, [scores, ids]) == 1e-3
+    assert verify.check_tolerance(None, 0.15, [ids]) == 0.15
+    assert verify.check_tolerance(1e-6, 1e-5, [ids]) == 1e-6
 
 
 def test_zeros_are_compared_too():
