@@ -168,7 +168,7 @@ def test_what_cannot_be_mended_does_not_stop_the_export(tmp_path, orphan, monkey
     export_into(tmp_path)
     assert (orphan / "replaced" / "model" / "saved_model.pb").read_text() == "old"
     monkeypatch.setattr(placing.os, "listdir", refuse)
-    placing.remove(tmp_path)
+    placing.remove_orphans(tmp_path)
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
