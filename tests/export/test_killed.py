@@ -15,7 +15,7 @@ SCRIPT = """
 import sys
 import keras
 from keras_kd import export
-from keras_kd.export import child
+from keras_kd.export.conversion import child
 
 def run(folder, *_):
     (folder / "model.tflite").write_bytes(b"half")
