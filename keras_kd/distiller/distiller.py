@@ -22,7 +22,12 @@ from keras_kd.distiller.steps import Steps
 from keras_kd.distiller.terms import keras_io
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
-from keras_kd.networks.models import check_model, training_policy, warn_of_unused
+from keras_kd.networks.models import (
+    check_model,
+    check_outputs_are_fixed,
+    training_policy,
+    warn_of_unused,
+)
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
@@ -91,7 +96,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         teacher_head: str | dict[str, str] | None = None,
         name: str = "distiller",
     ):
-        check_model(student, "student")
+        check_outputs_are_fixed(check_model(student, "student"))
         if not isinstance(teacher, NoTeacher):  # else it has been said before
             warn_of_unused(student)
         logits = LogitsModel(student, student_head, role="student")

@@ -84,3 +84,46 @@ def layers_between(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     called = [node.operation for node in _keras.nodes(keras.tree.flatten(graph[1]))]
     layers = [each for each in dict.fromkeys(called) if isinstance(each, keras.layers.Layer)]
     return list(dict.fromkeys(part for layer in layers for part in layers_between(layer)))
+
+
+def check_outputs_are_fixed(student: keras.Model) -> None:
+    """Raises where a subclassed student gives other outputs in training than in inference.
+
+    It is traced with symbolic inputs. One that cannot be traced shows it at its first batch.
+
+    Raises:
+        ValueError: If structure or shapes of the outputs depend on `training`.
+    """
+    if _keras.graph(student) is not None:
+        return
+    try:
+        inputs = _symbolic(student.get_build_config()["input_shape"])
+        training, inference = (
+            keras.tree.map_structure(
+                lambda output: str(tuple(output.shape)),
+                student.compute_output_spec(inputs, training=training),
+            )
+            for training in (True, False)
+        )
+    except Exception:
+        return
+    if training != inference:
+        raise ValueError(
+            message(
+                "student must give the same outputs in training and in inference",
+                expected="one structure and one set of shapes, whatever training= is",
+                received=f"{training} in training, {inference} in inference",
+                mend="Build it from keras.Input with all outputs, each with a name, {'class': ..., "
+                "'distilled': ...}, give each its term by output=, and combine them in a second "
+                "keras.Model on the same layers, as docs/losses.md does for DeiT",
+            )
+        )
+
+
+def _symbolic(shape: Any) -> Any:
+    """Returns symbolic inputs for a shape, or a list or dict of them."""
+    if isinstance(shape, dict):
+        return {name: _symbolic(each) for name, each in shape.items()}
+    if any(isinstance(each, (list, tuple)) for each in shape):
+        return [_symbolic(each) for each in shape]
+    return keras.KerasTensor((None, *shape[1:]), "float32")
