@@ -1,16 +1,19 @@
 """Can this teacher teach this student?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_kd import _keras
 from keras_kd._errors import message
+from keras_kd.distiller import forms
+from keras_kd.distiller.counterparts import check_order, input_for_teacher, mismatch, outputs_taught
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import DistillationLoss, FeatureLoss
-from keras_kd.losses.base import same_shape
 from keras_kd.networks.heads import Head, LogitsModel
-from keras_kd.teachers.teacher import KerasModel, NoTeacher, Teacher
+from keras_kd.networks.ports import Inputs
+from keras_kd.teachers.keras_model import KerasModel
+from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
 def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
@@ -34,23 +37,44 @@ def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
     return teacher
 
 
-def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
-    """Raises where the teacher cannot teach the student; builds the terms' projectors.
+def matched(
+    teacher: Teacher, taught: Sequence[str], terms: list[Term], student: LogitsModel
+) -> Teacher:
+    """Returns the teacher as that of this student, whose inputs and outputs it knows by name.
 
-    Outputs of dicts belong together by key, those of lists by position.
+    Args:
+        teacher: The teacher.
+        taught: Names of the student's outputs that learn from one of the teacher's.
+        terms: The terms, as far as they are known.
+        student: The student.
+
+    Raises:
+        ValueError: If inputs or outputs do not belong together.
     """
     if isinstance(teacher, NoTeacher):
+        return teacher
+    own, students = (dict(zip(side.heads, side.outputs)) for side in (teacher, student))
+    taught_by = outputs_taught(own, students, taught, forms.free(terms, student.names))
+    inputs, shown = Inputs(student.model), None
+    shows_itself = teacher.preprocess is None and teacher.preprocess_samples is None
+    if teacher.model is not None and shows_itself:
+        shown = input_for_teacher(Inputs(teacher.model), inputs)
+    check_order(teacher.input_order, inputs)
+    return teacher.matched(taught_by, shown)
+
+
+def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
+    """Raises where a matched teacher cannot teach the student; builds the terms' projectors."""
+    if isinstance(teacher, NoTeacher):
         return
-    on_features = not any(term.needs_output for term in terms)
-    taught_by = {} if on_features else _check_outputs(teacher, terms, student)
+    taught_by = teacher.taught_by(student.names)
     _connect(teacher, terms, student, taught_by)
     for term in terms:
         _check_projector(term, teacher.variables, student.model)
         _check_feature_distillation(term, teacher, student, taught_by)
-    on_outputs = [term for term in terms if term.needs_output]
-    teacher.check_terms(on_outputs, list(student.heads))
+    teacher.check_terms([term for term in terms if term.needs_output], student.names)
     if teacher.model is not None:
-        _check_model(teacher, student)
+        _check_apart(teacher.model, student.model)
 
 
 def _check_feature_distillation(
@@ -60,92 +84,35 @@ def _check_feature_distillation(
     if not (term.is_of_keras and term.needs_output):
         return
     name = term.output_of(student.names)
-    heads = {"student": student.heads[name], "teacher": teacher.heads[taught_by[name]]}
-    for role, path in {"student": term.student, "teacher": term.teacher}.items():
-        if path is None and heads[role].kind in ("softmax", "sigmoid"):
+    heads = {
+        "student": None if term.student else student.heads[name],
+        "teacher": None if term.teacher else teacher.heads[taught_by[name]],
+    }
+    for role, head in heads.items():
+        if head and head.kind in ("softmax", "sigmoid"):
             raise ValueError(
                 message(
                     f"FeatureDistillation must name the {role}'s layer where its output gives "
                     "probabilities, because a Term on outputs compares logits",
                     expected=f"{role}_layer_name=",
-                    received=f"None, and an output that gives {heads[role].kind} probabilities",
+                    received=f"None, and an output that gives {head.kind} probabilities",
                     mend="Name the last layer, or pass keras_kd.losses.SoftTargets()",
                 )
             )
 
 
-def _check_model(teacher: Teacher, student: LogitsModel) -> None:
-    """Raises where the teacher's model does not take the student's input, or is the student."""
-    if teacher.preprocess is None and teacher.preprocess_samples is None:
-        _check_inputs(teacher.model, student.model)
-    own = {id(weight) for weight in teacher.model.weights}
-    if teacher.model is student.model or (own and own <= set(map(id, student.model.weights))):
+def _check_apart(teacher: keras.Model, student: keras.Model) -> None:
+    """Raises where the teacher is the student."""
+    own = {id(weight) for weight in teacher.weights}
+    if teacher is student or (own and own <= set(map(id, student.weights))):
         raise ValueError(
             message(
                 "teacher must be another model than the student, with weights of its own",
                 expected="a trained model",
-                received=f"{teacher.model.name!r}, all of whose weights are the student's",
+                received=f"{teacher.name!r}, all of whose weights are the student's",
                 mend="Pass teacher=keras.models.clone_model(student) with its weights set",
             )
         )
-
-
-def _check_inputs(teacher: keras.Model, student: keras.Model) -> None:
-    """Raises where the graphs show that one batch does not serve both."""
-    graphs = [_keras.graph(model) for model in (student, teacher)]
-    if None in graphs:
-        return
-    given, needed = (graph[0] for graph in graphs)
-    if isinstance(given, dict) and isinstance(needed, dict):
-        given = {name: tensor for name, tensor in given.items() if name in needed}
-    shapes = [[tensor.shape for tensor in keras.tree.flatten(each)] for each in (given, needed)]
-    same = len(shapes[0]) == len(shapes[1]) and all(map(same_but_for_ones, *shapes))
-    if not same:
-        raise ValueError(
-            message(
-                "teacher and student must take the same input, or the teacher have a preprocess",
-                expected=f"{shapes[0]}, as the student takes",
-                received=f"a teacher that takes {shapes[1]}",
-                mend="Pass keras_kd.teachers.KerasModel(teacher, preprocess=...) with a function "
-                "from the student's input to the teacher's",
-            )
-        )
-
-
-def same_but_for_ones(a: tuple, b: tuple) -> bool:
-    """Whether Keras takes one shape for the other: it adds and drops a last axis of size 1."""
-    a, b = (shape[:-1] if shape[-1] == 1 else shape for shape in (a, b))
-    return same_shape(a, b)
-
-
-def _check_outputs(teacher: Teacher, terms: list[Term], student: LogitsModel) -> dict[str, str]:
-    """Raises where outputs do not belong together; returns the teacher's by the student's names."""
-    names = list(student.heads)
-    by_key = len(names) > 1 and (teacher.keyed or student.keyed)
-    same_keys = teacher.keyed == student.keyed and set(teacher.heads) == set(names)
-    if len(teacher.heads) != len(names) or (by_key and not same_keys):
-        mend = "Pass a teacher of these outputs, e.g. keras.Model(t.inputs, t.outputs[0])"
-        raise _mismatch("the same outputs", names, list(teacher.heads), mend)
-    taught_by = dict(zip(names, names if by_key else teacher.heads))
-    free = _free_outputs(terms, names)
-    for name, s in student.heads.items():
-        t = teacher.heads[taught_by[name]]
-        if s.shape is None or t.shape is None or name in free:
-            continue
-        if not same_shape(s.shape, t.shape):
-            raise _mismatch(f"the same shape at {name!r}", s.shape, t.shape)
-    return taught_by
-
-
-def _free_outputs(terms: list[Term], names: list[str]) -> set[str]:
-    """Returns the outputs whose shapes are the business of terms on features or with projectors."""
-    compared, free = set(), set()
-    for term in terms:
-        if term.needs_output:
-            alike = term.on_outputs and term.projector is None
-            alike = alike and not isinstance(term.loss, FeatureLoss)
-            (compared if alike else free).add(term.output_of(names))
-    return free - compared
 
 
 def _connect(teacher: Teacher, terms: list[Term], student: LogitsModel, taught_by: dict) -> None:
@@ -176,7 +143,7 @@ def _check_heads(term: Term, output: str, heads: dict[str, Head], inverted: bool
             raise _unknown_head(term, role)
     if needs_logits and kinds == {"softmax", "sigmoid"}:
         student, teacher = (head.kind for head in heads.values())
-        raise _mismatch(f"the same kind of head at {output!r}", student, teacher)
+        raise mismatch(f"the same kind of head at {output!r}", student, teacher)
     if needs_logits:
         term.loss.check_classes(heads["student"].classes, f" in term {term.name!r}")
     if inverted and "softmax" in kinds and not getattr(term.loss, "shift_invariant", False):
@@ -211,22 +178,6 @@ def _check_projector(term: Term, teacher: list[keras.Variable], student: keras.M
                     mend=mend,
                 )
             )
-
-
-def _mismatch(
-    rule: str,
-    student: Any,
-    teacher: Any,
-    mend: str = "Change the last layer of one of them, or use another teacher",
-) -> ValueError:
-    return ValueError(
-        message(
-            f"teacher and student must have {rule}",
-            expected=f"{student}, as the student has",
-            received=f"{teacher} from the teacher",
-            mend=mend,
-        )
-    )
 
 
 def _unknown_head(term: Term, role: str) -> ValueError:

@@ -28,6 +28,7 @@ from keras_kd.networks.models import (
     training_policy,
     warn_of_unused,
 )
+from keras_kd.networks.ports import Inputs
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
@@ -48,8 +49,8 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
     Args:
         student: A built `keras.Model`. Its weights are trained; nothing else of it changes. A
             KerasHub task is given raw data, which its `preprocessor` is applied to.
-        teacher: A trained `keras.Model` with outputs like the student's, or one of
-            `keras_kd.teachers`.
+        teacher: A trained `keras.Model` with outputs like the student's, a built layer such as
+            `TFSMLayer`, or one of `keras_kd.teachers`. Inputs and outputs are matched by name.
         terms: Losses of `keras_kd.losses` or `keras_kd.Term`s. `None` takes the plain form.
         student_head: What the student's outputs are, `"logits"`, `"softmax"` or `"sigmoid"`, or a
             dict of these by output name. Found in models built from `keras.Input`; needed for
@@ -71,8 +72,8 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
 
     Raises:
         TypeError: If teacher or student is not a `keras.Model`.
-        ValueError: If one is unbuilt, if their outputs differ in structure or classes, or if a
-            head that is needed is not known.
+        ValueError: If one is unbuilt, if their outputs differ in names or classes, if neither names
+            nor shapes tell which belong together, or if a head that is needed is not known.
 
     Example:
     >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
@@ -113,6 +114,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         )
         self.student = student
         self._logits = logits.with_taps(term.student for term in terms if term.student)
+        self._student_inputs = Inputs(student)
         self._plain, self._form, self._terms = form is not None, form, terms
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
         self._hard_weight = (
@@ -220,6 +222,8 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
     @teacher.setter
     def teacher(self, teacher: keras.Model | Teacher | NoTeacher) -> None:
         asked = compatibility.asked_teacher(teacher, self._heads_given["teacher_head"])
+        taught = self._form.known if self._form else forms.taught(self._terms, self._logits.names)
+        asked = compatibility.matched(asked, taught, self._terms, self._logits)
         if self._form:
             self._form_follows(asked)
         asked = asked.with_taps([term.teacher for term in self._terms if term.teacher])

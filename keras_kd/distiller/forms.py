@@ -8,6 +8,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_number, message
 from keras_kd.distiller.terms.term import Term
+from keras_kd.losses import FeatureLoss
 from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch
 
@@ -93,6 +94,22 @@ def _check_projectors(terms: list[Term]) -> None:
                         mend="Build a layer for each",
                     )
                 )
+
+
+def taught(terms: Sequence[Term], names: Sequence[str]) -> list[str]:
+    """Returns the outputs of the student that learn from one of the teacher's."""
+    return [*dict.fromkeys(term.output_of(names) for term in terms if term.teacher is None)]
+
+
+def free(terms: Sequence[Term], names: Sequence[str]) -> set[str]:
+    """Returns the outputs whose shapes are the business of terms on features or with projectors."""
+    compared, others = set(), set()
+    for term in terms:
+        if term.needs_output:
+            alike = term.on_outputs and term.projector is None
+            alike = alike and not isinstance(term.loss, FeatureLoss)
+            (compared if alike else others).add(term.output_of(names))
+    return others - compared
 
 
 def check_metrics(terms: list[Term], metrics: Any) -> None:

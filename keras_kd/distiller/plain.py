@@ -45,6 +45,11 @@ class PlainForm:
             for loss in _BY_HEAD.values()
         ]
 
+    @property
+    def known(self) -> list[str]:
+        """Names of the outputs that show what they are, of which there are terms at most."""
+        return [name for name, head in self._heads.items() if not _is_open(head)]
+
     def follow(self, taught: dict[str, str | None], loss: Any = None) -> list[Term]:
         """Returns the terms that suit the heads and the loss on the labels.
 
@@ -71,11 +76,10 @@ class PlainForm:
         try:
             return self.follow(taught)
         except ValueError:
-            known = [name for name, head in self._heads.items() if not _is_open(head)]
-            if not known or len(known) == len(self._heads):
+            if not self.known or len(self.known) == len(self._heads):
                 raise
             # The others may turn out to have no loss, and so no term.
-            return self.follow(taught, dict.fromkeys(known, _unknown))
+            return self.follow(taught, dict.fromkeys(self.known, _unknown))
 
     def check_taught(self, taught: dict[str, str | None], loss: Any) -> None:
         """Raises where the terms of a compiled Distiller do not suit another teacher."""

@@ -70,15 +70,14 @@ class Steps(Objective):
         shared = zip(
             self.trainable_variables + self.non_trainable_variables, [*state[0], *state[1]]
         )
-        asked = self._logits.names if any(term.needs_output for term in self._terms) else []
-        return self._teacher(x, asked, [*values, *shared])
+        return self._teacher(x, self._logits.names, [*values, *shared])
 
     def _teachers_own_variables(self) -> list[keras.Variable]:
         return jax_step.not_shared(self._teacher.variables, self.variables)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs; where terms are computed, its logits too."""
-        x = batch.inputs(inputs)
+        x = self._student_inputs.fed(batch.inputs(inputs))
         asked = training and batch.carries_answers(inputs)
         if not (asked or batch.is_to_evaluate(inputs)):
             return self.student(x, training=training)

@@ -13,6 +13,7 @@ from keras import ops
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.networks import final_activation, tapped_graph, taps
+from keras_kd.networks.ports import Port, ports
 
 KINDS = ("logits", "softmax", "sigmoid")
 
@@ -54,6 +55,7 @@ class LogitsModel:
         names: Names of the outputs: `"output"` for a single tensor, the keys of a dict, the
             layers' names for a list.
         keyed: Whether the model returns a dict, so that its outputs are known by name.
+        outputs: The outputs as `keras_kd.networks.ports.Port`s, in the order of `names`.
         heads: Dict of `Head` by output name, in the order of the outputs.
         inverted: Whether each output's logits come from its probabilities' logarithm, by name.
         signals: Shapes of the signals from the inside of the model, by name.
@@ -75,6 +77,10 @@ class LogitsModel:
             name: Head(override.get(name, trace.kind), tensor.shape if graph else None)
             for name, tensor, trace in zip(self.names, flat, traces)
         }
+        # What is alone has no need of a name, whatever its layer is called.
+        alone = not self.keyed and len(self.names) == 1
+        shape = next(iter(self.heads.values())).shape
+        self.outputs = [Port("output", False, shape)] if alone else ports(self._structure)
         self.inverted = {
             name: head.kind in ("softmax", "sigmoid") and trace.kind != head.kind
             for (name, head), trace in zip(self.heads.items(), traces)
@@ -140,7 +146,7 @@ class LogitsModel:
                     expected="a tensor",
                     received=f"{len(flat)} tensors",
                     mend="Build models with several outputs from keras.Input, so that their "
-                    "names are known",
+                    "names are known, e.g. keras.Model(x, layer(x)) of a layer",
                 )
             )
         by_name = {

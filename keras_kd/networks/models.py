@@ -15,9 +15,18 @@ def check_model(model: Any, role: str) -> keras.Model:
     """Returns `model` if it is a built `keras.Model`, else raises in the name of its role.
 
     Raises:
-        TypeError: If `model` is not a `keras.Model`.
+        TypeError: If `model` is not a `keras.Model`, or is a Distiller.
         ValueError: If it is not built.
     """
+    if _is_distiller(model):
+        raise TypeError(
+            message(
+                f"{role} must be a model itself, not a Distiller around it",
+                expected="a keras.Model",
+                received=f"{model.name!r} of type {type(model).__name__}",
+                mend=f"Pass its student: {role}={model.name}.student",
+            )
+        )
     if not isinstance(model, keras.Model):
         raise TypeError(
             message(
@@ -32,11 +41,71 @@ def check_model(model: Any, role: str) -> keras.Model:
             message(
                 f"{role} must be built",
                 expected="a model that has its weights",
-                received=f"the unbuilt model {model.name!r}",
+                received=f"{model.name!r}, which is not built",
                 mend="Start it with keras.Input(shape), or call it on one batch",
             )
         )
     return model
+
+
+def _is_distiller(model: Any) -> bool:
+    """Whether it is a Distiller: this one, that of `keras.distillation`, or keras.io's example."""
+    is_model = isinstance(model, keras.Model) and hasattr(model, "teacher")
+    return is_model and isinstance(getattr(model, "student", None), keras.Model)
+
+
+def teacher_model(model: Any) -> keras.Model:
+    """Returns a teacher as a built model that answers each batch by itself.
+
+    Raises:
+        TypeError: If it is neither a `keras.Model` nor a built layer.
+        ValueError: If it is not built, or carries a state from batch to batch.
+    """
+    if isinstance(model, keras.layers.Layer) and not isinstance(model, keras.Model):
+        model = LayerModel(_check_built(model))
+    model = check_model(model, "teacher")
+    stateful = [lay.name for lay in _keras.all_layers(model) if getattr(lay, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            message(
+                "teacher must answer each batch by itself, whatever came before",
+                expected="layers with stateful=False",
+                received=f"stateful=True in {stateful}, whose state goes on from batch to batch",
+                mend="Build the model with stateful=False and copy the weights: "
+                "model.set_weights(teacher.get_weights())",
+            )
+        )
+    return model
+
+
+def _check_built(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if layer.built:
+        return layer
+    raise TypeError(
+        message(
+            "teacher must be a Keras model, or a built layer",
+            expected="a keras.Model, or a layer that has its weights",
+            received=f"{layer.name!r}, a {type(layer).__name__} that is not built",
+            mend="Call it on one batch, or load its weights",
+        )
+    )
+
+
+class LayerModel(keras.Model):
+    """A layer as a model, which does not show its graph. The layer is called, not copied.
+
+    Args:
+        layer: A layer that takes one argument.
+    """
+
+    def __init__(self, layer: keras.layers.Layer):
+        super().__init__(name=layer.name, autocast=False)
+        self.layer = layer
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Returns what the layer gives."""
+        return self.layer(inputs)
 
 
 def training_policy(model: keras.Model) -> str:

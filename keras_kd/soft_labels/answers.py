@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_kd._errors import message
 from keras_kd.networks.heads import Head
+from keras_kd.networks.ports import Port, is_automatic
 from keras_kd.networks.taps import signal_name
 from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.storage.folder import layout_of
@@ -57,6 +58,11 @@ class StoredAnswers(Teacher):
             if name not in outputs
         }
         self.keyed = content["teacher"]["keyed"]
+        self.input_order = content["teacher"].get("inputs")
+        self.outputs = [
+            Port(name, self.keyed or not is_automatic(name), head.shape)
+            for name, head in self.heads.items()
+        ]
         self.inverted = {name: output["inverted"] for name, output in outputs.items()}
 
     def read(self, ids: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Whoever answers: the interface, and the teachers that have it."""
 
-from keras_kd.teachers.teacher import KerasModel, NoTeacher, Teacher
+from keras_kd.teachers.keras_model import KerasModel
+from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 __all__ = ["KerasModel", "NoTeacher", "Teacher"]

@@ -7,11 +7,9 @@ from typing import Any
 
 import keras
 
-from keras_kd import _keras, _torch
 from keras_kd._errors import message
-from keras_kd.networks.heads import Head, LogitsModel
-from keras_kd.networks.models import check_model
-from keras_kd.teachers import preprocessors
+from keras_kd.networks.heads import Head
+from keras_kd.networks.ports import Port
 
 
 class Teacher:
@@ -26,8 +24,11 @@ class Teacher:
         preprocess: What is done to the student's input before.
         preprocess_samples: What is done to the raw data instead, in the input pipeline.
         heads: Dict of `keras_kd.heads.Head` by output name, in order.
-        keyed: Whether the outputs are known by name, else by their order.
+        outputs: The outputs as `keras_kd.networks.ports.Port`s, in the order of `heads`.
+        keyed: Whether the model returns a dict.
         inverted: Whether each output's logits come from its probabilities' logarithm, by name.
+        input_order: Names of the inputs that it was shown in a list once and for all, `None` where
+            it was not.
         signals: Shapes of the signals from the inside of the model, by name.
     """
 
@@ -37,9 +38,13 @@ class Teacher:
     preprocess: Callable[[Any], Any] | None = None
     preprocess_samples: Callable | None = None
     heads: dict[str, Head]
+    outputs: list[Port]
     keyed: bool
     inverted: dict[str, bool]
+    input_order: list[str] | None = None
     signals: Mapping[str, tuple[int | None, ...]] = MappingProxyType({})
+    _taught_by: dict[str, str] | None = None
+    _shown: Callable[[Any], Any] | None = None
 
     def with_taps(self, paths: Sequence[str]) -> "Teacher":
         """Returns a teacher that answers with the signals at these layer paths, too.
@@ -63,11 +68,11 @@ class Teacher:
     def __call__(
         self, x: Any, names: list[str], values: Sequence[tuple[keras.Variable, Any]] = ()
     ) -> dict[str, Any]:
-        """Returns the logits by the student's output names: by key for dicts, else in order.
+        """Returns the logits by the student's output names, of those that are taught.
 
         Args:
             x: The student's input.
-            names: The student's output names; none where the logits are not asked for.
+            names: The student's output names.
             values: Values of variables of the model to take instead of their own.
         """
         raise NotImplementedError
@@ -121,135 +126,29 @@ class Teacher:
         """Returns who teaches, and what becomes of it, for `summary()`."""
         raise NotImplementedError
 
+    def matched(
+        self, outputs: dict[str, str], shown: Callable[[Any], Any] | None = None
+    ) -> "Teacher":
+        """Returns a teacher of a certain student.
+
+        Args:
+            outputs: The teacher's output names by the student's, of those that are taught.
+            shown: Returns the teacher's input, out of a batch of the student's.
+        """
+        twin = copy.copy(self)
+        twin._taught_by, twin._shown = outputs, shown
+        return twin
+
     def taught_by(self, names: list[str]) -> dict[str, str]:
-        """Returns the teacher's output names by the student's: the same keys, else in order."""
-        return dict(zip(names, names if self.keyed and len(names) > 1 else self.heads))
+        """Returns the teacher's output names by the student's; without a student, its own."""
+        if self._taught_by is None:
+            return {name: name for name in names}
+        return {name: own for name, own in self._taught_by.items() if name in names}
 
     def kinds(self, names: list[str]) -> dict[str, str | None]:
         """Returns what the heads are by the student's output names, as far as they are there."""
         taught_by = self.taught_by(names).items()
         return {name: self.heads[own].kind for name, own in taught_by if own in self.heads}
-
-
-class KerasModel(Teacher):
-    """A `keras.Model` that is asked online, in inference mode and without gradient.
-
-    Args:
-        model: A built model. It is not changed, its `trainable` flag included.
-        head: What its outputs are, as `teacher_head` of `keras_kd.Distiller`.
-        preprocess: Function or layer from the student's input to the teacher's, where they differ
-            in resolution, normalisation or structure. It maps an input to the same output at every
-            step, so nothing in it is random or learns. Weights belong into a layer, not into a
-            function that closes over them. Default: both are given the same, or, where `model` is a
-            KerasHub task, what its own preprocessor makes of the raw data.
-
-    Raises:
-        TypeError: If `model` is not a `keras.Model`, or `preprocess` cannot be called.
-        ValueError: If `model` is not built, or `preprocess` draws random numbers: a layer is looked
-            at here, a function when it is first called.
-
-    Example:
-    >>> teacher = keras_kd.teachers.KerasModel(model, preprocess=keras.layers.Resizing(224, 224))
-    >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        head: str | dict | None = None,
-        preprocess: Callable[[Any], Any] | None = None,
-    ):
-        self.model = check_model(model, "teacher")
-        if preprocess is not None and not callable(preprocess):
-            raise TypeError(
-                message(
-                    "preprocess must map the student's input to the teacher's",
-                    expected="a function or a layer",
-                    received=repr(preprocess),
-                    mend="Pass e.g. keras.layers.Resizing(224, 224)",
-                )
-            )
-        if isinstance(preprocess, keras.layers.Layer) and _keras.seed_generators(preprocess):
-            raise _changes_by_the_step(preprocess)
-        self.preprocess = preprocess
-        self.name = self.model.name
-        self._logits = LogitsModel(model, head, role="teacher")
-
-    @property
-    def preprocess_samples(self) -> Callable | None:
-        """What the model, a KerasHub task, does to raw data; `preprocess` takes its place."""
-        return preprocessors.of(self.model) if self.preprocess is None else None
-
-    @property
-    def variables(self) -> list[keras.Variable]:
-        """The variables of the model, then those of a layer in front of it."""
-        return [*self.model.variables, *getattr(self.preprocess, "variables", ())]
-
-    @property
-    def heads(self) -> dict[str, Head]:
-        """The heads by output name, in order."""
-        return self._logits.heads
-
-    @property
-    def keyed(self) -> bool:
-        """Whether the model returns a dict, so that its outputs are known by name."""
-        return self._logits.keyed
-
-    @property
-    def inverted(self) -> dict[str, bool]:
-        """Whether each output's logits come from its probabilities' logarithm, by name."""
-        return self._logits.inverted
-
-    def described(self) -> str:
-        """Returns the model's name and size."""
-        size = f"{self.model.count_params():,} parameters"
-        return f"{self.name}, {size}, neither trained nor saved"
-
-    @property
-    def signals(self) -> dict[str, tuple[int | None, ...]]:
-        """The shapes of the signals from the inside of the model, by name."""
-        return self._logits.signals
-
-    def with_taps(self, paths: Sequence[str]) -> "KerasModel":
-        """Returns a teacher that answers with the signals at these layer paths, too."""
-        twin = copy.copy(self)
-        twin._logits = self._logits.with_taps(paths)
-        return twin
-
-    def __call__(
-        self,
-        x: Any,
-        names: list[str],
-        values: Sequence[tuple[keras.Variable, Any]] = (),
-    ) -> dict[str, Any]:
-        """Returns the model's logits by the student's output names, and its signals."""
-        # In the scope the model can change neither its variables nor its losses.
-        stateless = keras.StatelessScope(state_mapping=list(values))
-        with _torch.without_gradient(), stateless as scope:
-            if self.preprocess is not None:
-                before = dict(scope.state_mapping)
-                x = self.preprocess(x)
-                if _differ(before, scope.state_mapping):
-                    raise _changes_by_the_step(self.preprocess)
-            _, found = self._logits(x, training=False)
-        signals = {name: found[name] for name in self.signals}
-        return {name: found[own] for name, own in self.taught_by(names).items()} | signals
-
-
-def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
-    """Whether variables have been assigned other values."""
-    return any(value is not before.get(key) for key, value in after.items())
-
-
-def _changes_by_the_step(preprocess: Any) -> ValueError:
-    return ValueError(
-        message(
-            "preprocess must map an input to the same output at every step",
-            expected="no random numbers and no state that changes",
-            received=repr(preprocess),
-            mend="Augment in the input pipeline, before teacher and student see the batch",
-        )
-    )
 
 
 class NoTeacher(Teacher):

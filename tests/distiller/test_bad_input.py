@@ -93,7 +93,7 @@ def test_output_structures_that_differ():
     a, b, c = (layers.Dense(3, name=name)(inputs) for name in "abc")
     one, two = keras.Model(inputs, a), keras.Model(inputs, [a, b])
     keyed, other = keras.Model(inputs, {"a": a, "b": b}), keras.Model(inputs, {"a": a, "c": c})
-    for student, teacher in ((one, two), (two, one), (keyed, other), (two, keyed)):
+    for student, teacher in ((one, two), (two, one), (keyed, other), (two, other)):
         with refused(ValueError, "teacher and student must have the same outputs"):
             Distiller(student=student, teacher=teacher)
 
@@ -249,16 +249,13 @@ def test_names_of_terms_are_distinct(net):
 def test_terms_name_their_output():
     inputs = keras.Input((4,))
     student, teacher = (
-        keras.Model(inputs, [layers.Dense(3, name=f"{n}{i}")(inputs) for n in "ab"])
-        for i in range(2)
+        keras.Model(inputs, [layers.Dense(3, name=n)(inputs) for n in "ab"]) for _ in range(2)
     )
     for output in (None, "c"):
-        with refused(ValueError, r"must name an output of the student.*\['a0', 'b0'\]"):
+        with refused(ValueError, r"must name an output of the student.*\['a', 'b'\]"):
             Distiller(student=student, teacher=teacher, terms=[Term(SoftTargets(), output=output)])
-    distiller = Distiller(
-        student=student, teacher=teacher, terms=[Term(SoftTargets(), output="b0")]
-    )
-    assert distiller.terms[0].name == "b0_soft_targets"
+    distiller = Distiller(student=student, teacher=teacher, terms=[Term(SoftTargets(), output="b")])
+    assert distiller.terms[0].name == "b_soft_targets"
 
 
 def test_a_scalar_loss_is_refused(net, data):

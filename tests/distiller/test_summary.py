@@ -4,7 +4,7 @@ import keras
 
 from keras_kd import Distiller, Term
 from keras_kd.losses import SoftTargets
-from keras_kd.teachers.teacher import KerasModel
+from keras_kd.teachers.keras_model import KerasModel
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd import Distiller
-from keras_kd.teachers.teacher import KerasModel
+from keras_kd import Distiller, SoftLabels
+from keras_kd.teachers.keras_model import KerasModel
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -231,3 +231,62 @@ def test_a_failed_step_leaves_the_student_usable(net, data):
     for a, b in zip(before, distiller.student.get_weights()):
         np.testing.assert_array_equal(a, b)
     distiller.fit(x, y, verbose=0)
+
+
+def test_a_built_layer_teaches(net, data, frozen, soft_targets):
+    x, y = data
+    student, layer = net(), layers.Dense(3, name="logits")
+    with pytest.raises(TypeError, match=r"or a built layer.*'logits', a Dense that is not built"):
+        Distiller(student=student, teacher=layer, teacher_head="logits")
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match="teacher_head must be given"):
+        Distiller(student=student, teacher=layer)
+    with pytest.raises(TypeError, match="student must be a Keras model"):
+        Distiller(student=layer, teacher=net())
+    distiller = Distiller(student=student, teacher=layer, teacher_head="logits")
+    assert distiller.teacher is layer
+    assert distiller.asked.described() == "logits, 15 parameters, neither trained nor saved"
+    before = layer.get_weights()
+    run = frozen(distiller, CROSS_ENTROPY)
+    for _ in range(2):
+        expected = soft_targets(layer(x), student(x), 4.0).mean()
+        assert run(x, y)["soft_targets"] == pytest.approx(expected, rel=1e-5)
+        layer.set_weights([2 * weight for weight in layer.get_weights()])
+    layer.set_weights(before)
+    doubled = KerasModel(layer, head="logits", preprocess=lambda x: 2 * x)
+    logs = frozen(Distiller(student=student, teacher=doubled), CROSS_ENTROPY)(x, y)
+    expected = soft_targets(layer(2 * x), student(x), 4.0).mean()
+    assert logs["soft_targets"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("endpoint", ["serve", "serving_default"])
+def test_a_saved_model_teaches_as_a_layer(net, data, frozen, soft_targets, tmp_path, endpoint):
+    x, _ = data
+    teacher, student = net(width=16), net()
+    teacher.export(tmp_path / "teacher", verbose=False)
+    layer = keras.layers.TFSMLayer(tmp_path / "teacher", call_endpoint=endpoint)
+    expected = soft_targets(teacher(x), student(x), 4.0).mean()
+    distiller = Distiller(student=student, teacher=layer, teacher_head="logits")
+    assert frozen(distiller)(x)["soft_targets"] == pytest.approx(expected, rel=1e-5)
+    asked = KerasModel(layer, head="logits")
+    soft = SoftLabels.write(None, teacher=asked, data=x, dtype="float32", verbose=0)
+    assert soft.check(asked, x)
+    np.testing.assert_allclose(soft.arrays()["output"], teacher(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_a_layer_with_several_outputs_says_how_to_take_one(net, data, tmp_path):
+    x, _ = data
+    inputs = keras.Input((4,))
+    outputs = {"a": layers.Dense(3)(inputs), "b": layers.Dense(2)(inputs)}
+    keras.Model(inputs, outputs).export(tmp_path / "teacher", verbose=False)
+    layer = keras.layers.TFSMLayer(tmp_path / "teacher")
+    distiller = Distiller(student=net(), teacher=layer, teacher_head="logits")
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"must be one tensor.*keras.Model\(x, layer\(x\)\)"):
+        distiller.fit(x, verbose=0)
+    one = keras.Model(inputs, layer(inputs)["a"])
+    distiller = Distiller(student=net(), teacher=one, teacher_head="logits")
+    distiller.compile("sgd")
+    distiller.fit(x, verbose=0)

@@ -338,3 +338,58 @@ def test_another_order_names_the_sample(images, soft, twins):
     data = tf.data.Dataset.from_tensor_slices((x, y))
     with pytest.raises(ValueError, match=r"The pixels must be those.*Received: .*sample 7[01]"):
         trained(twins(), soft, soft.attach(data).batch(BATCH))
+
+
+@pytest.fixture
+def two_inputs():
+    """Builds `model(names, keyed)` of two inputs of one shape, and two outputs of one shape."""
+
+    def build(names, keyed=False, outputs=("main", "aux")):
+        inputs = {name: keras.Input((4,), name=name) for name in names}
+        hidden = [keras.layers.Dense(3 + n)(inputs[name]) for n, name in enumerate(sorted(names))]
+        hidden = keras.layers.Concatenate()(hidden)
+        logits = [keras.layers.Dense(3, name=name)(hidden) for name in outputs]
+        return keras.Model(inputs if keyed else list(inputs.values()), logits)
+
+    return build
+
+
+@pytest.fixture
+def queries():
+    """Two inputs of one shape, by name."""
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(24, 4)).astype("float32") for name in ("query", "document")}
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_inputs_and_outputs_are_matched_by_name(two_inputs, queries, tmp_path, keyed):
+    teacher = two_inputs(("query", "document"), keyed, outputs=("main", "aux"))
+    student = two_inputs(("document", "query"), outputs=("aux", "main"))
+    soft = keras_kd.SoftLabels.write(
+        tmp_path / "labels", teacher=teacher, data=queries, dtype="float32", verbose=0
+    )
+    main = teacher.predict(queries, verbose=0)[0]
+    logs = []
+    for each in (teacher, soft, keras_kd.SoftLabels.open(tmp_path / "labels")):
+        np.testing.assert_allclose(soft.arrays()["main"], main, rtol=1e-5, atol=1e-6)
+        distiller = keras_kd.Distiller(student=student, teacher=each)
+        distiller.compile(keras.optimizers.SGD(0.0))
+        data = queries if each is teacher else each.dataset(queries, batch_size=24)
+        size = 24 if each is teacher else None
+        logs.append(distiller.fit(data, batch_size=size, verbose=0).history)
+    for name, values in logs[0].items():
+        assert [log[name][0] for log in logs] == pytest.approx(values * 3, rel=1e-4)
+
+
+def test_lists_in_the_teachers_order_are_not_shown_to_a_student_of_another(two_inputs, queries):
+    teacher, student = (
+        two_inputs(names) for names in (("query", "document"), ("document", "query"))
+    )
+    x = list(queries.values())
+    soft = keras_kd.SoftLabels.write(None, teacher=teacher, data=x, verbose=0)
+    np.testing.assert_allclose(
+        soft.arrays()["main"], teacher.predict(x, verbose=0)[0], rtol=1e-3, atol=1e-3
+    )
+    keras_kd.Distiller(student=two_inputs(("query", "document")), teacher=soft)
+    with pytest.raises(ValueError, match=r"one order of their inputs.*from a dict by"):
+        keras_kd.Distiller(student=student, teacher=soft)

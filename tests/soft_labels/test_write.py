@@ -11,7 +11,7 @@ from keras_kd import soft_labels
 from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.storage import manifest
 from keras_kd.soft_labels.storage.folder import Folder
-from keras_kd.teachers.teacher import KerasModel
+from keras_kd.teachers.keras_model import KerasModel
 
 pytestmark = pytest.mark.tensorflow
 

@@ -45,8 +45,9 @@ class Term(keras.layers.Layer):
             those of `keras_kd.projectors`; `None` where the loss must take them as they are.
         name: Name of the Term and of its column in the logs. Default: the loss's name, behind the
             output's where there are several; numbered from the second on.
-        output: Name of the output, needed only where the models have several and a side has no
-            path.
+        output: Name of the student's output, needed only where it has several and a side has no
+            path. The teacher's output is the one of the same name; a teacher with a single output
+            teaches whichever is named.
         temperature: A scalar variable to share with another Term, instead of one of its own.
 
     Attributes:

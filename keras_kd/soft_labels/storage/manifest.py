@@ -32,6 +32,7 @@ _SCHEMA = {
         "preprocess": (str, None),
         "keyed": bool,
         "outputs": dict,
+        "inputs": [str],
     },
     "signals": dict,
     "versions": dict,
@@ -45,8 +46,9 @@ _SIGNAL = {
     "top_k": (int, None),
     "temperatures": [(int, float)],
 }
+_OPTIONAL = {"inputs"}  # of a teacher that was shown lists
 # What may differ between two writes of the same labels.
-_NOT_IDENTITY = {"format", "versions", "shards", "teacher.name"}
+_NOT_IDENTITY = {"format", "versions", "shards", "teacher.name", "teacher.inputs"}
 _RUN = 16  # hexadecimal digits
 
 
@@ -130,8 +132,8 @@ def _can_be_stored(signal: dict[str, Any]) -> bool:
 
 def _fits(value: Any, kind: Any) -> bool:
     if isinstance(kind, dict):
-        is_dict = isinstance(value, dict) and set(value) == set(kind)
-        return is_dict and all(_fits(value[name], inner) for name, inner in kind.items())
+        is_dict = isinstance(value, dict) and set(value) | _OPTIONAL == set(kind) | _OPTIONAL
+        return is_dict and all(_fits(value[name], kind.get(name)) for name in value)
     if isinstance(kind, list):
         return isinstance(value, list) and all(_fits(item, kind[0]) for item in value)
     if isinstance(kind, tuple):

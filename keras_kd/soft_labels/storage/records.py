@@ -162,7 +162,8 @@ def check_temperature(temperature: float, name: str, record: Record) -> None:
 
 def record_type(records: dict[str, Record]) -> np.dtype:
     """Returns the NumPy type of all that is stored of one view, its check byte first."""
-    fields = [field for name, record in records.items() for field in record.fields(name)]
+    # Sorted, as the manifest has them.
+    fields = [field for name in sorted(records) for field in records[name].fields(name)]
     return np.dtype([(CHECK, "u1"), *fields])
 
 

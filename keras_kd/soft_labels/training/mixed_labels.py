@@ -26,6 +26,7 @@ class LabelMixer:
     def __init__(self, heads: dict[str, Head], labels: Any):
         self._heads = heads
         given = batch.by_name(labels, list(heads))
+        _check_names(labels, given, list(heads))
         self._classes = {name: _classes(name, heads[name], leaf) for name, leaf in given.items()}
 
     def check(self, labels: Any) -> None:
@@ -69,6 +70,19 @@ class LabelMixer:
         )
         with tf.control_dependencies([fits]):
             return tf.where(ids[:, None] < 0, -1.0, tf.one_hot(ids, classes))
+
+
+def _check_names(labels: Any, given: dict[str, Any], names: list[str]) -> None:
+    """Raises where the labels of an output would be left unmixed."""
+    if len(given) < len(labels if isinstance(labels, (dict, list, tuple)) else [labels]):
+        raise ValueError(
+            message(
+                "Labels that are mixed must be of the teacher's outputs, which know the classes",
+                expected=f"one tensor, or labels among {names}",
+                received=f"{list(labels) if isinstance(labels, dict) else len(labels)}",
+                mend="Write the labels with a teacher that has these outputs",
+            )
+        )
 
 
 def _classes(name: str, head: Head, labels: Any) -> int | None:

@@ -26,7 +26,8 @@ class Arrays:
     kind, fixed = "arrays", True
 
     def __init__(self, x: Any):
-        self.x = keras.tree.map_structure(_as_array, x)
+        # tf.data would make one tensor of a list.
+        self.x = keras.tree.lists_to_tuples(keras.tree.map_structure(_as_array, x))
         sizes = {len(leaf) for leaf in keras.tree.flatten(self.x)}
         if len(sizes) != 1 or 0 in sizes:
             raise ValueError(

@@ -17,10 +17,10 @@ from keras_kd.soft_labels.storage.layout import Layout
 from keras_kd.soft_labels.storage.records import DENSE_CLASSES, Record, record_type
 from keras_kd.soft_labels.views.purity import probe
 from keras_kd.soft_labels.views.replay import Replay
-from keras_kd.soft_labels.views.sources import Stream, description, source
+from keras_kd.soft_labels.views.sources import Arrays, Stream, description, source
 from keras_kd.soft_labels.writing import teacher_checks
 from keras_kd.soft_labels.writing.writer import Questions, write
-from keras_kd.teachers.teacher import KerasModel
+from keras_kd.teachers.keras_model import KerasModel
 
 _TOP_K = 10
 
@@ -80,7 +80,7 @@ class Job:
         content = {
             **_content(replay, layout, outputs),
             "data": description(data),
-            "teacher": describe(teacher),
+            "teacher": {**describe(teacher), **_inputs(teacher, data)},
             "signals": {name: record.to_json() for name, record in records.items()},
         }
         return cls(questions, layout, records, seconds, content, augmentation)
@@ -161,6 +161,14 @@ def describe(teacher: KerasModel) -> dict[str, Any]:
             for name, head in teacher.heads.items()
         },
     }
+
+
+def _inputs(teacher: KerasModel, data: Arrays | Stream) -> dict[str, list[str]]:
+    """Returns the names of the teacher's inputs, where it is shown lists in their order."""
+    x = data.inputs.element_spec if isinstance(data, Stream) else data.x
+    if teacher.preprocess is not None or isinstance(x, dict) or len(teacher.inputs.ports) < 2:
+        return {}
+    return {"inputs": [port.name for port in teacher.inputs.ports]}
 
 
 def _record(

@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import _keras
 from keras_kd._errors import message, reason
-from keras_kd.distiller.compatibility import asked_teacher, same_but_for_ones
+from keras_kd.distiller.compatibility import asked_teacher
+from keras_kd.networks.ports import same_but_for_ones
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.writer import Questions
-from keras_kd.teachers.teacher import KerasModel
+from keras_kd.teachers.keras_model import KerasModel
 
 
 def asked(teacher: Any) -> KerasModel:
@@ -51,7 +51,7 @@ def check_single(teacher: KerasModel, data: Arrays | Stream) -> None:
     needed = _needed(teacher)
     if needed is None:
         return
-    if isinstance(data, Arrays) and isinstance(data.x, list) and len(data.x) != len(needed):
+    if isinstance(data, Arrays) and isinstance(data.x, tuple) and len(data.x) != len(needed):
         raise ValueError(
             message(
                 "data must be an array, or a list with one array for each input of the teacher",
@@ -61,7 +61,7 @@ def check_single(teacher: KerasModel, data: Arrays | Stream) -> None:
             )
         )
     if isinstance(data, Stream):
-        given = [leaf.shape for leaf in keras.tree.flatten(data.inputs.element_spec)]
+        given = _shapes(teacher, data.inputs.element_spec)
         if list(map(len, given)) == list(map(len, needed)) and all(
             map(same_but_for_ones, given, needed)
         ):
@@ -80,8 +80,8 @@ def check_inputs(teacher: KerasModel, questions: Questions) -> None:
     needed = _needed(teacher)
     if needed is None:
         return
-    given = [(None, *shape) for shape in questions.shapes()]
-    if len(needed) != len(given) or not all(map(same_but_for_ones, given, needed)):
+    given = [(None, *shape[1:]) for shape in _shapes(teacher, questions.first_batch())]
+    if len(given) != len(needed) or not all(map(same_but_for_ones, given, needed)):
         raise ValueError(
             message(
                 "data must, after the augmentation, be what the teacher takes",
@@ -104,19 +104,34 @@ def trial(questions: Questions) -> tuple[dict[str, np.ndarray], float]:
     except Exception as error:
         if " Received: " in str(error) and "in user code" not in str(error):
             raise
-        raise ValueError(
-            message(
-                "The teacher must take what the augmentation makes of data",
-                expected="samples of the teacher's own inputs, by the same names",
-                received=reason(error),
-                mend="Call teacher(x[:1]) by hand",
-            )
-        ) from error
+        raise _not_taken(reason(error)) from error
+
+
+def _not_taken(received: str) -> ValueError:
+    return ValueError(
+        message(
+            "The teacher must take what the augmentation makes of data",
+            expected="samples of the teacher's own inputs, by the same names",
+            received=received,
+            mend="Call teacher(x[:1]) by hand",
+        )
+    )
+
+
+def _shapes(teacher: KerasModel, x: Any) -> list[Any]:
+    """Returns the shapes of the teacher's inputs in data: of a dict by name, else in order."""
+    try:
+        leaves = teacher.inputs.leaves(x)
+    except ValueError:
+        if isinstance(x, dict):
+            names = [port.name for port in teacher.inputs.ports]
+            raise _not_taken(f"{list(x)} for a teacher of {names}") from None
+        leaves = keras.tree.flatten(x)
+    return [leaf.shape for leaf in leaves]
 
 
 def _needed(teacher: KerasModel) -> list[tuple] | None:
     """Returns the shapes of the teacher's inputs, `None` where they are not known."""
-    graph = _keras.graph(teacher.model)
-    if graph is None or teacher.preprocess or teacher.preprocess_samples:
+    if not teacher.inputs.ports or teacher.preprocess or teacher.preprocess_samples:
         return None
-    return [tuple(tensor.shape) for tensor in keras.tree.flatten(graph[0])]
+    return [port.shape for port in teacher.inputs.ports]

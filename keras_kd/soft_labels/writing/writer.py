@@ -16,7 +16,7 @@ from keras_kd.soft_labels.views.replay import Replay, check_bytes
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.view_batches import batches_to_ask
 from keras_kd.teachers import preprocessors
-from keras_kd.teachers.teacher import KerasModel
+from keras_kd.teachers.keras_model import KerasModel
 
 
 class Batch(NamedTuple):
@@ -92,10 +92,9 @@ class Questions:
                 )
         return logits
 
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Returns the shapes of what the teacher is shown, by leaf, without the batch."""
-        images = next(self.batches([range(self._replay.samples)])).images
-        return [leaf.shape[1:] for leaf in keras.tree.flatten(images)]
+    def first_batch(self) -> Any:
+        """Returns what the teacher is shown first."""
+        return next(self.batches([range(self._replay.samples)])).images
 
     def trial(self) -> tuple[dict[str, np.ndarray], float]:
         """Returns the first batch's answers, and the seconds that a row takes."""

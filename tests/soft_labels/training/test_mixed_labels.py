@@ -81,3 +81,10 @@ def test_ids_beyond_the_classes_are_refused():
 def test_what_cannot_be_mixed_is_refused(labels):
     with pytest.raises(ValueError, match=r"must be such as can be mixed.*one-hot rows"):
         LabelMixer(ONE, labels)
+
+
+@pytest.mark.parametrize("labels", [{"cls": 1, "dist": 2}, [1, 2]])
+def test_labels_of_other_outputs_than_the_teachers_are_not_left_unmixed(labels):
+    labels = {n: np.int64(y) for n, y in labels.items()} if isinstance(labels, dict) else labels
+    with pytest.raises(ValueError, match="Labels that are mixed must be of the teacher's outputs"):
+        LabelMixer(ONE, labels)

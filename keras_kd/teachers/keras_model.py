@@ -1,0 +1,147 @@
+"""A Keras model, or a layer, that is asked during training."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_kd import _keras, _torch
+from keras_kd._errors import message
+from keras_kd.networks.heads import Head, LogitsModel
+from keras_kd.networks.models import teacher_model
+from keras_kd.networks.ports import Inputs, Port
+from keras_kd.teachers import preprocessors
+from keras_kd.teachers.teacher import Teacher
+
+
+class KerasModel(Teacher):
+    """A `keras.Model` that is asked online, in inference mode and without gradient.
+
+    Args:
+        model: A built model, or a built Keras layer that gives one tensor, such as `TFSMLayer`. It
+            is not changed, its `trainable` flag included.
+        head: What its outputs are, as `teacher_head` of `keras_kd.Distiller`.
+        preprocess: Function or layer from the student's input to the teacher's, where they differ
+            in resolution, normalisation or structure. It maps an input to the same output at every
+            step, so nothing in it is random or learns. Weights belong into a layer, not into a
+            function that closes over them. Default: both are given the same, each input by its
+            name, or, where `model` is a KerasHub task, what its own preprocessor makes of the raw
+            data.
+
+    Raises:
+        TypeError: If `model` is neither a `keras.Model` nor a layer, or `preprocess` cannot be
+            called.
+        ValueError: If `model` is not built or has a state that goes on from batch to batch, or
+            `preprocess` draws random numbers: a layer is looked at here, a function when it is
+            first called.
+
+    Example:
+    >>> teacher = keras_kd.teachers.KerasModel(model, preprocess=keras.layers.Resizing(224, 224))
+    >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | keras.layers.Layer,
+        head: str | dict | None = None,
+        preprocess: Callable[[Any], Any] | None = None,
+    ):
+        self.model = model = teacher_model(model)
+        if preprocess is not None and not callable(preprocess):
+            raise TypeError(
+                message(
+                    "preprocess must map the student's input to the teacher's",
+                    expected="a function or a layer",
+                    received=repr(preprocess),
+                    mend="Pass e.g. keras.layers.Resizing(224, 224)",
+                )
+            )
+        if isinstance(preprocess, keras.layers.Layer) and _keras.seed_generators(preprocess):
+            raise _changes_by_the_step(preprocess)
+        self.preprocess = preprocess
+        self.name = self.model.name
+        self._logits = LogitsModel(model, head, role="teacher")
+        self.inputs = Inputs(model)
+
+    @property
+    def preprocess_samples(self) -> Callable | None:
+        """What the model, a KerasHub task, does to raw data; `preprocess` takes its place."""
+        return preprocessors.of(self.model) if self.preprocess is None else None
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The variables of the model, then those of a layer in front of it."""
+        return [*self.model.variables, *getattr(self.preprocess, "variables", ())]
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """The heads by output name, in order."""
+        return self._logits.heads
+
+    @property
+    def outputs(self) -> list[Port]:
+        """The outputs, in the order of `heads`."""
+        return self._logits.outputs
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the model returns a dict."""
+        return self._logits.keyed
+
+    @property
+    def inverted(self) -> dict[str, bool]:
+        """Whether each output's logits come from its probabilities' logarithm, by name."""
+        return self._logits.inverted
+
+    def described(self) -> str:
+        """Returns the model's name and size."""
+        size = f"{self.model.count_params():,} parameters"
+        return f"{self.name}, {size}, neither trained nor saved"
+
+    @property
+    def signals(self) -> dict[str, tuple[int | None, ...]]:
+        """The shapes of the signals from the inside of the model, by name."""
+        return self._logits.signals
+
+    def with_taps(self, paths: Sequence[str]) -> "KerasModel":
+        """Returns a teacher that answers with the signals at these layer paths, too."""
+        twin = copy.copy(self)
+        twin._logits = self._logits.with_taps(paths)
+        return twin
+
+    def __call__(
+        self,
+        x: Any,
+        names: list[str],
+        values: Sequence[tuple[keras.Variable, Any]] = (),
+    ) -> dict[str, Any]:
+        """Returns the model's logits by the student's output names, and its signals."""
+        # In the scope the model can change neither its variables nor its losses.
+        stateless = keras.StatelessScope(state_mapping=list(values))
+        with _torch.without_gradient(), stateless as scope:
+            if self.preprocess is not None:
+                before = dict(scope.state_mapping)
+                x = self.preprocess(x)
+                if _differ(before, scope.state_mapping):
+                    raise _changes_by_the_step(self.preprocess)
+            x = (self._shown or self.inputs.fed)(x)
+            _, found = self._logits(x, training=False)
+        signals = {name: found[name] for name in self.signals}
+        return {name: found[own] for name, own in self.taught_by(names).items()} | signals
+
+
+def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
+    """Whether variables have been assigned other values."""
+    return any(value is not before.get(key) for key, value in after.items())
+
+
+def _changes_by_the_step(preprocess: Any) -> ValueError:
+    return ValueError(
+        message(
+            "preprocess must map an input to the same output at every step",
+            expected="no random numbers and no state that changes",
+            received=repr(preprocess),
+            mend="Augment in the input pipeline, before teacher and student see the batch",
+        )
+    )
