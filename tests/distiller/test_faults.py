@@ -6,6 +6,8 @@ import pytest
 
 from keras_kd import Distiller
 
+pytestmark = pytest.mark.numbers
+
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 MESSAGE = "The teacher must give finite answers.*NaN or Inf, first in batch "
 

@@ -8,6 +8,8 @@ from keras_kd import Distiller, Term
 from keras_kd.losses import SoftTargets
 from keras_kd.teachers import batch
 
+pytestmark = pytest.mark.numbers
+
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 

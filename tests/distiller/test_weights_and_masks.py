@@ -9,6 +9,8 @@ from keras_kd import Distiller, Term
 from keras_kd.losses import NKD, WTTM, DecoupledKD, SoftTargets
 from keras_kd.teachers import batch as batches
 
+pytestmark = pytest.mark.numbers
+
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 HARD = {"a": CROSS_ENTROPY, "b": CROSS_ENTROPY}
 ACCURACY = {"a": ["sparse_categorical_accuracy"], "b": ["sparse_categorical_accuracy"]}

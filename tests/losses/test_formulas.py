@@ -20,6 +20,8 @@ from keras_kd.losses import (
 )
 from keras_kd.losses.base import standardize
 
+pytestmark = pytest.mark.numbers
+
 SHAPES = st.sampled_from([(1, 3), (6, 5)])
 # No signed zeros and no denormal numbers: of two such, backends differ in which is larger.
 PAIRS = SHAPES.flatmap(

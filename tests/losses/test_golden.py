@@ -16,6 +16,8 @@ from keras_kd.losses import (
 from keras_kd.losses.base import DistillationLoss
 from keras_kd.losses.wttm import ttm
 
+pytestmark = pytest.mark.numbers
+
 TOKENS = {"reduction": "mean_with_sample_weight"}  # as the authors of GKD divide
 
 

@@ -21,6 +21,8 @@ from keras_kd.losses.features import pooled
 from keras_kd.losses.self_relation import relation, relation_divergence
 from keras_kd.networks.projectors import ProjectorEnsemble
 
+pytestmark = pytest.mark.numbers
+
 LOSSES = {
     "fitnet": Hint(),
     "at": AttentionTransfer(),

@@ -6,6 +6,8 @@ import pytest
 
 from keras_kd.losses import DIST, NKD, DecoupledKD
 
+pytestmark = pytest.mark.numbers
+
 with_labels = pytest.mark.parametrize("loss", [DecoupledKD(), NKD()], ids=["dkd", "nkd"])
 SHAPES = [(6,), (2, 3), (2, 1, 3)]  # examples, sequences, maps
 
