@@ -1,5 +1,6 @@
 """Which layer of the teacher for which layer of the student?"""
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.distiller.labels import are_arrays
 from keras_kd.networks import taps
@@ -106,12 +108,31 @@ def suggest_pairs(
             https://arxiv.org/abs/1905.00414)
     """
     _check_batch(batch, student)
-    theirs = _places(teacher, batch, "teacher")
-    own = _last_of_each_resolution(_places(student, batch, "student"))
-    pairs = [_pair(place, theirs) for place in own] if theirs else []
+    found = {
+        role: _places(model, batch, role)
+        for role, model in {"teacher": teacher, "student": student}.items()
+    }
+    pairs = [
+        _pair(place, found["teacher"])
+        for place in _last_of_each_resolution(found["student"])
+        if found["teacher"]
+    ]
+    if not pairs:
+        _warn_of_nothing(found, {"teacher": teacher, "student": student})
     if print_fn is not None:
         print_fn(table(pairs))
     return pairs
+
+
+def _warn_of_nothing(found: dict[str, list[_Place]], models: dict[str, keras.Model]) -> None:
+    role = next(role for role, places in found.items() if not places)
+    warnings.warn(
+        f"suggest_pairs has no pair, because no layer in the {role}'s graph is known to end a "
+        "block: an activation, a sum, a concatenation, a normalization, a pooling. Layers of "
+        "one's own may be named in a Term all the same; the graph has "
+        f"{taps.paths(models[role])[-8:]} last.",
+        stacklevel=3,
+    )
 
 
 def table(pairs: Iterable[Pair]) -> str:
@@ -135,20 +156,51 @@ def _places(model: keras.Model, batch: Any, role: str) -> list[_Place]:
     nodes = list(taps.walk(check_model(model, role)))
     if not nodes:
         taps.find(model, "any", role)  # says what a subclassed model can do
+    nodes_by_path, gates = dict(nodes), _gates(nodes)
     chosen = {
         path: (tuple(node.outputs[0].shape), place / len(nodes))
         for place, (path, node) in enumerate(nodes, start=1)
-        if _ends_a_block(node.operation) and len(node.outputs) == 1
+        if _ends_a_block(node.operation) and len(node.outputs) == 1 and id(node) not in gates
     }
     _, signals = LogitsModel(model, None, role).with_taps(chosen)(batch, training=False)
     grams = {path: _gram(signals[taps.signal_name(path)]) for path in chosen}
     _check_finite(grams, role)
-    return [_Place(path, *chosen[path], gram) for path, gram in grams.items()]
+    places = [_Place(path, *chosen[path], gram) for path, gram in grams.items()]
+    ends = {place.path for place in places if _is_an_end(nodes_by_path[place.path])}
+    whole = {_resolution(place.shape) for place in places if place.path in ends}
+    return [p for p in places if p.path in ends or _resolution(p.shape) not in whole]
 
 
 def _ends_a_block(layer: Any) -> bool:
     activation = getattr(layer, "activation", None) or keras.activations.linear
-    return isinstance(layer, _ENDS) or activation not in _NO_FEATURES
+    return isinstance(layer, _ENDS) or activation not in _NO_FEATURES or _is_a_block(layer)
+
+
+def _is_an_end(node: Any) -> bool:
+    """Whether a call gives what a whole block gives: a sum, what follows one, or an own layer."""
+    before = [_keras.origin(tensor)[0] for tensor in node.input_tensors]
+    sums = (keras.layers.Add, keras.layers.Concatenate)
+    return any(isinstance(each, sums) for each in (node.operation, *before)) or _is_a_block(
+        node.operation
+    )
+
+
+def _is_a_block(layer: Any) -> bool:
+    """Whether a layer of another library holds several, as KerasHub's encoders do."""
+    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, keras.Model):
+        return False
+    return not _keras.is_stock(layer) and len(list(_keras.all_layers(layer))) > 2
+
+
+def _gates(nodes: list[tuple[str, Any]]) -> set[int]:
+    """Returns the calls with maps of one pixel, as in squeeze and excitation: they steer others."""
+    return {
+        id(node)
+        for _, node in nodes
+        if len(node.outputs) == 1
+        and tuple(node.outputs[0].shape[1:-1]) == (1, 1)
+        and any(getattr(source, "shape", ())[1:-1] == (1, 1) for source in node.input_tensors)
+    }
 
 
 def _gram(signal: Any) -> np.ndarray:

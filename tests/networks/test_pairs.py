@@ -101,3 +101,48 @@ def test_wrong_uses(x):
         keras_kd.suggest_pairs(net(4, 1), net(4, 1), x[:2])
     with pytest.raises(TypeError, match="teacher must be a Keras model"):
         keras_kd.suggest_pairs("teacher", net(4, 1), x)
+
+
+class Encoder(layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = layers.Dense(units), layers.Dense(units)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+def test_blocks_of_another_library_are_ends(x):
+    def net(units):
+        layer = Encoder(units, name="encoder")
+        return keras.Sequential([keras.Input((16, 16, 3)), layer, layers.Flatten()])
+
+    (pair,) = keras_kd.suggest_pairs(net(8), net(4), x, print_fn=None)
+    assert (pair.student, pair.teacher) == ("encoder", "encoder")
+
+
+def test_nothing_is_not_said_in_silence(x):
+    def net():
+        return keras.Sequential([keras.Input((16, 16, 3)), layers.Flatten(), layers.Dense(3)])
+
+    with pytest.warns(UserWarning, match="no layer in the teacher's graph is known to end a block"):
+        assert keras_kd.suggest_pairs(net(), net(), x, print_fn=None) == []
+
+
+def test_ends_of_blocks_come_before_insides_and_gates(x):
+    def net(filters):
+        images = keras.Input((16, 16, 3))
+        y = layers.Conv2D(filters, 3, padding="same", activation="relu", name="stem")(images)
+        inside = layers.Conv2D(filters, 3, padding="same", activation="relu", name="inside")(y)
+        gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(inside)
+        gate = layers.Conv2D(filters, 1, activation="relu", name="gate")(gate)
+        gate = layers.Conv2D(filters, 1, activation="hard_sigmoid", name="excite")(gate)
+        y = layers.Add(name="add")([y, layers.Multiply()([inside, gate])])
+        last = layers.Conv2D(filters, 3, padding="same", activation="relu", name="last")(y)
+        return keras.Model(images, layers.Dense(3)(layers.Flatten()(last)))
+
+    pairs = keras_kd.suggest_pairs(net(8), net(4), x, print_fn=None)
+    assert {place for pair in pairs for place in (pair.student, pair.teacher)}.isdisjoint(
+        {"stem", "inside", "gate", "excite"}
+    )
+    assert ("last", "last") in [(pair.student, pair.teacher) for pair in pairs]
