@@ -250,3 +250,18 @@ def test_what_is_refused(raw):
     for train in (lambda: d.fit(x, y, verbose=0), lambda: d.train_on_batch(x, y)):
         with pytest.raises(ValueError, match=r"must be raw data.*preprocessor = None"):
             train()
+
+
+@pytest.mark.parametrize("role", ["student", "teacher", "both"])
+def test_terms_are_evaluated_on_what_the_teacher_is_shown(raw, role):
+    tasks, (student, teacher, made_of) = with_teacher(role)
+    logs = []
+    for models, x in ((tasks, raw[0]), ((student, teacher), made_of(raw[0]))):
+        d = Distiller(student=models[0], teacher=models[1])
+        d.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY, evaluate_terms=True)
+        held_out = {"validation_data": (x[:8], raw[1][:8]), "verbose": 0}
+        logs.append(d.fit(x, raw[1], batch_size=24, **held_out).history)
+        logs[-1] |= d.evaluate(x, raw[1], verbose=0, return_dict=True)
+        logs[-1] |= d.test_on_batch(x, raw[1], return_dict=True)
+    assert "val_soft_targets" in logs[0]
+    close(*logs)
