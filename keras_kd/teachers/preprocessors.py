@@ -157,7 +157,7 @@ def _not_raw(error: Exception) -> Exception:
         message(
             "x must be raw data, as the task's preprocessor takes them",
             expected="what task.fit takes, e.g. strings or pixels",
-            received=f"{type(error).__name__}: {said[-1].strip()}"[:200],
+            received=f"{type(error).__name__}: {said[-1].strip(' .')}"[:200],
             mend="Pass raw data, or set task.preprocessor = None to pass preprocessed ones",
         )
     )
