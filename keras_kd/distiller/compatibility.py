@@ -1,7 +1,6 @@
 """Can this teacher teach this student?"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -12,29 +11,7 @@ from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import DistillationLoss, FeatureLoss
 from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.ports import Inputs
-from keras_kd.teachers.keras_model import KerasModel
 from keras_kd.teachers.teacher import NoTeacher, Teacher
-
-
-def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
-    """Returns what is asked for answers: a teacher of `keras_kd.teachers` as it is, or a model.
-
-    Raises:
-        TypeError: If it is neither.
-        ValueError: If `teacher_head` says again what the teacher says itself.
-    """
-    if not isinstance(teacher, Teacher):
-        return KerasModel(teacher, head)
-    if head is not None and not isinstance(teacher, NoTeacher):
-        raise ValueError(
-            message(
-                "teacher_head must be left to a teacher of keras_kd.teachers",
-                expected="teacher_head=None",
-                received=f"teacher_head={head!r}",
-                mend=f"Say it where the teacher is made, e.g. KerasModel(model, head={head!r})",
-            )
-        )
-    return teacher
 
 
 def matched(

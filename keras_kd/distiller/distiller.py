@@ -29,6 +29,7 @@ from keras_kd.networks.models import (
     warn_of_unused,
 )
 from keras_kd.networks.ports import Inputs
+from keras_kd.teachers.keras_model import asked_teacher
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
@@ -221,7 +222,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
 
     @teacher.setter
     def teacher(self, teacher: keras.Model | Teacher | NoTeacher) -> None:
-        asked = compatibility.asked_teacher(teacher, self._heads_given["teacher_head"])
+        asked = asked_teacher(teacher, self._heads_given["teacher_head"])
         taught = self._form.known if self._form else forms.taught(self._terms, self._logits.names)
         asked = compatibility.matched(asked, taught, self._terms, self._logits)
         if self._form:

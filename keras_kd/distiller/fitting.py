@@ -12,6 +12,7 @@ from keras_kd.distiller import forms, labels
 from keras_kd.distiller.faults import Watch
 from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.preprocessing import TakesRawData
+from keras_kd.networks.structures import are_arrays
 
 _KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
 
@@ -41,7 +42,7 @@ class EntryPoints(TakesRawData):
         """
         given = _bound(super().fit, args, kwargs)
         weighted = given.get("sample_weight") is not None
-        if weighted and given.get("y") is None and labels.are_arrays(given.get("x")):
+        if weighted and given.get("y") is None and are_arrays(given.get("x")):
             forms.check_nothing_compares(self)
             given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
         self.check_batch_size(_first_batch(given.get("x"), given.get("batch_size")))
@@ -153,7 +154,7 @@ class EntryPoints(TakesRawData):
 
 def _first_batch(x: Any, batch_size: int | None) -> int | None:
     """Returns how many examples the first batch has, `None` where only the batch will tell."""
-    arrays = labels.are_arrays(x)
+    arrays = are_arrays(x)
     leaves = keras.tree.flatten(x if arrays else getattr(x, "element_spec", ()))
     shapes = [getattr(leaf, "shape", ()) for leaf in leaves]
     sizes = [shape[0] for shape in shapes if shape and len(shape)]

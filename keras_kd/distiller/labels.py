@@ -287,11 +287,6 @@ def _masked(output: Any, known: Any) -> Any:
     return _keras.masked(output, known)
 
 
-def are_arrays(x: Any) -> bool:
-    """Whether `x` holds arrays or tensors, not a source of batches."""
-    return all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))
-
-
 def none_for(x: Any) -> np.ndarray:
     """Returns a missing label for each example of `x`."""
     return np.full(len(keras.tree.flatten(x)[0]), MISSING)

@@ -8,9 +8,9 @@ from typing import Any
 from keras_kd._errors import message, reason
 from keras_kd.export import doubts
 from keras_kd.export.requests import Request
-from keras_kd.export.student.signature import Arrays
 from keras_kd.export.verification import accuracy, channels
 from keras_kd.export.verification import verify as checks
+from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.litert import Isolated
 
 _REFERENCE_SAMPLES = 32

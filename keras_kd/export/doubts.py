@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_kd import _keras
 from keras_kd.export.requests import Request
-from keras_kd.export.student.signature import Arrays
+from keras_kd.runtimes.batching import Arrays
 
 _LARGEST_HALF = float(np.finfo("float16").max)
 # What a file holds beside the weights, of a model of few operators.

@@ -15,11 +15,12 @@ from keras_kd.export.conversion.modes import Mode, io_dtype_of, mode_of
 from keras_kd.export.student import outputs as outputs_of
 from keras_kd.export.student import samples
 from keras_kd.export.student.outputs import Output
-from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.student.signature import Signature
 from keras_kd.export.tflite_file import metadata
 from keras_kd.export.tflite_file import normalization as normalization_of
 from keras_kd.export.verification import accuracy
 from keras_kd.export.verification import verify as checks
+from keras_kd.runtimes.batching import Arrays
 
 _ADVISED_SAMPLES = 100
 

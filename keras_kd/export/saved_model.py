@@ -8,13 +8,15 @@ from typing import Any
 import keras
 
 from keras_kd.export import placing, publishing
-from keras_kd.export.conversion import child, serving
+from keras_kd.export.conversion import child
 from keras_kd.export.file_report import Report, measure, sizes
 from keras_kd.export.student import outputs as outputs_of
 from keras_kd.export.student.model import heads_of, in_float32, student_of
-from keras_kd.export.student.signature import Arrays, Signature, in_batches
+from keras_kd.export.student.signature import Signature
 from keras_kd.export.verification import accuracy, channels
 from keras_kd.export.verification import verify as checks
+from keras_kd.runtimes.batching import Arrays, in_batches
+from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo
 
 _TOLERANCE = 1e-5
@@ -114,7 +116,7 @@ class _Endpoint:
 
         # The loaded object owns the variables that its function needs.
         self._loaded = tf.saved_model.load(str(folder))
-        self._function = self._loaded.signatures[serving.ENDPOINT]
+        self._function = self._loaded.signatures[ENDPOINT]
         self.outputs = tuple(
             TensorInfo(name, tuple(spec.shape), spec.dtype.name)
             for name, spec in sorted(self._function.structured_outputs.items())

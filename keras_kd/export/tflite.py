@@ -13,11 +13,12 @@ from keras_kd.export.conversion import child
 from keras_kd.export.file_report import Report, measure, sizes
 from keras_kd.export.requests import Request
 from keras_kd.export.student.model import heads_of, in_float32, student_of
-from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.student.signature import Signature
 from keras_kd.export.tflite_file import flatbuffer, metadata, requirements
 from keras_kd.export.tflite_file import normalization as pixels
 from keras_kd.export.tflite_file.operators import float_operators, operators
 from keras_kd.export.verification import verify as checks
+from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.litert import Isolated, Runner
 
 

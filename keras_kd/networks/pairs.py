@@ -10,10 +10,10 @@ import numpy as np
 
 from keras_kd import _keras
 from keras_kd._errors import message
-from keras_kd.distiller.labels import are_arrays
 from keras_kd.networks import taps
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.models import check_model
+from keras_kd.networks.structures import are_arrays
 
 # Layers that end what belongs together; most networks are made of blocks of such.
 _ENDS = (

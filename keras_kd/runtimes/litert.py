@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.export.conversion.serving import ENDPOINT
-from keras_kd.export.student.signature import Arrays, in_batches
 from keras_kd.runtimes import _interpret, worker
 from keras_kd.runtimes._interpret import Details, Loaded
+from keras_kd.runtimes.batching import Arrays, in_batches
+from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo, by_name
 
 

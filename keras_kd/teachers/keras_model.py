@@ -12,7 +12,7 @@ from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import teacher_model
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers import preprocessors
-from keras_kd.teachers.teacher import Teacher
+from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
 class KerasModel(Teacher):
@@ -145,3 +145,24 @@ def _changes_by_the_step(preprocess: Any) -> ValueError:
             mend="Augment in the input pipeline, before teacher and student see the batch",
         )
     )
+
+
+def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
+    """Returns what is asked for answers: a teacher of `keras_kd.teachers` as it is, or a model.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If `teacher_head` says again what the teacher says itself.
+    """
+    if not isinstance(teacher, Teacher):
+        return KerasModel(teacher, head)
+    if head is not None and not isinstance(teacher, NoTeacher):
+        raise ValueError(
+            message(
+                "teacher_head must be left to a teacher of keras_kd.teachers",
+                expected="teacher_head=None",
+                received=f"teacher_head={head!r}",
+                mend=f"Say it where the teacher is made, e.g. KerasModel(model, head={head!r})",
+            )
+        )
+    return teacher

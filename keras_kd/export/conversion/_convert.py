@@ -18,8 +18,8 @@ import numpy as np
 
 from keras_kd.export.conversion import saved_graph
 from keras_kd.export.conversion.modes import MODES
-from keras_kd.export.conversion.serving import ENDPOINT
 from keras_kd.runtimes import _messages
+from keras_kd.runtimes.endpoint import ENDPOINT
 
 _CALIBRATION_BATCH = 100
 

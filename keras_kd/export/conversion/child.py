@@ -11,8 +11,9 @@ import numpy as np
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.conversion import serving
-from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.student.signature import Signature
 from keras_kd.runtimes import worker
+from keras_kd.runtimes.batching import Arrays
 
 _MOST_WORDS = 2000
 

@@ -14,8 +14,8 @@ from keras_kd._errors import message
 from keras_kd.export.student.outputs import SINGLE_OUTPUT
 from keras_kd.export.student.signature import Signature
 from keras_kd.networks.models import layers_between
+from keras_kd.runtimes.endpoint import ENDPOINT
 
-ENDPOINT = "serve"
 # Standard output belongs to the process: exports in several threads redirect it in turn.
 _STDOUT = threading.Lock()
 

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.student.signature import Signature
+from keras_kd.runtimes.batching import Arrays
 from keras_kd.teachers import batch as batches
 
 MOST_CALIBRATION_SAMPLES = 1000

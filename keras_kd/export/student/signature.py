@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,8 @@ from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.student import outputs
 from keras_kd.networks.tapped_graph import stood_for
+from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.tensors import TensorInfo, by_name
-
-DYNAMIC_CHUNK = 64
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -100,51 +97,6 @@ class Signature:
 
         fixed = self.student.inputs[0].shape[0] is not None
         return in_batches(call, arrays, self.batch_size if fixed else None)
-
-
-def in_batches(
-    function: Callable[[Arrays], Arrays], inputs: Arrays, batch_size: int | None
-) -> Arrays:
-    """Calls `function` on the samples of `inputs`, batch after batch, and joins what it returns.
-
-    Args:
-        function: Takes and returns arrays by name, the batch first.
-        inputs: All samples.
-        batch_size: The size of every batch: the last one is filled up with copies of its last
-            sample, whose answers are dropped. `None` allows any size and no copies.
-
-    Raises:
-        ValueError: If an output does not have one row for each sample.
-    """
-    samples, step = len(next(iter(inputs.values()))), batch_size or DYNAMIC_CHUNK
-    joined: Arrays = {}
-    for start in range(0, samples, step):
-        batch = {name: array[start : start + step] for name, array in inputs.items()}
-        count = min(step, samples - start)
-        if batch_size and count < batch_size:
-            batch = {name: _filled(array, batch_size) for name, array in batch.items()}
-        for name, rows in function(batch).items():
-            _require_rows(name, rows, batch_size or count)
-            if name not in joined:
-                joined[name] = np.empty((samples, *rows.shape[1:]), rows.dtype)
-            joined[name][start : start + count] = rows[:count]
-    return joined
-
-
-def _filled(array: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
-
-
-def _require_rows(name: str, rows: np.ndarray, count: int) -> None:
-    if rows.shape[:1] != (count,):
-        raise ValueError(
-            message(
-                f"The output {name!r} must have one row for each sample",
-                expected=f"shape ({count}, ...)",
-                received=f"shape {rows.shape}",
-                mend="Export a model without this output",
-            )
-        )
 
 
 def _check_names(names: list[str], original: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.export.student.signature import Arrays
+from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.tensors import TensorInfo
 
 # What raw pixels from 0 to 255 usually become: themselves, 0 to 1, or -1 to 1.

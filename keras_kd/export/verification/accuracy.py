@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_kd._errors import check_number, message
 from keras_kd.export.student.outputs import Output
-from keras_kd.export.student.signature import Arrays
+from keras_kd.runtimes.batching import Arrays
 
 Labels = dict[str, np.ndarray]
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_kd._errors import message
-from keras_kd.export.student.signature import Arrays
 from keras_kd.export.verification.spread import spread_error
 from keras_kd.export.verification.verify import VerificationError
+from keras_kd.runtimes.batching import Arrays
 
 # A channel that has the same answer for all samples has an error of 1 or more. The rounding of one
 # that reaches over two steps of a quantised output makes 0.5.

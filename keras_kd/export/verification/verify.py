@@ -11,9 +11,10 @@ import numpy as np
 from keras_kd._errors import check_number, message
 from keras_kd.export.student.outputs import Output
 from keras_kd.export.student.samples import read
-from keras_kd.export.student.signature import Arrays, Signature
+from keras_kd.export.student.signature import Signature
 from keras_kd.export.verification.accuracy import Accuracy
 from keras_kd.export.verification.spread import spread_error
+from keras_kd.runtimes.batching import Arrays
 
 GENERATED_SAMPLES = 96
 # A wrong copy differs wholly; half precision itself differs by a few thousandths.

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message, reason
-from keras_kd.distiller.compatibility import asked_teacher
 from keras_kd.networks.ports import same_but_for_ones
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.writer import Questions
-from keras_kd.teachers.keras_model import KerasModel
+from keras_kd.teachers.keras_model import KerasModel, asked_teacher
 
 
 def asked(teacher: Any) -> KerasModel:

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd.export.student.signature import Signature, in_batches
+from keras_kd.export.student.signature import Signature
+from keras_kd.runtimes.batching import in_batches
 
 
 def dense(units, **options):

@@ -1,0 +1,3 @@
+"""The name by which an exported student is called."""
+
+ENDPOINT = "serve"
