@@ -17,7 +17,8 @@ Questions, one a part:
             random ids a second, less than 300 MB more memory.
 
 Baseline: the student alone, on a tf.data pipeline of shuffle, batch and the same augmentation with
-seeds drawn at random. Interleaved medians in one process.
+seeds drawn at random, without tf.data's tuner, which would be measured instead. Interleaved medians
+in one process.
 
     python benchmarks/soft_labels.py --data=DIR [--parts=training,writing]
 
@@ -113,7 +114,11 @@ def pipeline(x, y, batch_size=BATCH):
         return soft_labels.crop_flip(image, seeds), label
 
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch_size)
-    return dataset.map(shown, num_parallel_calls=-1).prefetch(-1)
+    options = tf.data.Options()
+    # The tuner's thread sleeps 10 ms, 20 ms, 40 ms ..., and the epoch ends when it wakes: after
+    # 2.55 s, 5.11 s or 10.23 s, however long the training took.
+    options.autotune.enabled = False
+    return dataset.map(shown, num_parallel_calls=-1).prefetch(-1).with_options(options)
 
 
 def epochs(model, data, **compiled):

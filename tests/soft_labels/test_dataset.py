@@ -285,3 +285,7 @@ def test_samples_and_labels_are_given_apart(images, soft):
 def test_a_pass_without_a_batch_is_refused(images, soft):
     with pytest.raises(ValueError, match="batch_size must leave a batch over"):
         soft.dataset(*images, batch_size=301, drop_remainder=True)
+
+
+def test_an_epoch_does_not_wait_for_the_tuner(images, soft):
+    assert soft.dataset(*images, batch_size=64).options().autotune.enabled is False

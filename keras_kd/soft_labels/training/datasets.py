@@ -195,7 +195,10 @@ def _passes_of_batches(ahead: ReadAhead, epochs: Epochs) -> Any:
     passes = tf.data.Dataset.range(max(size, 2)).scan((np.int64(0), np.int64(0)), shown)
     if size == 1:  # it is over once somebody has asked for a second one
         passes = passes.take_while(lambda *batch: tf.shape(tf.nest.flatten(batch)[0])[0] > 0)
-    return _finished(passes, size)
+    options = tf.data.Options()
+    # Nothing here is left to tune, and an epoch does not end before the tuner's thread wakes up.
+    options.autotune.enabled = False
+    return _finished(passes.with_options(options), size)
 
 
 def _blank(spec: Any) -> np.ndarray:
