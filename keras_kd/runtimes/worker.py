@@ -103,7 +103,10 @@ class Worker:
         return self._process.pid if self._process else None
 
     def close(self) -> None:
-        """Ends the process, if there is one."""
+        """Ends the process, if there is one, in the middle of a request, too."""
+        process = self._process
+        if process is not None:
+            process.kill()  # else the lock is held until the request is answered
         with self._lock:
             self._end()
 
@@ -166,9 +169,9 @@ class Worker:
         if process is not None:
             process.returncode = 0  # not this process' child
             for stream in (process.stdin, process.stdout, process.stderr):
+                # Not the stream itself: it would wait for the lock of a thread that was writing.
                 with contextlib.suppress(OSError):
-                    os.close(stream.fileno())
-                    stream.detach()
+                    stream.raw.close()
         self._reset()
 
 

@@ -213,3 +213,46 @@ def test_a_worker_finds_modules_of_this_folder(monkeypatch):
     paths = worker.environment()["PYTHONPATH"].split(os.pathsep)
     assert {os.getcwd(), os.path.abspath("below")} <= set(paths)
     assert all(map(os.path.isabs, paths))
+
+
+AT_WORK = """
+import os, sys, threading, time
+sys.path[:0] = {path!r}
+import numpy as np
+from keras_kd.runtimes.worker import Worker
+
+def ask():
+    busy.ask({{}}, [np.zeros(10_000_000)])
+
+busy = Worker([sys.executable, "-c", "import time; time.sleep(600)"], lambda: dict(os.environ))
+threading.Thread(target=ask, daemon=True).start()
+while busy.process is None:
+    time.sleep(0.01)
+time.sleep(0.5)  # until the pipe is full
+{body}
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "threading.excepthook = lambda _: None",
+        pytest.param(
+            "process = os.fork()\n"
+            "if not process:\n"
+            "    os._exit(0)\n"
+            "os.waitpid(process, 0)\n"
+            "threading.excepthook = lambda _: None",
+            marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks"),
+        ),
+    ],
+    ids=["exit", "fork"],
+)
+def test_a_request_under_way_holds_up_neither_the_exit_nor_a_fork(body):
+    script = AT_WORK.format(path=[str(Path(worker.__file__).parents[2])], body=body)
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    try:
+        assert process.wait(60) == 0
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
