@@ -13,7 +13,7 @@ from keras_kd.runtimes.batching import Arrays
 # that reaches over two steps of a quantised output makes 0.5.
 CHANNEL_TOLERANCE = 0.75
 # Channels that vary by less than this share of the whole output do so by float32's own rounding.
-_ROUNDING = 1e-7
+_ROUNDING = 1e-6
 _MOST_NAMED = 8
 
 

@@ -115,3 +115,13 @@ def test_two_units_in_one_output_need_outputs_of_their_own(in_process, tmp_path)
 
 def test_a_saved_model_is_judged_too(cnn, folder):
     assert folder[1].channel_error < 1e-3
+
+
+def test_a_channel_of_float32_rounding_alone_does_not_count():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(256, 10)).astype("float32")
+    x, y = (rng.dirichlet(np.ones(50), size=256).astype("float32") for _ in range(2))
+    want, got = ((part.sum(1, dtype="float32") - 1)[:, None] for part in (x, y))
+    assert 0 < np.ptp(want) < 1e-6
+    answers = ({"y": np.concatenate([logits, channel], 1)} for channel in (want, got))
+    assert channels.check(*answers, {"y": None}, 1e-3) == 0
