@@ -46,7 +46,7 @@ def echo(program):
 
 
 def test_arrays_there_and_back(echo):
-    arrays = [np.arange(6, dtype="int8").reshape(2, 3), np.float32(1.5), np.zeros((0, 4), "int64")]
+    arrays = [np.arange(6, dtype="int8").reshape(2, 3), np.float64(1.5), np.zeros((0, 4), "int64")]
     _, got = echo.ask({}, [np.asarray(x) for x in arrays])
     for want, x in zip(arrays, got):
         assert (x.shape, x.dtype) == (np.shape(want), np.asarray(want).dtype)
