@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import keras_kd
 from keras_kd import Distiller, Term
 from keras_kd.losses import Hint, SoftTargets
 
@@ -156,6 +157,12 @@ def test_a_teachers_nan_is_reported(net, data):
     distiller.compile("sgd", loss=CROSS_ENTROPY)
     with pytest.raises(ValueError, match="The teacher must give finite answers"):
         distiller.fit(x, y, verbose=0)
+
+
+def test_exports_name_the_way_out(net, tmp_path):
+    pytest.importorskip("tensorflow")
+    with pytest.raises(ValueError, match=r"on TensorFlow or JAX to export.*student.save"):
+        keras_kd.export.tflite(net(), tmp_path / "student.tflite")
 
 
 def test_soft_labels_without_tensorflow_name_the_way_out():

@@ -25,13 +25,14 @@ def student_of(model: keras.Model) -> keras.Model:
     Raises:
         TypeError: If `model` is not a Keras model.
         ValueError: If it is not built, takes something else than numbers, or off TensorFlow has
-            layers that no other process can load.
+            layers that no other process can load; on PyTorch.
         ImportError: If TensorFlow is missing.
     """
     from keras_kd.distiller.distiller import Distiller
 
     student = model.student if isinstance(model, Distiller) else model
     _check_tensorflow()
+    _check_backend()
     if not isinstance(student, keras.Model):
         raise TypeError(
             message(
@@ -63,6 +64,19 @@ def heads_of(model: keras.Model) -> dict[str, str | None]:
 def _check_tensorflow() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         raise ImportError("tensorflow must be installed to export. Type: pip install tensorflow")
+
+
+def _check_backend() -> None:
+    if keras.backend.backend() == "torch":
+        raise ValueError(
+            message(
+                "Keras must run on TensorFlow or JAX to export",
+                expected="KERAS_BACKEND=tensorflow",
+                received="KERAS_BACKEND=torch",
+                mend="Save the student, student.save('student.keras'), and export it from a "
+                "program that loads it on TensorFlow",
+            )
+        )
 
 
 def _wrapped(student: keras.Model) -> keras.Model:
