@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class CrashError(RuntimeError):
     """
 
     def __init__(self, code: int, words: str):
-        self.signal = signal.Signals(-code).name if code < 0 else None
+        self.signal = _name(-code) if code < 0 else None
         self.words = words
         super().__init__(f"its process {self.how}{f': {words}' if words else ''}")
 
@@ -88,7 +88,7 @@ class Worker:
             try:
                 _messages.write(process.stdin, facts, arrays)
                 reply, answers = _messages.read(process.stdout)
-            except (EOFError, BrokenPipeError):
+            except (EOFError, OSError):  # on Windows, a broken pipe is an invalid argument
                 raise self._died() from None
             except BaseException:  # an interrupt: the reply that is under way is nobody's
                 self._end()
@@ -134,15 +134,10 @@ class Worker:
                 env=variables,
             )
             self._words.clear()
-            self._reader = threading.Thread(target=self._listen, daemon=True)
+            given = self._process.stderr, self._words
+            self._reader = threading.Thread(target=_listen, args=given, daemon=True)
             self._reader.start()
         return self._process
-
-    def _listen(self) -> None:
-        process, words = self._process, self._words
-        with contextlib.suppress(ValueError, OSError):  # closed
-            for line in process.stderr:
-                words.append(line.decode(errors="replace"))
 
     def _died(self) -> CrashError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -173,6 +168,19 @@ class Worker:
                 with contextlib.suppress(OSError):
                     stream.raw.close()
         self._reset()
+
+
+def _listen(stream: IO[bytes], words: collections.deque[str]) -> None:
+    with contextlib.suppress(ValueError, OSError):  # closed
+        for line in stream:
+            words.append(line.decode(errors="replace"))
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of real time
+        return f"signal {number}"
 
 
 def environment() -> dict[str, str]:

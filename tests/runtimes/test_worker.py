@@ -96,6 +96,10 @@ def worker_lives(process):
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def test_signals_without_a_name_are_numbers():
+    assert str(CrashError(-40, "the last words")) == "its process died of signal 40: the last words"
+
+
 def test_a_changed_environment_needs_a_new_one(echo, monkeypatch):
     first = echo.ask({})[0]["process"]
     monkeypatch.setenv("OTHER", "1")

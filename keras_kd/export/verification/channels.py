@@ -75,7 +75,7 @@ def _lost(
             received=f"{error:.3g} (1: one answer for all) in the channels {listed} of "
             f"{want.shape[-1]}, from {lost.min():.4g} to {lost.max():.4g} where the output reaches "
             f"from {want.min():.4g} to {want.max():.4g}",
-            mend="Give them an output of their own, scale all channels to a like size, or choose a "
-            "wider quantization",
+            mend="Give them an output of their own, scale all channels to a like size, choose a "
+            "wider quantization, or pass a tolerance above the error where they do not matter",
         )
     )
