@@ -13,6 +13,8 @@ from keras.src.trainers import compile_utils
 
 from keras_kd import _torch
 
+# Undoes the division by the number of replicas, for logging.
+unscaled = unscale_loss_for_distribution
 # Several metrics in one, into which Keras' callbacks look.
 MetricsList = compile_utils.MetricsList
 
@@ -296,8 +298,3 @@ def hand_back(model: keras.Model, state: Sequence[list]) -> None:
         names.remove("optimizer")  # an evaluation has none
     model._jax_state = {f"{name}_variables": values for name, values in zip(names, state)}
     model._jax_state_synced = False
-
-
-def unscaled(loss: Any) -> Any:
-    """Undoes the division by the number of replicas, for logging."""
-    return unscale_loss_for_distribution(loss)

@@ -146,13 +146,9 @@ class Term(keras.layers.Layer):
             ValueError: If the loss cannot compare the signals, after the projector if any.
         """
         if teacher is not None and student is not None:
+            shapes, again = (tuple(teacher), tuple(student)), self._student_shape is not None
             self.projector = connection.connected(
-                self.name,
-                self.loss,
-                self.projector,
-                tuple(teacher),
-                tuple(student),
-                again=self._student_shape is not None,
+                self.name, self.loss, self.projector, *shapes, again=again
             )
             self._student_shape = tuple(student)
         elif self.projector == "auto":
