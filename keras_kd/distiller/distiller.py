@@ -149,7 +149,8 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
                 `1 - alpha`. Default 0.1.
-            temperature: Plain form: that of the soft targets. Default 4.0; 1.0 for sigmoids.
+            temperature: Plain form: that of the soft targets. Default 4.0; 1.0 where there are
+                sigmoids only.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
             evaluate_terms: Whether the teacher is asked in `evaluate` and validation, too, which
                 then log the terms (`val_<term>`). `val_loss` stays the hard loss.

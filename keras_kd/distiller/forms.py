@@ -133,7 +133,8 @@ def plain_settings(
     """Returns the hard loss's weight and the temperature that `compile` asks for, checked."""
     _check_unused("the plain form", "alpha", hard_weight=hard_weight)
     if temperature is None:
-        temperature = terms[0].default_temperature
+        # That of the classes where outputs of both kinds share it, in whatever order they stand.
+        temperature = max(term.default_temperature for term in terms)
     alpha = check_number("alpha", 0.1 if alpha is None else alpha, "from 0 to 1")
     return alpha, check_number("temperature", temperature, "above 0")
 

@@ -193,3 +193,10 @@ def test_another_kind_of_teacher_needs_another_distiller(net):
     distiller.teacher = net(activation="sigmoid")
     with pytest.raises(ValueError, match="teacher must have outputs like those of the one before"):
         distiller.teacher = net()
+
+
+@pytest.mark.parametrize("kinds", [(None, "sigmoid"), ("sigmoid", None)])
+def test_the_default_temperature_does_not_depend_on_the_order(kinds):
+    heads = {name: (3, kind) for name, kind in zip("ab", kinds)}
+    distiller = compiled(model(**heads), model(**heads))
+    assert float(distiller.temperature) == 4.0
