@@ -111,7 +111,7 @@ def trace(tensor: Any) -> Trace:
     if isinstance(operation, keras.Model):
         return _trace_model(operation, node, index)
     if linear_ends.maps_to_logits(operation, node):
-        return Trace("logits")
+        return UNKNOWN if _takes_probabilities(node) else Trace("logits")
     if linear_ends.keeps_logits(operation, node, tensor):
         kinds = {trace(source).kind for source in node.input_tensors}
         if kinds == {"logits"}:
@@ -134,6 +134,25 @@ def trace(tensor: Any) -> Trace:
     if isinstance(operation, _SAME_VALUES):
         return _trace_through(operation, node, tensor)
     return _trace_affine(operation, node)
+
+
+def _takes_probabilities(node: Any) -> bool:
+    """Whether a call is given a softmax or sigmoid, with no weights in between.
+
+    Gates, attention and mixtures of experts are: what they give may be probabilities itself.
+    """
+    seen, waiting = set(), [node]
+    while waiting:
+        for source in waiting.pop().input_tensors:
+            operation, before, _ = _keras.origin(source)
+            if id(before) in seen:
+                continue
+            seen.add(id(before))
+            if trace(source).kind in ("softmax", "sigmoid"):
+                return True
+            if not getattr(operation, "variables", ()):
+                waiting.append(before)
+    return False
 
 
 def _trace_function(operation: Any, node: Any, tensor: Any) -> Trace:

@@ -87,6 +87,14 @@ def tied(embedding):
     return keras.Model(tokens, embedding(hidden, reverse=True))
 
 
+def mixture(of_layers):
+    """A softmax gate over two experts, each of which gives probabilities, or logits."""
+    inputs = keras.Input((6,))
+    gate = layers.Dense(2, activation="softmax")(inputs)
+    experts = ops.stack([of_layers(inputs) for _ in range(2)], axis=1)
+    return keras.Model(inputs, ops.einsum("be,bec->bc", gate, experts))
+
+
 LINEAR = {
     "resizing": on_maps(layers.Resizing(8, 8)),
     "upsampling": on_maps(layers.UpSampling2D(4, interpolation="bilinear")),
@@ -117,6 +125,11 @@ NOT_LINEAR = {
     "classes transposed": lambda: functional(lambda z: ops.transpose(z, (0, 2, 1)), shape=(5, 6)),
     "a relu, resizing": on_maps(layers.ReLU(), layers.Resizing(8, 8)),
     "a softmax, bilinear": on_maps(layers.Softmax(), layers.Resizing(8, 8)),
+    "a mixture of softmaxes": lambda: mixture(lambda z: layers.Dense(5, activation="softmax")(z)),
+    "a mixture of logits": lambda: mixture(layers.Dense(5)),
+    "a gate": lambda: functional(
+        lambda z: ops.matmul(ops.softmax(z) * 2.0, np.ones((5, 5), "float32"))
+    ),
     "a residual": sum_of_two(lambda a, b: a + layers.ReLU()(b)),
     "a mean of classes": on_maps(lambda z: ops.mean(z, axis=(1, 2, 3), keepdims=True)),
 }
