@@ -15,6 +15,7 @@ from keras_kd.distiller.preprocessing import TakesRawData
 from keras_kd.networks.structures import are_arrays
 
 _KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
+_DATA = ("x", "y", "sample_weight")
 
 
 class EntryPoints(TakesRawData):
@@ -41,10 +42,10 @@ class EntryPoints(TakesRawData):
                 Inf: after the first step or at the end of the epoch, naming the first such batch.
         """
         given = _bound(super().fit, args, kwargs)
-        weighted = given.get("sample_weight") is not None
-        if weighted and given.get("y") is None and are_arrays(given.get("x")):
-            forms.check_nothing_compares(self)
-            given["y"] = labels.none_for(given["x"])  # else Keras would drop the weights
+        self._keep_weights(given)
+        validation = given.get("validation_data")
+        if isinstance(validation, (tuple, list)) and len(validation) == 3:
+            given["validation_data"] = self._keep_weights(dict(zip(_DATA, validation)))
         self.check_batch_size(_first_batch(given.get("x"), given.get("batch_size")))
         self.check_data(given.get("x"))
         self._note_weights(given.get("y"), given.get("sample_weight"))
@@ -73,6 +74,17 @@ class EntryPoints(TakesRawData):
         """Returns what an error of a backend means, `None` where it says it itself."""
         return None
 
+    def _keep_weights(self, given: dict[str, Any]) -> tuple:
+        """Gives arrays with weights, but without labels, missing ones, and returns the three.
+
+        Keras would drop the weights.
+        """
+        x, y, weights = map(given.get, _DATA)
+        if weights is not None and y is None and are_arrays(x):
+            forms.check_nothing_compares(self)
+            given["y"] = y = labels.none_for(x)
+        return x, y, weights
+
     def _note_weights(self, y: Any, sample_weight: Any) -> None:
         """Notes whether Keras will repeat one array of weights for each of several outputs."""
         nested = [keras.tree.is_nested(each) for each in (y, sample_weight)]
@@ -92,7 +104,9 @@ class EntryPoints(TakesRawData):
         Raises:
             ValueError: If there is nothing to compute, or a label is outside of the classes.
         """
-        return self._evaluated(super().evaluate, args, kwargs)
+        given = _bound(super().evaluate, args, kwargs)
+        self._keep_weights(given)
+        return self._evaluated(super().evaluate, (), given | given.pop("kwargs", {}))
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student on one batch, as `keras.Model.test_on_batch`.

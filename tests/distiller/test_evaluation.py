@@ -82,6 +82,29 @@ def test_terms_are_evaluated_where_that_is_asked_for(net, data, soft_targets, cr
     assert set(distiller.evaluate(x, y, verbose=0, return_dict=True)) == {"loss"}
 
 
+def test_weights_count_without_labels(net, data, soft_targets):
+    x, _ = data
+    student, teacher = net(), net(width=32)
+    distiller = Distiller(student=student, teacher=teacher)
+    distiller.compile(keras.optimizers.SGD(0.0), evaluate_terms=True)
+    weight = np.linspace(0, 2, 24).astype("float32")
+    expected = (soft_targets(teacher(x), student(x), 4.0) * weight).mean()
+    by_batch = distiller.test_on_batch(x, sample_weight=weight)
+    history = distiller.fit(
+        *(x, None),
+        sample_weight=weight,
+        validation_data=(x, None, weight),
+        batch_size=24,
+        verbose=0,
+    ).history
+    evaluated = distiller.evaluate(x, sample_weight=weight, batch_size=24, verbose=0)
+    found = [by_batch, evaluated, *history["soft_targets"], *history["val_soft_targets"]]
+    assert found == pytest.approx([expected] * 4, rel=1e-5)
+    distiller.compile("sgd", metrics=["accuracy"], evaluate_terms=True)
+    with pytest.raises(ValueError, match="y must hold labels for the loss and the metrics"):
+        distiller.evaluate(x, sample_weight=weight, verbose=0)
+
+
 @pytest.mark.parametrize("labels", [False, True])
 def test_a_run_without_labels_stops_early(net, data, soft_targets, labels):
     x, y = data
