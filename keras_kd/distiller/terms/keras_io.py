@@ -106,7 +106,7 @@ def feature_distillation(loss: Any, teacher: Any, student: Any) -> tuple[Any, An
 
 @keras.saving.register_keras_serializable(package="keras_kd")
 class FunctionLoss(keras.losses.Loss):
-    """A function `(teacher, student)` as a loss, under the function's name.
+    """A function `(teacher, student)` as a loss, under the function's name if it has one.
 
     Args:
         function: Returns a value per example or per position. To be saved, it must be registered
@@ -116,7 +116,9 @@ class FunctionLoss(keras.losses.Loss):
     """
 
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None, **kwargs: Any):
-        super().__init__(name=name or getattr(function, "__name__", "function_loss"), **kwargs)
+        own = getattr(function, "__name__", "")  # "<lambda>" cannot name a layer
+        name = name or (own if own.isidentifier() else "function_loss")
+        super().__init__(name=name, **kwargs)
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

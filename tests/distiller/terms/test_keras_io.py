@@ -111,6 +111,18 @@ class TestKerasDistillation:
         with pytest.raises(ValueError, match="must name the teacher's layer where its output"):
             Distiller(student=student, teacher=net(activation="softmax"), terms=[peer])
 
+    def test_feature_distillation_by_a_lambda(self, net, data):
+        x, _ = data
+        teacher, student = net(), net()
+        peer = keras.distillation.FeatureDistillation(
+            lambda a, b: keras.ops.mean(keras.ops.square(a - b), axis=-1)
+        )
+        distiller = Distiller(student=student, teacher=teacher, terms=[peer])
+        error = np.square(student.predict(x, verbose=0) - teacher.predict(x, verbose=0))
+        distiller.compile(keras.optimizers.SGD(0.0))
+        logs = distiller.fit(x, batch_size=24, verbose=0).history
+        assert logs["function_loss"] == pytest.approx([error.mean()], rel=1e-5)
+
     def test_feature_distillation_of_probabilities_or_of_several_outputs(self, net):
         peer = keras.distillation.FeatureDistillation("kl_divergence")
         with pytest.raises(ValueError, match="must compare logits with logits"):
