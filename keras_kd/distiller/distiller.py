@@ -11,7 +11,7 @@ from keras_kd.distiller import (
     faults,
     forms,
     hard_loss,
-    labels,
+    label_rules,
     plain,
     summary,
 )
@@ -121,7 +121,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         self._hard_weight = (
             live_scalar(self, "alpha", 0.1) if form else live_scalar(self, "hard_weight", 1.0)
         )
-        self._label_rules: dict[str, labels.Rule] = {}
+        self._label_rules: dict[str, label_rules.Rule] = {}
         self.built = self.supports_masking = True
         self.teacher = teacher
 
@@ -183,7 +183,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         if self._plain:
             self.temperature.assign(temperature)
         self._teacher.check_temperatures(self._terms, self._logits.names)
-        self._label_rules = labels.rules(loss, self._logits.heads, self._terms)
+        self._label_rules = label_rules.rules(loss, self._logits.heads, self._terms)
         own = [name for name, rule in self._label_rules.items() if rule.own]
         self._own_losses = hard_loss.ByExample(self, own, self._logits.names)
         self._compared = hard_loss.outputs(loss, self._logits.names)

@@ -122,6 +122,7 @@ class EntryPoints(TakesRawData):
         Raises:
             ValueError: As in `fit`.
         """
+        self._note_weights(None, None)  # as a batch they come as they are given
         with self._tracing_anew_after_a_failure():
             result = super().train_on_batch(*args, **kwargs)
         self._watch.finish()

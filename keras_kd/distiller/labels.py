@@ -1,6 +1,5 @@
 """Labels that are class ids: which of them there are, which are missing (-1), which are wrong."""
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,36 +10,11 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd._errors import message
-from keras_kd.distiller import hard_loss
-from keras_kd.distiller.terms.term import Term
-from keras_kd.losses import DistillationLoss
-from keras_kd.losses import stock as stock_losses
+from keras_kd.distiller.label_rules import Rule
 from keras_kd.losses.base import same_shape
-from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch
 
 MISSING = -1
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How the labels of one output are read.
-
-    Attributes:
-        binary: Whether each is a number from 0 to 1; else they are ids, from 0 to the output's last
-            axis, or rows with a share for each class.
-        floats: Whether floats are ids, too, as Keras' sparse losses take them.
-        shares: Whether rows with a share for each class are labels, as Keras' categorical losses
-            take them.
-        ignored: The id that the loss leaves out (`ignore_class`), or `None`.
-        own: Whether a loss of the user's own compares them: other ids are its business.
-    """
-
-    binary: bool = False
-    floats: bool = False
-    shares: bool = False
-    ignored: int | None = None
-    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,55 +30,6 @@ class Reading:
     labels: Any
     known: Any
     wrong: Any
-
-
-def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
-    """Returns the `Rule`s by name of the outputs that sort into classes.
-
-    An output does if its loss is one of Keras' between labels and probabilities. Under another
-    loss or none, it does if it ends in a softmax or a term of `keras_kd.losses` compares its
-    logits. Other integers are numbers.
-
-    Args:
-        loss: What `compile(loss=)` was given.
-        heads: The student's heads by output name.
-        terms: The Distiller's terms.
-    """
-    given = dict(hard_loss.by_output(loss, list(heads)))
-    compared = {
-        term.output_name or next(iter(heads))
-        for term in terms
-        if isinstance(term.loss, DistillationLoss) and term.on_outputs
-    }
-    found = {}
-    for name, head in heads.items():
-        single = given.get(name)
-        stock = stock_losses.name_of(single)
-        # Without a loss, labels are compared by metrics alone.
-        alone = head.kind if single is None else None
-        binary = stock_losses.is_binary(single) or alone == "sigmoid"
-        binary = binary or (stock is not None and head.classes == 1)
-        floats = stock in stock_losses.SPARSE or alone == "softmax"
-        # What a loss of the user's own makes of positions is not known.
-        single_ids = single is None or stock is not None or len(head.shape or ()) == 2
-        sorts = head.kind == "softmax" or name in compared
-        if binary or floats or (sorts and single_ids):
-            shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
-            shares = shares or alone == "softmax"
-            found[name] = Rule(
-                binary=binary,
-                floats=floats,
-                shares=shares,
-                ignored=_option(single, "ignore_class"),
-                own=single is not None and stock is None,
-            )
-    return found
-
-
-def _option(loss: Any, name: str) -> Any:
-    if isinstance(loss, functools.partial):
-        return loss.keywords.get(name)
-    return loss.get_config().get(name) if isinstance(loss, keras.losses.Loss) else None
 
 
 def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
@@ -137,6 +62,10 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
                 mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
             )
         )
+    if rule.own_rows and per_class and y.shape[-1] == shape[-1] != 1:
+        known = ~ops.all(y == MISSING, axis=-1)
+        rows = ops.where(ops.expand_dims(known, axis=-1), y, ops.zeros_like(y))
+        return Reading(rows, known, ops.any(known & False))
     if rule.binary:
         return _read_numbers(y, dtype, per_class) if per_class or shape[-1] == 1 else None
     if "int" not in dtype and not rule.floats:

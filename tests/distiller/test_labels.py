@@ -8,7 +8,8 @@ import pytest
 from keras import layers, losses
 
 from keras_kd import Distiller, Term
-from keras_kd.distiller.labels import Rule, read, rules
+from keras_kd.distiller.label_rules import Rule, rules
+from keras_kd.distiller.labels import read
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
 from keras_kd.teachers import batch
 
@@ -610,3 +611,32 @@ def test_other_marks_of_missing_labels_name_ignore_class(net, data):
         distiller.compile(keras.optimizers.SGD(0.0), loss=loss)
         logs.append(distiller.evaluate(x, given, verbose=0))
     assert logs[0] == pytest.approx(logs[1], rel=1e-6)
+
+
+def own_cross_entropy(y, z):
+    return -keras.ops.sum(keras.ops.cast(y, z.dtype) * keras.ops.log_softmax(z), axis=-1)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_rows_of_minus_one_miss_under_a_loss_of_the_users_own(data, logs_of, dtype):
+    x, y = data
+    rows = np.eye(3)[y]
+    rows[::3] = -1
+    there = np.arange(len(y)) % 3 > 0
+    logs, evaluated = logs_of(x, rows.astype(dtype), loss=own_cross_entropy)
+    expected, _ = logs_of(x[there], rows[there].astype(dtype), loss=own_cross_entropy)
+    assert logs["hard_loss"] == pytest.approx(expected["hard_loss"], rel=1e-5)
+    assert evaluated["loss"] == pytest.approx(expected["hard_loss"], rel=1e-5)
+
+
+def test_rows_of_minus_one_are_numbers_where_nothing_says_classes(data):
+    x, _ = data
+    rows = np.full((len(x), 3), -1.0, "float32")
+    terms = [Term(losses.MeanSquaredError())]
+    keras.utils.set_random_seed(2)
+    student = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    distiller = Distiller(student=student, teacher=keras.models.clone_model(student), terms=terms)
+    distiller.compile(keras.optimizers.SGD(0.0), loss="mse")
+    logs = distiller.fit(x, rows, batch_size=len(x), verbose=0).history
+    expected = np.mean((student.predict(x, verbose=0) + 1) ** 2)
+    assert logs["hard_loss"][0] == pytest.approx(expected, rel=1e-5)
