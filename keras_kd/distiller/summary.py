@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_kd import _text
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import stock
 
@@ -25,10 +26,8 @@ def line(distiller: "Distiller") -> str:
 
 def summary(distiller: "Distiller", *args: Any, print_fn: Any = print, **kwargs: Any) -> None:
     """Prints the page, then the student's own summary."""
-    rows = list(_rows(distiller))
-    width = max(len(name) for name, _ in rows)
-    page = [f'Distiller: "{distiller.name}"', *(f"  {name:{width}}  {text}" for name, text in rows)]
-    print_fn("\n".join(page))
+    rows = _text.pairs((f"  {name}", text) for name, text in _rows(distiller))
+    print_fn(f'Distiller: "{distiller.name}"\n{rows}')
     kwargs = kwargs if print_fn is print else {**kwargs, "print_fn": print_fn}
     distiller.student.summary(*args, **kwargs)
 

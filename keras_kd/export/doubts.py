@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
+from keras_kd._text import bytes_in_words
 from keras_kd.export.requests import Request
 from keras_kd.runtimes.batching import Arrays
 
@@ -39,8 +40,8 @@ def warn(request: Request, float_operators: dict[str, int], size: int) -> None:
     unrolled, in_float = _unrolled(request.student), _float_bytes(request.student)
     if unrolled and size > in_float:
         warnings.warn(
-            f"The int8 file holds {size / 1000:.0f} kB; in float32 the model takes about "
-            f"{in_float / 1000:.0f} kB where its recurrent layers loop: unroll=True writes out "
+            f"The int8 file holds {bytes_in_words(size)}; in float32 the model takes about "
+            f"{bytes_in_words(in_float)} where its recurrent layers loop: unroll=True writes out "
             f"each step of {_listed(unrolled)}. Use quantization='dynamic' with unroll=False, or "
             "shorter sequences.",
             stacklevel=4,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._text import bytes_in_words, pairs
 from keras_kd.runtimes.tensors import TensorInfo
 
 _WARM_UP, _MOST_CALLS, _MOST_SECONDS = 5, 100, 1.0
@@ -98,7 +99,7 @@ class Report:
         rows = [
             ("file", self.path),
             ("format", " ".join(filter(None, (self.format, self.quantization)))),
-            ("size", f"{self.bytes / 1000:.1f} kB, gzip {self.gzip_bytes / 1000:.1f} kB"),
+            ("size", f"{bytes_in_words(self.bytes)}, gzip {bytes_in_words(self.gzip_bytes)}"),
             *(("input", _tensor_line(tensor)) for tensor in self.inputs),
             *(("output", _tensor_line(tensor)) for tensor in self.outputs),
             ("operators", _counts_line(self.operators)),
@@ -113,7 +114,7 @@ class Report:
             ("threads", self.threads),
             ("machine", self.machine),
         ]
-        return "\n".join(f"{name:<11}{value}" for name, value in rows if value not in (None, ""))
+        return pairs(rows, gap=1, least=len("calibrated"))
 
     def _error_line(self) -> str:
         line = f"{self.relative_error:.2g} relative RMS (allowed {self.tolerance:g})"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_kd import _text
 from keras_kd._errors import message
-from keras_kd._text import bytes_in_words
 from keras_kd.report.verdicts import check_share
 
 _HEADER = ("Method", "Parameters", "Model size", "Top-1")
@@ -93,19 +93,9 @@ def table(rows: Sequence[Row]) -> str:
                 mend="Pass e.g. [Row('student', parameters=524, bytes=4328, top1=0.935)]",
             )
         )
-    lines = [_HEADER, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    header, *body = [_aligned(line, widths) for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *body])
+    return _text.markdown(_HEADER, map(_cells, rows))
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:
-    # A bare bar would begin a new cell.
-    method = row.method.replace("|", "\\|")
-    return method, f"{row.parameters:,}", bytes_in_words(row.bytes), f"{100 * row.top1:.2f} %"
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *others = line
-    return [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+    size, share = _text.bytes_in_words(row.bytes), f"{100 * row.top1:.2f} %"
+    return row.method, f"{row.parameters:,}", size, share

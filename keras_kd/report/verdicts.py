@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_kd import _text
 from keras_kd._errors import message
 
 
@@ -170,7 +171,7 @@ def over_seeds(
         ("distilled - student", f"{difference.points()}, above 0 in {wins} of {len(student)}"),
     ]
     head = f"{difference.count} seeds, mean ± standard deviation:"
-    return "\n".join([head, *(f"{name:<21}{value}" for name, value in lines)])
+    return f"{head}\n{_text.pairs(lines)}"
 
 
 def _with_values(scores: Sequence[float]) -> str:

@@ -1,8 +1,11 @@
+import re
+
 import keras
 import numpy as np
 import pytest
 
 from keras_kd import export
+from keras_kd._text import bytes_in_words
 from keras_kd.export import VerificationError
 
 layers = keras.layers
@@ -40,13 +43,15 @@ def test_unrolled_layers_that_make_a_larger_file(in_process, tmp_path):
         if mode == "float32":
             sizes[mode] = export.tflite(model, tmp_path / "a.tflite", verify=data).bytes
             continue
-        with pytest.warns(UserWarning, match=r"int8 file holds \d+ kB.*'memory'.*dynamic") as found:
+        with pytest.warns(
+            UserWarning, match=r"int8 file holds [\d.]+ kB.*'memory'.*dynamic"
+        ) as found:
             sizes[mode] = export.tflite(model, tmp_path / "a.tflite", mode, data).bytes
     assert sizes["int8"] > sizes["float32"]
     (text,) = (str(warning.message) for warning in found if "holds" in str(warning.message))
-    told = [int(word) for word in text.split() if word.isdigit()]
-    assert told[0] == round(sizes["int8"] / 1000)
-    assert told[1] == pytest.approx(sizes["float32"] / 1000, rel=0.5)
+    int8, float32 = re.findall(r"[\d.]+ kB", text)
+    assert int8 == bytes_in_words(sizes["int8"])
+    assert float(float32[:-3]) == pytest.approx(sizes["float32"] / 1000, rel=0.5)
 
 
 def test_weights_beyond_float16(in_process, tmp_path):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd._text import bytes_in_words, duration_in_words
 from keras_kd._version import __version__
 from keras_kd.soft_labels.agreement import compare
 from keras_kd.soft_labels.augmentation.stages import Augmentation
@@ -123,7 +124,7 @@ class Job:
         return (
             f"Soft labels of {self.content['teacher']['name']}: {answers:,} answers to write "
             f"({self._layout.samples:,} samples x {self._layout.views} views in all), "
-            f"{_bytes(size)}, about {_duration(answers * self._seconds)}"
+            f"{bytes_in_words(size)}, about {duration_in_words(answers * self._seconds)}"
         )
 
 
@@ -221,18 +222,3 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "backend": keras.backend.backend(),
     }
-
-
-def _bytes(size: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size:.0f} bytes"
-        size /= 1000
-    return f"{size:,.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
