@@ -8,11 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import check_integer, message, wrong
 from keras_kd.networks.heads import Head
 from keras_kd.networks.ports import Port, is_automatic
 from keras_kd.networks.taps import signal_name
-from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.storage.folder import layout_of
 from keras_kd.soft_labels.storage.records import (
     CHECK,
@@ -23,6 +22,7 @@ from keras_kd.soft_labels.storage.records import (
     record_type,
 )
 from keras_kd.soft_labels.storage.shards import gather
+from keras_kd.soft_labels.training import data_checks
 from keras_kd.soft_labels.training.datasets import not_replayed
 from keras_kd.soft_labels.training.epochs import EpochCallback, Epochs, epochs_of
 from keras_kd.soft_labels.views.replay import shown
@@ -80,9 +80,11 @@ class StoredAnswers(Teacher):
             ValueError: If a shard is damaged, or a sample or view is not there.
         """
         ids, views = np.asarray(ids), np.asarray(views)
-        checks.check_range("ids", ids, self.samples)
-        checks.check_range("views", views, self.views)
-        checks.check_pairs(ids, views)
+        _check_indices("ids", ids, self.samples)
+        _check_indices("views", views, self.views)
+        if len(ids) != len(views):
+            mend = "Pass e.g. views=ids % soft.views"
+            raise wrong("views", f"be as many as ids, {len(ids)}", len(views), mend=mend)
         values = self.read_checked(ids.astype("int64"), views.astype("int64"))
         del values[CHECK]
         return values
@@ -94,7 +96,7 @@ class StoredAnswers(Teacher):
 
     def arrays(self, epoch: int = 0) -> dict[str, np.ndarray]:
         """Returns the answers that an epoch shows, in the order of the samples, as `read` does."""
-        checks.check_epoch(epoch)
+        check_integer("epoch", epoch)
         return self.read(*shown(np.arange(self.samples), self.views, epoch))
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
@@ -131,7 +133,7 @@ class StoredAnswers(Teacher):
             steps_per_epoch: As given to `fit`.
         """
         if steps_per_epoch is not None:
-            checks.check_count("steps_per_epoch", steps_per_epoch)
+            check_integer("steps_per_epoch", steps_per_epoch, 1)
         return EpochCallback(self, steps_per_epoch)
 
     def start_epoch(self, epoch: int, steps_per_epoch: int | None = None) -> None:
@@ -141,18 +143,18 @@ class StoredAnswers(Teacher):
             epoch: The epoch, from 0.
             steps_per_epoch: Steps of an epoch, where it is not a pass.
         """
-        checks.check_epoch(epoch)
+        check_integer("epoch", epoch)
         for epochs in list(self._epochs):
             epochs.set(epoch, steps_per_epoch)
 
     def check_began(self, before: int) -> None:
         """Raises where only other labels' datasets have begun a pass after the given one."""
         if all(epochs.last_pass <= before for epochs in self._epochs):
-            raise checks.others_answers(self.described())
+            raise data_checks.others_answers(self.described())
 
     def check_data(self, x: Any) -> None:
         """Raises where a dataset has no answers, or no batches."""
-        checks.check_training_data(x, self._type)
+        data_checks.check_training_data(x, self._type)
 
     def explained(self, error: Exception) -> Exception | None:
         """Returns the error of pixels that the teacher was not shown."""
@@ -190,7 +192,7 @@ class StoredAnswers(Teacher):
         self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
     ) -> dict[str, Any]:
         """Returns the dense logits by the student's output names, and the signals by theirs."""
-        checks.check_fields(answers, self._type)
+        _check_fields(answers, self._type)
         logits = {
             name: dense(answers, own, self._records[own], temperatures.get(name))
             for name, own in self.taught_by(names).items()
@@ -199,7 +201,7 @@ class StoredAnswers(Teacher):
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for only the datasets of `dataset` and `attach` carry the answers."""
-        raise checks.no_answers()
+        raise data_checks.no_answers()
 
     @property
     def name(self) -> str:
@@ -213,3 +215,40 @@ class StoredAnswers(Teacher):
 
     def __repr__(self) -> str:
         return f"<SoftLabels {self.described()}>"
+
+
+def _check_indices(name: str, values: np.ndarray, size: int) -> None:
+    """Raises where numbers are not indices of `size` things."""
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise TypeError(
+            message(
+                f"{name} must be a vector of integers",
+                expected="shape (n,)",
+                received=f"{values.dtype} of shape {values.shape}",
+                mend=f"Pass e.g. {name}=np.arange(10)",
+            )
+        )
+    if len(values) and not (values.min() >= 0 and values.max() < size):
+        raise ValueError(
+            message(
+                f"{name} must be indices from 0 to {size - 1}",
+                expected=f"0 to {size - 1}",
+                received=f"{values.min()} to {values.max()}",
+                mend=f"Pass e.g. {name}=np.arange({min(size, 10)})",
+            )
+        )
+
+
+def _check_fields(answers: dict[str, Any], record: np.dtype) -> None:
+    """Raises where a batch carries other labels' answers."""
+    expected = {name: record[name].shape for name in record.names if name != CHECK}
+    received = {name: tuple(values.shape[1:]) for name, values in answers.items()}
+    if received != expected:
+        raise ValueError(
+            message(
+                "Training data must carry the answers of the SoftLabels that teach",
+                expected=f"{expected}",
+                received=f"{received}",
+                mend="Train on the dataset of the same labels, teacher=soft and soft.dataset(x, y)",
+            )
+        )

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._errors import check_choice, check_integer
 from keras_kd._extras import require_tensorflow
-from keras_kd.soft_labels import checks
 from keras_kd.soft_labels.agreement import Agreement, compare
 from keras_kd.soft_labels.answers import StoredAnswers
+from keras_kd.soft_labels.augmentation.draws import check_seed
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.storage import folder
+from keras_kd.soft_labels.training import data_checks
 from keras_kd.soft_labels.training.datasets import Training
 from keras_kd.soft_labels.views import same_data
 from keras_kd.soft_labels.views.sources import Arrays, Stream, source
 from keras_kd.soft_labels.writing.job import Job
+from keras_kd.soft_labels.writing.options import WriteOptions
 from keras_kd.soft_labels.writing.teacher_checks import asked
 from keras_kd.soft_labels.writing.writer import Questions
 
@@ -116,7 +119,7 @@ class SoftLabels(StoredAnswers):
             ImportError: If TensorFlow is not installed.
         """
         require_tensorflow("SoftLabels.write")
-        checks.check_write(
+        options = WriteOptions(
             directory=directory,
             augment=augment,
             views=views,
@@ -127,23 +130,13 @@ class SoftLabels(StoredAnswers):
             signals=signals,
             batch_size=batch_size,
             shard=shard,
+            verbose=verbose,
         )
-        job = Job.of(
-            teacher,
-            data,
-            augment,
-            views=int(views),
-            seed=int(seed),
-            signals=list(signals),
-            top_k=None if top_k is None else int(top_k),
-            temperatures=tuple(float(t) for t in temperatures),
-            dtype=dtype,
-            batch_size=batch_size,
-        )
-        if directory is None:
-            return cls(job.content, job.to_memory(verbose), job.augmentation, None)
-        content = job.to_folder(directory, shard, verbose)
-        return None if content is None else cls._of(Path(directory), content, job.augmentation)
+        job = Job.of(teacher, data, options)
+        if options.directory is None:
+            return cls(job.content, job.to_memory(), job.augmentation, None)
+        content = job.to_folder()
+        return content and cls._of(options.directory, content, job.augmentation)
 
     @classmethod
     def open(
@@ -167,11 +160,11 @@ class SoftLabels(StoredAnswers):
             ValueError: If it is unfinished, damaged or of a newer version, or if `augment` is
                 another augmentation.
         """
-        checks.check_path(directory)
-        checks.check_verify(verify)
+        directory = folder.path_of(directory)
+        check_choice("verify", verify, ("lazy", "full"))
         content = folder.read(directory)
         augmentation = same_data.known_augmentation(augment, content["augmentation"]["stages"])
-        soft = cls._of(Path(directory), content, augmentation)
+        soft = cls._of(directory, content, augmentation)
         if verify == "full":
             for number in range(folder.layout_of(content).shards):
                 soft._shards[number]
@@ -219,17 +212,13 @@ class SoftLabels(StoredAnswers):
             ValueError: If the data or the augmentation are others than those of `write`.
         """
         require_tensorflow("SoftLabels.dataset")
-        data = checks.samples(x)
-        if not isinstance(data, Arrays):
-            raise checks.wrong_kind("dataset", "attach")
-        labels = checks.labels(data.samples, y, sample_weight)
-        checks.check_count("batch_size", batch_size)
-        checks.check_seed(seed)
-        checks.check_steps(views_per_step, self.views, batch_size)
-        training = self._training(data, views_per_step, check)
+        data = data_checks.samples(x)
+        labels = data_checks.labels(data.samples, y, sample_weight)
+        seed = check_seed(seed)
+        data_checks.check_steps(views_per_step, self.views)
         rows = self.samples * views_per_step
-        batches = rows // batch_size if drop_remainder else -(-rows // batch_size)
-        checks.check_batches(batches, rows)
+        batches = data_checks.batches_of(rows, batch_size, views_per_step, drop_remainder)
+        training = self._training(data, views_per_step, check)
         return training.of_arrays(
             data,
             labels,
@@ -258,10 +247,8 @@ class SoftLabels(StoredAnswers):
                 loop of one's own that is a `tf.errors.InvalidArgumentError`.
         """
         require_tensorflow("SoftLabels.attach")
-        data = source(dataset, samples=self.samples)
-        if not isinstance(data, Stream):
-            raise checks.wrong_kind("attach", "dataset")
-        checks.check_steps(views_per_step, self.views)
+        data = data_checks.stream(dataset, self.samples)
+        data_checks.check_steps(views_per_step, self.views)
         training = self._training(data, views_per_step, check)
         return training.of_stream(data, self.new_epochs(None))
 
@@ -280,7 +267,7 @@ class SoftLabels(StoredAnswers):
             ValueError: If teacher, data or augmentation are others, or the answers differ by more
                 than their storage explains.
         """
-        checks.check_count("n", n)
+        check_integer("n", n, 1, example=64)
         data = source(data, samples=self.samples)
         replay = same_data.replay(self._content, self._augmentation, data)
         ids = data.spread(n)

@@ -104,7 +104,7 @@ def test_another_teacher_is_not_compared(images, classifier, write):
     [
         (TypeError, {"batch_size": None}, "batch_size must be an integer"),
         (TypeError, {"seed": 1.5}, "seed must be an integer"),
-        (ValueError, {"seed": -1}, "seed must be from 0"),
+        (ValueError, {"seed": -1}, "seed must be an integer from 0"),
         (TypeError, {"y": np.array(["a"] * 300)}, "y must be numbers"),
         (ValueError, {"y": [0] * 300}, "y must fit the samples"),
     ],

@@ -173,7 +173,10 @@ def test_a_function_that_has_changed_is_refused(images, classifier, tmp_path, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 63, "views_per_step": 2}, "batch_size must hold whole samples"),
+        (
+            {"batch_size": 63, "views_per_step": 2},
+            "batch_size must be a multiple of views_per_step=2",
+        ),
         ({"views_per_step": 4}, "views_per_step must not exceed the stored views"),
         ({"views_per_step": 0}, "views_per_step must be an integer of at least 1"),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1"),
@@ -250,7 +253,7 @@ def test_answers_are_read_at_random(images, classifier, write):
     for wrong, error in (([3000], ValueError), ([-1], ValueError), ([0.5], TypeError)):
         with pytest.raises(error, match="ids must be"):
             soft.read(wrong, [0])
-    with pytest.raises(ValueError, match="views must be there"):
+    with pytest.raises(ValueError, match="views must be indices from 0 to"):
         soft.read([0], [1])
 
 
@@ -283,7 +286,7 @@ def test_samples_and_labels_are_given_apart(images, soft):
 
 
 def test_a_pass_without_a_batch_is_refused(images, soft):
-    with pytest.raises(ValueError, match="batch_size must leave a batch over"):
+    with pytest.raises(ValueError, match="batch_size must be at most 300, the number of rows"):
         soft.dataset(*images, batch_size=301, drop_remainder=True)
 
 

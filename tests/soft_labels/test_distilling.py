@@ -325,7 +325,7 @@ def test_single_rows_are_refused(images, soft, twins):
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices(images)
-    with pytest.raises(ValueError, match=r"must come in batches.*Call batch\(\) behind"):
+    with pytest.raises(ValueError, match=r"must come in batches.*Call batch\(\) after"):
         trained(twins(), soft, soft.attach(data))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.soft_labels.augmentation import arguments
+from keras_kd._errors import check_integer, is_number, wrong
 from keras_kd.soft_labels.augmentation.draws import uniform
 from keras_kd.soft_labels.augmentation.marks import batched
 from keras_kd.soft_labels.augmentation.pixels import (
@@ -46,7 +46,7 @@ def crop_flip(images: Any, seeds: Any, padding: int = 4) -> Any:
     """
     import tensorflow as tf
 
-    padding = arguments.whole("padding", padding)
+    padding = check_integer("padding", padding)
     frames = checked(images)
     height, width = frames.shape[1:3]
     draws = uniform(seeds, 0, (3,))
@@ -103,10 +103,10 @@ def random_resized_crop(
     """
     import tensorflow as tf
 
-    scale = arguments.span("scale", scale, most=1.0)
-    ratio = arguments.span("ratio", ratio)
+    scale = _in_order("scale", scale, most=1.0)
+    ratio = _in_order("ratio", ratio)
     frames = checked(images, any_size=size is not None)
-    sizes = frames.shape[1:3] if size is None else arguments.sizes("size", size)
+    sizes = frames.shape[1:3] if size is None else _two_sides("size", size)
     starts, sides = _boxes(seeds, tf.shape(frames)[1:3], scale, ratio)
     mirrored = uniform(seeds, 2) < (0.5 if flip else 0.0)
     result = _resized_rows(frames, starts[:, 0], sides[:, 0], sizes[0])
@@ -195,3 +195,41 @@ def _resized_columns(images: Any, starts: Any, sides: Any, size: int, mirrored: 
     weight = tf.repeat(weight, channels, axis=1)[:, tf.newaxis, :]
     mixed = before + (after - before) * weight
     return tf.reshape(mixed, [-1, height, size, channels])
+
+
+def _two_sides(name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    """Returns height and width from two numbers or from one for both.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If there are not two, or one is below 1.
+    """
+    if not isinstance(value, list | tuple):
+        value = (value, value)
+    if len(value) != 2:
+        raise wrong(
+            name, "be height and width", value, expected="one int or two", example=(224, 224)
+        )
+    height, width = (check_integer(name, side, 1, example=224) for side in value)
+    return height, width
+
+
+def _in_order(name: str, value: Sequence[float], most: float = math.inf) -> tuple[float, float]:
+    """Returns the ends of a range of numbers above 0 and up to `most`.
+
+    Raises:
+        TypeError: If it is not two numbers.
+        ValueError: If they are not in order or out of bounds.
+    """
+    is_pair = isinstance(value, list | tuple) and list(map(is_number, value)) == [True, True]
+    if is_pair and 0 < value[0] <= value[1] <= most and math.isfinite(value[1]):
+        return float(value[0]), float(value[1])
+    bound = f" and at most {most}" if math.isfinite(most) else ""
+    raise wrong(
+        name,
+        f"be two finite numbers in order, above 0{bound}",
+        value,
+        expected="(least, greatest)",
+        example=(0.5, 1.0),
+        error=ValueError if is_pair else TypeError,
+    )

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._errors import check_integer
+
 # Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
 _GAMMA = 0x9E3779B97F4A7C15
 _STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -17,6 +19,18 @@ _LAST_SHIFT = 31
 _FOLD = 0xD1B54A32D192ED03  # sets the seeds of stages apart from the draws within one
 _WORD = (1 << 64) - 1
 _ROUNDS = 10
+
+
+def check_seed(seed: Any) -> int:
+    """Returns a seed, which must be an integer of 63 bits.
+
+    `hashed` folds others into 64 bits, where two of them could come to be the same.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is out of range.
+    """
+    return check_integer("seed", seed, 0, 2**63 - 1)
 
 
 def _finalized(state: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.soft_labels.storage import files, manifest, shards
 from keras_kd.soft_labels.storage.layout import Layout
 from keras_kd.soft_labels.storage.records import Record, record_type
@@ -132,6 +132,23 @@ class Folder:
         if there is not None:
             _check_same(self.content, there, self.path)
             self.content = there
+
+
+def path_of(directory: Any) -> Path:
+    """Returns a folder's path.
+
+    Raises:
+        TypeError: If it is something else.
+        ValueError: If it is empty, or no system takes it.
+    """
+    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
+    if isinstance(path, str) and path and "\0" not in path:
+        return Path(path)
+    error = ValueError if isinstance(path, str) else TypeError
+    expected = "a folder's path, a str or pathlib.Path"
+    raise wrong(
+        "directory", "be a path", directory, expected=expected, example="labels/", error=error
+    )
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, Any]:

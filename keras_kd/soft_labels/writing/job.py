@@ -1,7 +1,7 @@
 """One call of `SoftLabels.write`: what is written, where to, and what it will cost."""
 
 import hashlib
-import os
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from keras_kd.soft_labels.views.purity import probe
 from keras_kd.soft_labels.views.replay import Replay
 from keras_kd.soft_labels.views.sources import Arrays, Stream, description, source
 from keras_kd.soft_labels.writing import teacher_checks
+from keras_kd.soft_labels.writing.options import WriteOptions
 from keras_kd.soft_labels.writing.writer import Questions, write
 from keras_kd.teachers.keras_model import KerasModel
 
@@ -36,6 +37,7 @@ class Job:
 
     def __init__(
         self,
+        options: WriteOptions,
         questions: Questions,
         layout: Layout,
         records: dict[str, Record],
@@ -43,64 +45,56 @@ class Job:
         content: dict[str, Any],
         augmentation: Augmentation,
     ):
-        self._questions, self._layout, self._records = questions, layout, records
-        self._seconds = seconds
+        self._options, self._questions = options, questions
+        self._layout, self._records, self._seconds = layout, records, seconds
         self.content, self.augmentation = content, augmentation
 
     @classmethod
-    def of(
-        cls,
-        teacher: Any,
-        data: Any,
-        augment: Any,
-        *,
-        views: int,
-        seed: int,
-        signals: list[str],
-        batch_size: int,
-        **storage: Any,
-    ) -> "Job":
-        """Returns the job that `write`'s arguments describe, all of them checked."""
-        teacher = teacher_checks.asked(teacher).with_taps(signals)
-        data, augmentation = source(data), Augmentation.of(augment)
+    def of(cls, teacher: Any, data: Any, options: WriteOptions) -> "Job":
+        """Returns the job of a teacher that can be asked about these data.
+
+        Raises:
+            TypeError: If `teacher` or `data` is of the wrong type.
+            ValueError: If they do not fit together, or `augment` is not pure.
+        """
+        teacher = teacher_checks.asked(teacher).with_taps(options.signals)
+        data, augmentation = source(data), Augmentation.of(options.augment)
         teacher_checks.check_single(teacher, data)
         teacher_checks.check_can_mix(augmentation, data)
         if isinstance(data, Stream):
             data.check_order()
         pairing = data.pairing if augmentation.mixes else 1
-        replay = Replay(augmentation, seed, data.samples, views, pairing)
+        replay = Replay(augmentation, options.seed, data.samples, options.views, pairing)
         outputs = probe(replay, data)
-        questions = Questions(teacher, data, replay, batch_size)
+        questions = Questions(teacher, data, replay, options.batch_size)
         teacher_checks.check_inputs(teacher, questions)
         logits, seconds = teacher_checks.trial(questions)
         records = {
-            name: _record(teacher, name, values.shape[1:], **storage)
+            name: _record(teacher, name, values.shape[1:], options)
             for name, values in logits.items()
         }
-        layout = Layout.of(data.samples, views, record_type(records).itemsize, pairing)
+        layout = Layout.of(data.samples, options.views, record_type(records).itemsize, pairing)
         content = {
             **_content(replay, layout, outputs),
             "data": description(data),
             "teacher": {**describe(teacher), **_inputs(teacher, data)},
             "signals": {name: record.to_json() for name, record in records.items()},
         }
-        return cls(questions, layout, records, seconds, content, augmentation)
+        return cls(options, questions, layout, records, seconds, content, augmentation)
 
-    def to_memory(self, verbose: int) -> list[np.ndarray]:
+    def to_memory(self) -> list[np.ndarray]:
         """Asks, and returns the shards."""
         shards: list[np.ndarray] = []
         numbers = list(range(self._layout.shards))
-        self._write(numbers, lambda _, records: shards.append(records), verbose)
+        self._write(numbers, lambda _, records: shards.append(records))
         return shards
 
-    def to_folder(
-        self, directory: str | os.PathLike[str], shard: tuple[int, int], verbose: int
-    ) -> dict[str, Any] | None:
+    def to_folder(self) -> dict[str, Any] | None:
         """Asks for what is missing; returns the sealed manifest's content once all is there."""
-        folder = Folder(directory, self.content)
-        missing = folder.missing(self._layout.share(*shard))
+        folder = Folder(self._options.directory, self.content)
+        missing = folder.missing(self._layout.share(*self._options.shard))
         self._check_goes_on(folder)
-        self._write(missing, folder.store, verbose)
+        self._write(missing, folder.store)
         return folder.content if folder.seal() else None
 
     def _check_goes_on(self, folder: Folder) -> None:
@@ -113,7 +107,8 @@ class Job:
             fresh = self._questions.answers(batch)
             compare(fresh, stored, self._records, self._questions.heads)
 
-    def _write(self, numbers: list[int], store: Any, verbose: int) -> None:
+    def _write(self, numbers: list[int], store: Callable[[int, np.ndarray], Any]) -> None:
+        verbose = self._options.verbose
         if verbose:
             print(self._announcement(numbers), flush=True)
         write(self._questions, self._layout, self._records, numbers, store, verbose)
@@ -176,11 +171,9 @@ def _record(
     teacher: KerasModel,
     name: str,
     shape: tuple[int, ...],
-    *,
-    top_k: int | None,
-    temperatures: tuple[float, ...],
-    dtype: str,
+    options: WriteOptions,
 ) -> Record:
+    dtype, top_k = options.dtype, options.top_k
     if name in teacher.signals:
         return Record(tuple(shape), dtype)
     kind = teacher.heads[name].kind
@@ -209,7 +202,7 @@ def _record(
                 mend="Leave top_k out to keep all classes",
             )
         )
-    return Record(tuple(shape), dtype, centered, top_k, temperatures)
+    return Record(tuple(shape), dtype, centered, top_k, options.temperatures)
 
 
 def _versions() -> dict[str, str]:

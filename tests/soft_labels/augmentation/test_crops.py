@@ -135,11 +135,11 @@ def test_where_no_box_fits_the_largest_with_a_ratio_in_bounds_is_taken(shape, bo
 @pytest.mark.parametrize(
     ("function", "parameters", "error", "words"),
     [
-        (crop_flip, {"padding": -1}, ValueError, "padding must be a whole number of at least 0"),
+        (crop_flip, {"padding": -1}, ValueError, "padding must be an integer of at least 0"),
         (crop_flip, {"padding": 1.5}, TypeError, r"padding must be .*Received: 1.5"),
-        (random_resized_crop, {"size": 0}, ValueError, "size must be a whole number of at least 1"),
+        (random_resized_crop, {"size": 0}, ValueError, "size must be an integer of at least 1"),
         (random_resized_crop, {"size": (1, 2, 3)}, ValueError, "size must be height and width"),
-        (random_resized_crop, {"size": "a"}, TypeError, "size must be a whole number"),
+        (random_resized_crop, {"size": "a"}, TypeError, "size must be an integer"),
         (random_resized_crop, {"scale": (0, 1)}, ValueError, "scale must be .*above 0 and at most"),
         (random_resized_crop, {"scale": (0.5, 1.1)}, ValueError, "scale must be two finite"),
         (random_resized_crop, {"scale": 0.5}, TypeError, "scale must be two finite numbers"),
