@@ -1,5 +1,9 @@
 """What may happen between the epochs of a training."""
 
+from keras_kd.callbacks import shapes
+from keras_kd.callbacks.end_distillation import EndDistillation
 from keras_kd.callbacks.export_best import ExportBest
+from keras_kd.callbacks.schedule import Schedule
+from keras_kd.callbacks.student_checkpoint import StudentCheckpoint
 
-__all__ = ["ExportBest"]
+__all__ = ["EndDistillation", "ExportBest", "Schedule", "StudentCheckpoint", "shapes"]

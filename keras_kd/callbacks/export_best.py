@@ -1,25 +1,18 @@
-"""What may happen between the epochs of a distillation."""
+"""The best student so far, as a file for the phone."""
 
 import inspect
-import math
 import os
-import re
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from keras_kd import _keras, export
-from keras_kd._errors import check_number, message
+from keras_kd import export
+from keras_kd._errors import message
+from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.export import publishing, requests
 
-_RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
-_FALLING = {"loss", "error", "mae", "mse", "rmse", "divergence", "crossentropy"}
 
-
-class ExportBest(keras.callbacks.Callback):
+class ExportBest(BestEpoch):
     """Exports the student after each epoch that is better than all before.
 
     The file at `path` is always a whole and checked one: the best so far. An export that fails ends
@@ -63,62 +56,19 @@ class ExportBest(keras.callbacks.Callback):
         initial_value_threshold: float | None = None,
         **options: Any,
     ):
-        super().__init__()
+        super().__init__(monitor, mode, initial_value_threshold)
         is_file = _names_tflite(path)
         self.path = publishing.file_target(path) if is_file else publishing.folder_target(path)
         self._export = export.tflite if is_file else export.saved_model
         _check_options(self._export, path, options)
         _check_readable_again(options)
         requests.check_without_model(**options)
-        self.monitor, self._rises = monitor, _rises(monitor, mode)
-        self._options, self._seen, self._had_value = options, False, False
-        self.best: float | None = None
-        if initial_value_threshold is not None:
-            rule = "of either sign"
-            self.best = check_number("initial_value_threshold", initial_value_threshold, rule)
-        self.epoch: int | None = None
+        self._options = options
         self.report: export.Report | None = None
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Forgets which values an earlier training had."""
-        self._seen = self._had_value = False
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Exports the student if it is better."""
-        logs = logs or {}
-        self._seen = self._seen or self.monitor in logs
-        validated = any(name.startswith("val_") for name in logs)
-        if validated or not self.monitor.startswith("val_"):
-            self._require_seen(logs)
-        value = float(logs.get(self.monitor, math.nan))
-        if not math.isfinite(value):
-            return
-        self._had_value = True
-        if self.best is None or (value > self.best if self._rises else value < self.best):
-            _keras.up_to_date(self.model)
-            self.report = self._export(self.model, self.path, **self._options)
-            self.best, self.epoch = value, epoch
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Refuses a training that never had the value, and warns of one whose value never was."""
-        self._require_seen(logs or {})
-        if not self._had_value:
-            warnings.warn(
-                f"ExportBest exported nothing: {self.monitor!r} was NaN or Inf in all epochs.",
-                stacklevel=2,
-            )
-
-    def _require_seen(self, logs: dict[str, Any]) -> None:
-        if self._seen:
-            return
-        raise ValueError(
-            message(
-                "monitor must be in the logs",
-                expected=f"one of {sorted(logs)}",
-                received=repr(self.monitor),
-                mend="Pass validation_data to fit for values that begin with val_",
-            )
-        )
+    def keep(self) -> None:
+        """Exports the student."""
+        self.report = self._export(self.model, self.path, **self._options)
 
 
 def _names_tflite(path: Any) -> bool:
@@ -134,7 +84,7 @@ def _names_tflite(path: Any) -> bool:
                 "path must name what is exported",
                 expected="a file that ends in .tflite, or a folder for a SavedModel",
                 received=repr(path),
-                mend="Use keras.callbacks.ModelCheckpoint for Keras' own files",
+                mend="Use keras_kd.callbacks.StudentCheckpoint for Keras' own files",
             )
         )
     return suffix == ".tflite"
@@ -155,32 +105,6 @@ def _check_options(exporting: Callable, path: Any, options: dict[str, Any]) -> N
                 "a SavedModel",
             )
         ) from error
-
-
-def _rises(monitor: str, mode: str) -> bool:
-    if not isinstance(monitor, str):
-        raise TypeError(
-            message(
-                "monitor must name an entry of the logs",
-                expected="a str",
-                received=repr(monitor),
-                mend="Pass e.g. monitor='val_accuracy'",
-            )
-        )
-    if mode in ("min", "max"):
-        return mode == "max"
-    words = set(re.split(r"[^a-z0-9]+", monitor.lower()))
-    rising, falling = bool(words & _RISING), bool(words & _FALLING)
-    if mode != "auto" or rising == falling:
-        raise ValueError(
-            message(
-                "mode must say what is better",
-                expected="'min' or 'max', or 'auto' for a name that tells",
-                received=f"{mode!r} for monitor={monitor!r}",
-                mend="Pass mode='min' or mode='max'",
-            )
-        )
-    return rising
 
 
 def _check_readable_again(options: dict[str, Any]) -> None:

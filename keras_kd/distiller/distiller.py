@@ -189,6 +189,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         self._compared = hard_loss.outputs(loss, self._logits.names)
         terms = [term.name for term in self._terms]
         self._columns.shown = terms if loss is None else ["hard_loss", *terms]
+        self._distils = True
         self._columns.evaluated = terms if evaluate_terms else []
         self._evaluates_terms = bool(evaluate_terms)
 
@@ -257,8 +258,8 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         return summary.line(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Keras would track the teacher before the property's setter sees it.
-        if name == "teacher":
+        # Keras would track them before the property's setter sees them.
+        if name in ("teacher", "observers"):
             _keras.set_untracked(self, name, value)
         elif name == "student" and "student" in vars(self):
             raise AttributeError("A Distiller keeps its student. Build a new Distiller instead.")

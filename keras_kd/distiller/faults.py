@@ -6,6 +6,7 @@ batches at their end.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -214,15 +215,21 @@ class Watch(keras.metrics.Metric):
     def callbacks(self, given: Any, others: Sequence[keras.callbacks.Callback] = ()) -> Any:
         """Returns the callbacks of `fit` with one that reads the notes before any other acts.
 
+        Next come those that have an `order`: they write into the logs that others read.
+
         Args:
             given: What `fit` was given: callbacks or a `CallbackList`.
             others: Callbacks that act next.
         """
         if isinstance(given, keras.callbacks.CallbackList):
             if not any(isinstance(callback, _Reader) for callback in given.callbacks):
-                given.callbacks[:0] = [_Reader(self), *others]
+                given.callbacks[:] = [_Reader(self), *others, *_writers_first(given.callbacks)]
             return given
-        return [_Reader(self), *others, *keras.tree.flatten(given or [])]
+        return [_Reader(self), *others, *_writers_first(keras.tree.flatten(given or []))]
+
+
+def _writers_first(callbacks: Sequence[Any]) -> list[Any]:
+    return sorted(callbacks, key=lambda each: getattr(each, "order", math.inf))
 
 
 def _on_any_replica(fault: Any) -> Any:

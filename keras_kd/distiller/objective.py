@@ -36,7 +36,8 @@ class Objective(EntryPoints):
         """
         forms.check_carries(y_pred, training)
         names, output = self._logits.names, batches.output(y_pred)
-        answers = self._carried(batches.answers(x)) if batches.carries_signals(y_pred) else {}
+        carried = batches.answers(x) if batches.carries_signals(y_pred) else {}
+        answers = self._carried(carried) if carried else {}
         faults = {}
         batch = labels.sort_out(y, output, names, self._label_rules)
         joint = batches.joint_weights(names, sample_weight, self._weighs_all_alike)
@@ -59,6 +60,9 @@ class Objective(EntryPoints):
         else:
             loss = ops.zeros(())
         if answers and not training:
+            for observer in self.observers:
+                observer.update_state(answers, signals, batch.ids, batch.output)
+        if answers and not training and self.evaluates_terms:
             terms = self._term_losses(batch, by_output, answers, signals, training)
             faults = self._faults_of_terms(answers, signals, terms)
         self._watch.update_state(

@@ -23,7 +23,7 @@ class SavedWithoutTeacher(LiveSettings):
 
     def __dir__(self) -> list[str]:
         # Keras saves every model that dir() leads to.
-        hidden = ("teacher", "_teacher_given")
+        hidden = ("teacher", "_teacher_given", "observers", "_observers")
         return [name for name in super().__dir__() if name not in hidden]
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,11 +1,13 @@
 """Scalars that act on the next execution once they are assigned, without a new trace."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_kd import _keras
+from keras_kd.distiller.logs import LossColumns
 
 if TYPE_CHECKING:
     from keras_kd.distiller.terms.term import Term
@@ -32,6 +34,9 @@ class LiveSettings(keras.Model):
     _plain: bool
     _hard_weight: keras.Variable
     _terms: list["Term"]
+    _columns: LossColumns
+    _distils = True
+    _observers: tuple[keras.metrics.Metric, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -57,6 +62,41 @@ class LiveSettings(keras.Model):
         """The weight of the hard loss."""
         _keras.up_to_date(self)
         return self._hard_weight
+
+    @property
+    def distils(self) -> bool:
+        """Whether the terms are minimised; where not, no teacher is asked, and labels train alone.
+
+        Setting it drops the compiled training step.
+        """
+        return self._distils
+
+    @distils.setter
+    def distils(self, value: bool) -> None:
+        if bool(value) != self._distils:
+            self._distils, self.train_function = bool(value), None
+            hard = [] if self.loss is None else ["hard_loss"]
+            self._columns.shown = hard + [term.name for term in self._terms if value]
+
+    @property
+    def observers(self) -> tuple[keras.metrics.Metric, ...]:
+        """Metrics that compare the student with the teacher in each evaluation.
+
+        They are told `update_state(answers, signals, ids, output)`: the logits of teacher and
+        student and the labels by output name, and the student's output. They are neither tracked
+        nor saved. Setting them drops the compiled evaluation step.
+        """
+        return self._observers
+
+    @observers.setter
+    def observers(self, observers: Sequence[keras.metrics.Metric]) -> None:
+        _keras.set_untracked(self, "_observers", tuple(observers))
+        self.test_function = None
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """All metrics, of which Keras resets and logs the results."""
+        return [*super().metrics, *self._observers]
 
     @property
     def terms(self) -> tuple["Term", ...]:

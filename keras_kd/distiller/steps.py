@@ -22,6 +22,10 @@ class Steps(Objective):
         """Whether the teacher is asked in the evaluation, too."""
         return self._evaluates_terms
 
+    @property
+    def _asks_to_evaluate(self) -> bool:
+        return self._evaluates_terms or bool(self.observers)
+
     def make_train_function(self, force: bool = False) -> None:
         """Makes Keras' training function, which reports the first step's faults."""
         last, _ = self.train_function, super().make_train_function(force)
@@ -38,7 +42,9 @@ class Steps(Objective):
         *state, data = args
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not batch.carries_answers(x):
+        if not self.distils:
+            x = batch.with_answers(batch.inputs(x), {})
+        elif not batch.carries_answers(x):
             answers = self._ask(batch.teacher_input(x), weights, *state)
             x = batch.with_answers(batch.inputs(x), answers)
         return super().train_step(*state, (x, y, sample_weight))
@@ -47,13 +53,13 @@ class Steps(Objective):
         """Makes Keras' evaluating function."""
         last, _ = self.test_function, super().make_test_function(force)
         fresh = self.test_function is not last
-        if fresh and self._evaluates_terms and keras.backend.backend() == "jax":
+        if fresh and self._asks_to_evaluate and keras.backend.backend() == "jax":
             own = self._teachers_own_variables()
             self.test_function = jax_step.fed(self.test_function, self, own)
 
     def test_step(self, *args: Any) -> Any:
-        """Lets Keras evaluate the batch, with the teacher's answers where terms are evaluated."""
-        if not self._evaluates_terms:
+        """Lets Keras evaluate the batch, with the teacher's answers where they are compared."""
+        if not self._asks_to_evaluate:
             return super().test_step(*args)
         *state, data = args
         data, weights = jax_step.unpack(data)

@@ -41,6 +41,21 @@ def file_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def keras_target(path: str | os.PathLike[str]) -> Path:
+    """Returns `path` as the absolute place of a file of Keras' own, which may be there already.
+
+    Raises:
+        TypeError: If `path` is not a path.
+        ValueError: If something else than a file is there, or no folder to put it in.
+    """
+    target = _target(path)
+    kind = _kind(target)
+    if kind not in (None, "file"):
+        expected = "a new path, or a file to replace"
+        raise ValueError(path_message("name a file", expected, f"the {kind} {path}"))
+    return target
+
+
 def _kind(target: Path) -> str | None:
     """Says what is at a path, `None` if nothing is."""
     try:

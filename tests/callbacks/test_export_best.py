@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from keras_kd import Distiller, callbacks, export
-from keras_kd.callbacks import export_best
 
 pytestmark = pytest.mark.tensorflow
 
@@ -135,7 +134,7 @@ def test_the_ending_may_be_in_capitals(tmp_path):
 
 def test_a_value_that_never_was_finite_is_warned_of(net, data, tmp_path, exports):
     callback = callbacks.ExportBest(tmp_path / "a.tflite", "loss")
-    with pytest.warns(UserWarning, match="exported nothing: 'loss' was NaN or Inf in all epochs"):
+    with pytest.warns(UserWarning, match="kept nothing: 'loss' was NaN or Inf in all epochs"):
         fit(net, data, callback, "loss", [float("nan")] * 2)
 
 
@@ -155,20 +154,3 @@ def test_validation_in_every_second_epoch(net, data, tmp_path):
     student.fit(*data, epochs=4, callbacks=[callback], **options)
     assert callback.epoch in (1, 3)
     assert exported
-
-
-@pytest.mark.parametrize(
-    ("name", "rises"),
-    [
-        ("val_accuracy", True),
-        ("val_f1_score", True),
-        ("auc", True),
-        ("val_accelerometer_mae", False),
-        ("val_various_mse", False),
-        ("val_leaf1_mse", False),
-        ("val_kl_divergence", False),
-        ("hard_loss", False),
-    ],
-)
-def test_words_tell_what_is_better(name, rises):
-    assert export_best._rises(name, "auto") is rises

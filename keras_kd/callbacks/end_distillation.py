@@ -1,0 +1,142 @@
+"""The end of the soft terms: the student goes on with its labels alone."""
+
+import math
+from typing import Any
+
+import keras
+
+from keras_kd._errors import check_count, check_number, message
+from keras_kd.callbacks.monitoring import is_logged, rises
+from keras_kd.distiller.distiller import Distiller
+
+
+class EndDistillation(keras.callbacks.Callback):
+    """Ends a Distiller's terms after some epochs, or when they stop helping.
+
+    From then on the student trains on the labels alone, as without a teacher: the loss is the hard
+    loss with a weight of 1, plus regularizers, and no teacher is asked, so steps become cheaper.
+    The training step is compiled once more. The logs' column `distils` is 1 while the terms count,
+    0 after it.
+
+    The settings say so, too: `alpha` becomes 1, the terms' weights 0, and a `Schedule` leaves them
+    so. They are saved, so a training that is resumed stays where it was.
+
+    Args:
+        after: Number of epochs with the terms; `None` for no fixed number.
+        patience: Number of epochs without a better value of `monitor` after which the terms end;
+            `None` for none. Either this or `after` must be given.
+        monitor: The entry of the logs that tells whether they help.
+        mode: `"min"`, `"max"`, or `"auto"` to tell from the words of the name.
+        min_delta: By how much a value must be better than the best before.
+
+    Attributes:
+        ended: The first epoch without the terms, or `None`.
+
+    Raises:
+        TypeError: If a number is not one.
+        ValueError: If neither `after` nor `patience` is given, or one is below 1; at the start of
+            `fit`, if there is no loss on labels to go on with; and if the logs do not hold
+            `monitor`.
+
+    Example:
+    ```python
+    end = keras_kd.callbacks.EndDistillation(patience=3, monitor="val_accuracy")
+    distiller.fit(x, y, epochs=50, validation_data=(x_val, y_val), callbacks=[end])
+    ```
+
+    Reference:
+        - [Cho and Hariharan, On the Efficacy of Knowledge Distillation, 2019](
+            https://arxiv.org/abs/1910.01348), who end it early.
+    """
+
+    order = 0  # a Schedule comes after it; see `keras_kd.distiller.faults.Watch.callbacks`
+
+    def __init__(
+        self,
+        after: int | None = None,
+        *,
+        patience: int | None = None,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        min_delta: float = 0.0,
+    ):
+        super().__init__()
+        self.after = check_count("after", after, optional=True)
+        self.patience = check_count("patience", patience, optional=True)
+        if after is None and patience is None:
+            raise ValueError(
+                message(
+                    "EndDistillation must be told when",
+                    expected="after=, a number of epochs, or patience=",
+                    received="neither",
+                    mend="Pass e.g. after=10 or patience=3",
+                )
+            )
+        self.monitor, self._rises = monitor, rises(monitor, mode)
+        self.min_delta = check_number("min_delta", min_delta, "at least 0")
+        self.ended: int | None = None
+        self.best: float | None = None
+        self._waited, self._seen = 0, False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Looks whether there are labels to go on with, and whether an earlier training ended it.
+
+        Raises:
+            TypeError: If the model is not a Distiller.
+            ValueError: If it has no loss on labels.
+        """
+        model = self.model
+        if not isinstance(model, Distiller) or model.loss is None:
+            raise (ValueError if isinstance(model, Distiller) else TypeError)(
+                message(
+                    "EndDistillation must have labels to go on with",
+                    expected="a Distiller that is compiled with a loss",
+                    received=f"a {type(model).__name__} with loss=None"
+                    if isinstance(model, Distiller)
+                    else type(model).__name__,
+                    mend="Pass loss= to distiller.compile",
+                )
+            )
+        self.best, self._waited, self._seen, self.ended = None, 0, False, None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends the terms where their time is over."""
+        over = self.after is not None and epoch >= self.after
+        patient = self.patience is not None and self._waited >= self.patience
+        # Restored settings tell that a training before this one ended them.
+        if self.ended is None and (over or patient or _have_ended(self.model)):
+            self.ended = epoch
+            _end(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compares the epoch with the best one."""
+        logs = {} if logs is None else logs
+        if self.patience is not None and self.ended is None:
+            self._wait(logs)
+        logs["distils"] = float(self.ended is None)
+
+    def _wait(self, logs: dict[str, Any]) -> None:
+        self._seen = self._seen or is_logged(self.monitor, logs)
+        if self.monitor not in logs:
+            return  # an epoch that validation_freq leaves out
+        value = float(logs[self.monitor])
+        gain = math.inf if self.best is None else value - self.best
+        gain = gain if self._rises or self.best is None else -gain
+        if math.isfinite(value) and gain > self.min_delta:
+            self.best, self._waited = value, 0
+        else:
+            self._waited += 1
+
+
+def _have_ended(model: Distiller) -> bool:
+    return not any(float(keras.ops.convert_to_numpy(term.weight)) for term in model.terms)
+
+
+def _end(model: Distiller) -> None:
+    if model.is_plain:
+        model.alpha.assign(1.0)
+    for term in model.terms:
+        term.weight.assign(0.0)
+    if model.distils:
+        model.distils = False
+        model.make_train_function()  # which `fit` has done before

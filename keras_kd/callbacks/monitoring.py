@@ -1,0 +1,128 @@
+"""What the epochs of a training are compared by: an entry of the logs, and which way is better."""
+
+import math
+import re
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import check_number, message
+
+_RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
+_FALLING = {"loss", "error", "mae", "mse", "rmse", "divergence", "crossentropy", "kl"}
+
+
+class BestEpoch(keras.callbacks.Callback, ABC):
+    """Keeps something of each epoch that is better than all before.
+
+    Epochs without a finite value of `monitor`, e.g. those that `validation_freq` leaves out, are
+    passed over.
+
+    Args:
+        monitor: The entry of the logs to compare.
+        mode: `"min"`, `"max"`, or `"auto"` to tell from the words of the name: losses and errors
+            fall, accuracy and the like rise.
+        initial_value_threshold: What is to be exceeded first, e.g. the best of a run before.
+
+    Attributes:
+        best: The best value so far, or `None`.
+        epoch: Its epoch, or `None`.
+    """
+
+    def __init__(self, monitor: str, mode: str, initial_value_threshold: float | None):
+        super().__init__()
+        self.monitor, self._rises = monitor, rises(monitor, mode)
+        self._seen, self._had_value = False, False
+        self.best: float | None = None
+        if initial_value_threshold is not None:
+            rule = "of either sign"
+            self.best = check_number("initial_value_threshold", initial_value_threshold, rule)
+        self.epoch: int | None = None
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Keeps what the model is now."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Forgets which values an earlier training had."""
+        self._seen = self._had_value = False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keeps the epoch if it is better."""
+        logs = logs or {}
+        self._seen = self._seen or is_logged(self.monitor, logs)
+        value = float(logs.get(self.monitor, math.nan))
+        if not math.isfinite(value):
+            return
+        self._had_value = True
+        if self.best is None or (value > self.best if self._rises else value < self.best):
+            _keras.up_to_date(self.model)
+            self.keep()
+            self.best, self.epoch = value, epoch
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Refuses a training that never had the value, and warns of one whose value never was."""
+        if not self._seen:
+            raise ValueError(_missing(self.monitor, logs or {}))
+        if not self._had_value:
+            warnings.warn(
+                f"{type(self).__name__} kept nothing: {self.monitor!r} was NaN or Inf in all "
+                "epochs.",
+                stacklevel=2,
+            )
+
+
+def is_logged(monitor: str, logs: dict[str, Any]) -> bool:
+    """Whether the logs of an epoch hold an entry; not, where they lack all of a validation.
+
+    Raises:
+        ValueError: If they hold the others.
+    """
+    validated = any(name.startswith("val_") for name in logs)
+    if monitor not in logs and (validated or not monitor.startswith("val_")):
+        raise ValueError(_missing(monitor, logs))
+    return monitor in logs
+
+
+def _missing(monitor: str, logs: dict[str, Any]) -> str:
+    return message(
+        "monitor must be in the logs",
+        expected=f"one of {sorted(logs)}",
+        received=repr(monitor),
+        mend="Pass validation_data to fit for values that begin with val_",
+    )
+
+
+def rises(monitor: str, mode: str) -> bool:
+    """Returns whether an entry of the logs is better when it is larger.
+
+    Raises:
+        TypeError: If `monitor` is not a name.
+        ValueError: If `mode` is unknown, or `"auto"` and the name does not tell.
+    """
+    if not isinstance(monitor, str):
+        raise TypeError(
+            message(
+                "monitor must name an entry of the logs",
+                expected="a str",
+                received=repr(monitor),
+                mend="Pass e.g. monitor='val_accuracy'",
+            )
+        )
+    if mode in ("min", "max"):
+        return mode == "max"
+    words = set(re.split(r"[^a-z0-9]+", monitor.lower()))
+    rising, falling = bool(words & _RISING), bool(words & _FALLING)
+    if mode != "auto" or rising == falling:
+        raise ValueError(
+            message(
+                "mode must say what is better",
+                expected="'min' or 'max', or 'auto' for a name that tells",
+                received=f"{mode!r} for monitor={monitor!r}",
+                mend="Pass mode='min' or mode='max'",
+            )
+        )
+    return rising

@@ -1,0 +1,129 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import Distiller, losses
+from keras_kd.callbacks import EndDistillation, Schedule, shapes
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture
+def distiller(net):
+    def build(student=None, **kwargs):
+        made = Distiller(student=student or net(width=4), teacher=net(), **kwargs)
+        made.compile(keras.optimizers.SGD(0.1), loss=CROSS_ENTROPY, metrics=["accuracy"])
+        return made
+
+    return build
+
+
+@pytest.mark.parametrize("terms", [None, [losses.SoftTargets()]])
+def test_after_it_the_student_trains_as_if_alone(distiller, net, data, terms):
+    student, alone = net(width=4), net(width=4)
+    model = distiller(student, terms=terms)
+    options = {"batch_size": 8, "verbose": 0, "shuffle": False}
+    history = model.fit(*data, epochs=2, callbacks=[EndDistillation(after=2)], **options).history
+    assert history["distils"] == [1.0, 1.0]
+    assert len(history["soft_targets"]) == 2
+    alone.set_weights(student.get_weights())
+    end = EndDistillation(after=2)
+    history = model.fit(*data, initial_epoch=2, epochs=4, callbacks=[end], **options).history
+    alone.compile(keras.optimizers.SGD(0.1), loss=CROSS_ENTROPY, metrics=["accuracy"])
+    wanted = alone.fit(*data, epochs=2, **options).history
+    assert end.ended == 2
+    assert set(history) == {"loss", "hard_loss", "accuracy", "distils"}
+    np.testing.assert_allclose(history["loss"], wanted["loss"], rtol=1e-5)
+    np.testing.assert_allclose(history["hard_loss"], wanted["loss"], rtol=1e-5)
+    assert history["accuracy"] == pytest.approx(wanted["accuracy"])
+    for got, want in zip(student.get_weights(), alone.get_weights()):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+def test_it_ends_within_one_training(distiller, data):
+    model = distiller()
+    options = {"batch_size": 8, "verbose": 0, "validation_data": data}
+    history = model.fit(*data, epochs=3, callbacks=[EndDistillation(after=1)], **options).history
+    assert history["distils"] == [1.0, 0.0, 0.0]
+    assert not model.distils
+    assert history["loss"][1:] == pytest.approx(history["hard_loss"][1:])
+    model.compile("sgd", loss=CROSS_ENTROPY)  # begins anew
+    assert model.distils
+
+
+def test_no_teacher_is_asked_after_it(net, data):
+    asked = []
+
+    class Asked(keras.layers.Layer):
+        def call(self, inputs):
+            asked.append(1)
+            return inputs
+
+    teacher = keras.Sequential([keras.Input((4,)), Asked(), keras.layers.Dense(3)])
+    model = Distiller(student=net(width=4), teacher=teacher)
+    model.compile("sgd", loss=CROSS_ENTROPY, run_eagerly=True)
+    counts = []
+    spy = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: counts.append(len(asked)))
+    callbacks = [spy, EndDistillation(after=1)]
+    model.fit(*data, batch_size=8, epochs=3, verbose=0, callbacks=callbacks)
+    assert counts[0] >= 3
+    assert counts == [counts[0]] * 3
+
+
+def test_when_it_stops_helping(distiller, data):
+    values = iter([0.5, 0.6, 0.55, 0.6, 0.7])
+    score = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(score=next(values))
+    )
+    score.order = -1  # before those that read it
+    end = EndDistillation(patience=2, monitor="score", mode="max")
+    history = distiller().fit(*data, epochs=5, verbose=0, callbacks=[score, end]).history
+    assert history["distils"] == [1.0, 1.0, 1.0, 1.0, 0.0]
+    assert (end.ended, end.best) == (4, 0.6)
+
+
+def test_a_schedule_does_not_bring_it_back_and_a_resumed_training_stays(distiller, data, tmp_path):
+    def callbacks(**when):
+        return [
+            Schedule("alpha", shapes.linear(0.5, 0.1, over=9)),
+            EndDistillation(**when),
+            keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+        ]
+
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distiller().fit(*data, epochs=9, verbose=0, callbacks=[*callbacks(after=1), Killed()])
+    model = distiller()
+    patient = callbacks(patience=9, monitor="loss")
+    history = model.fit(*data, epochs=4, verbose=0, callbacks=patient).history
+    assert history["distils"] == [0.0, 0.0]
+    assert "alpha" not in history
+    assert float(keras.ops.convert_to_numpy(model.alpha)) == 1.0
+
+
+def test_wrong_use(distiller, data, net):
+    for arguments, error, match in [
+        ({}, ValueError, "must be told when"),
+        ({"after": 0}, ValueError, "after must be an integer"),
+        ({"after": 1.5}, TypeError, "after must be an integer"),
+        ({"patience": 0}, ValueError, "patience must be an integer"),
+        ({"patience": 1, "min_delta": -1}, ValueError, "min_delta must be"),
+        ({"patience": 1, "monitor": "score"}, ValueError, "mode must say"),
+    ]:
+        with pytest.raises(error, match=match):
+            EndDistillation(**arguments)
+    model = Distiller(student=net(width=4), teacher=net())
+    model.compile("sgd", loss=None)
+    with pytest.raises(ValueError, match=r"must have labels to go on with.*loss=None"):
+        model.fit(data[0], verbose=0, callbacks=[EndDistillation(after=1)])
+    with pytest.raises(ValueError, match=r"monitor must be in the logs.*'val_acc'"):
+        distiller().fit(
+            *data,
+            verbose=0,
+            validation_data=data,
+            callbacks=[EndDistillation(patience=1, monitor="val_acc")],
+        )
