@@ -1,9 +1,7 @@
 """Students, samples, and the exported files that several tests look at."""
 
 import importlib
-import json
 import warnings
-from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -17,11 +15,11 @@ from keras_kd.export.conversion import child as child_module
 tflite_module = importlib.import_module("keras_kd.export.tflite")
 
 
-def convert_here(folder, job, signature, calibration=None):
+def convert_here(folder, task, signature, calibration=None):
     """Stands for `child.run` where the child process itself is not under test: ten times faster."""
     if calibration is not None:
-        np.savez(folder / "calibration.npz", *(calibration[name] for name in job.inputs))
-    (folder / "job.json").write_text(json.dumps(asdict(job)))
+        np.savez(folder / "calibration.npz", *(calibration[name] for name in task.inputs))
+    task.write(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _convert.main(folder)

@@ -1,15 +1,16 @@
 """The best student so far, as a file for the phone."""
 
-import inspect
+import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from keras_kd import export
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.callbacks.monitoring import BestEpoch
-from keras_kd.export import publishing, requests
+from keras_kd.export import publishing
+from keras_kd.export.options import SavedModelOptions, TFLiteOptions
 
 
 class ExportBest(BestEpoch):
@@ -60,9 +61,7 @@ class ExportBest(BestEpoch):
         is_file = _names_tflite(path)
         self.path = publishing.file_target(path) if is_file else publishing.folder_target(path)
         self._export = export.tflite if is_file else export.saved_model
-        _check_options(self._export, path, options)
-        _check_readable_again(options)
-        requests.check_without_model(**options)
+        _check_options(TFLiteOptions if is_file else SavedModelOptions, self.path, options)
         self._options = options
         self.report: export.Report | None = None
 
@@ -79,42 +78,30 @@ def _names_tflite(path: Any) -> bool:
     """
     suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
     if suffix in (".keras", ".h5"):
-        raise ValueError(
-            message(
-                "path must name what is exported",
-                expected="a file that ends in .tflite, or a folder for a SavedModel",
-                received=repr(path),
-                mend="Use keras_kd.callbacks.StudentCheckpoint for Keras' own files",
-            )
-        )
+        expected = "a file that ends in .tflite, or a folder for a SavedModel"
+        mend = "Use keras.callbacks.ModelCheckpoint for Keras' own files"
+        raise wrong("path", "name what is exported", path, expected=expected, mend=mend)
     return suffix == ".tflite"
 
 
-def _check_options(exporting: Callable, path: Any, options: dict[str, Any]) -> None:
-    """Raises where an option is none of the export that the path's ending stands for."""
-    signature = inspect.signature(exporting)
-    try:
-        signature.bind(None, path, **options)
-    except TypeError as error:
+def _check_options(kind: type, path: Path, options: dict[str, Any]) -> None:
+    """Raises where an option is wrong for every model, or none of the export that `path` means."""
+    known = [field.name for field in dataclasses.fields(kind)]
+    if unknown := sorted(options.keys() - known):
+        function = "tflite" if kind is TFLiteOptions else "saved_model"
         raise TypeError(
             message(
-                f"The options must be those of keras_kd.export.{exporting.__name__}",
-                expected=f"some of {list(signature.parameters)[2:]}",
-                received=f"path={str(path)!r}, and {error}",
+                f"The options must be those of keras_kd.export.{function}",
+                expected=f"some of {known}",
+                received=f"path={str(path)!r} and the argument {unknown[0]!r}",
                 mend="Correct the name; a path that ends in .tflite makes a TFLite file, any other "
                 "a SavedModel",
             )
-        ) from error
-
-
-def _check_readable_again(options: dict[str, Any]) -> None:
+        )
     for name in ("calibration", "verify"):
         if isinstance(options.get(name), Iterator):
-            raise ValueError(
-                message(
-                    f"{name} must be samples that can be read more than once",
-                    expected="arrays, a dataset, or a function that returns a generator",
-                    received=type(options[name]).__name__,
-                    mend="Pass the function itself",
-                )
-            )
+            rule = "be samples that can be read more than once"
+            expected = "arrays, a dataset, or a function that returns a generator"
+            mend = "Pass the function itself"
+            raise wrong(name, rule, options[name], expected=expected, mend=mend)
+    kind(**options)

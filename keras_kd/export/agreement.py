@@ -44,7 +44,7 @@ def check(request: Request, expected: Arrays, runner: Isolated, file: Path) -> d
     checks.require_spread(comparison, tolerance)
     channel_error = channels.check(expected, answers, heads, tolerance)
     shares = accuracy.measure(request.class_ids, request.outputs, expected, answers)
-    checks.require_accuracy(shares, request.max_accuracy_drop)
+    checks.require_accuracy(shares, request.options.max_accuracy_drop)
     few = {name: array[:_REFERENCE_SAMPLES] for name, array in arrays.items()}
     return {
         "reference_error": _warned_of(file, few, expected, tolerance),
@@ -63,7 +63,7 @@ def does_not_run(request: Request, error: RuntimeError) -> checks.VerificationEr
             expected="an answer to each sample",
             received=str(error),
             mend="Replace the layer that the operator comes from"
-            if request.quantization == "float32"
+            if request.options.quantization == "float32"
             else "Export in float32 to see whether the quantization is the cause",
         )
     )

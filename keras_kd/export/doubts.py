@@ -27,7 +27,7 @@ def warn(request: Request, float_operators: dict[str, int], size: int) -> None:
         float_operators: The file's operators that compute in float.
         size: The file's bytes.
     """
-    if request.quantization != "int8":
+    if request.options.quantization != "int8":
         return
     if float_operators:
         found = ", ".join(f"{name} {count}" for name, count in float_operators.items())
@@ -76,10 +76,12 @@ def _whole_mend(request: Request, float_operators: dict[str, int]) -> str:
 
 def mend(request: Request) -> str | None:
     """Says what to do about a file that disagrees, where model or samples show the reason."""
-    if request.quantization == "float16":
+    if request.options.quantization == "float16":
         return _overflow(request.student)
-    if request.mode.calibrated and request.calibration is not None:
-        return _unlike_features(request.calibration, 2**16 if request.mode.is_wide else 2**8)
+    if request.options.mode.calibrated and request.calibration is not None:
+        return _unlike_features(
+            request.calibration, 2**16 if request.options.mode.is_wide else 2**8
+        )
     return None
 
 

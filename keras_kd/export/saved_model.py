@@ -1,6 +1,7 @@
 """From a student to a checked SavedModel."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,13 @@ import keras
 
 from keras_kd.export import placing, publishing
 from keras_kd.export.conversion import child
+from keras_kd.export.conversion.task import Task
 from keras_kd.export.file_report import Report, measure, sizes
+from keras_kd.export.options import SavedModelOptions
 from keras_kd.export.student import outputs as outputs_of
 from keras_kd.export.student.model import heads_of, in_float32, student_of
+from keras_kd.export.student.outputs import Output
+from keras_kd.export.student.samples import count
 from keras_kd.export.student.signature import Signature
 from keras_kd.export.verification import accuracy, channels
 from keras_kd.export.verification import verify as checks
@@ -19,7 +24,6 @@ from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo
 
-_TOLERANCE = 1e-5
 # What the report of every SavedModel says: the other fields are about `.tflite` files.
 _FIXED: dict[str, Any] = {
     "format": "saved_model",
@@ -69,43 +73,46 @@ def saved_model(
     ```
     """
     target = publishing.folder_target(path)
-    checks.check_tolerance(tolerance, _TOLERANCE)
-    original = student_of(model)
-    signature = Signature.of(original, None)
-    compared, y = checks.samples(signature, verify, None)
-    outputs = outputs_of.of(original, heads_of(model))
-    tolerance = checks.check_tolerance(tolerance, _TOLERANCE, outputs)
-    class_ids = accuracy.check_labels(y, outputs, len(next(iter(compared.values()))))
+    options = SavedModelOptions(verify, tolerance)
+    original, heads = student_of(model), heads_of(model)
+    signature, outputs = Signature.of(original, None), outputs_of.of(original, heads)
+    compared, y = checks.samples(signature, options.verify, None)
+    class_ids = accuracy.check_labels(y, outputs, count(compared))
     signature = replace(signature, student=in_float32(original))
     expected = checks.reference(signature, original, compared)
+    allowed = checks.check_tolerance(options.tolerance, options.default_tolerance, outputs)
     with placing.workspace(target) as folder:
         new = folder / "saved_model"
         child.hand_over(signature, folder)
         if not new.exists():
-            child.run(folder, child.Job.of(signature), signature)
+            child.run(folder, Task.of(signature), signature)
         endpoint = _Endpoint(new)
         answers = endpoint.predict(compared)
-        comparison = checks.compare(expected, answers)
-        checks.require_close(comparison, tolerance, "The exported file")
-        checks.require_spread(comparison, tolerance)
-        channel_error = channels.check(
-            expected, answers, {x.name: x.head for x in outputs}, tolerance
-        )
-        one = {name: array[:1] for name, array in compared.items()}
         report = Report(
             path=os.fspath(path),
             inputs=signature.inputs,
             outputs=endpoint.outputs,
-            tolerance=tolerance,
-            channel_error=channel_error,
+            tolerance=allowed,
             **_FIXED,
             **sizes(new),
-            **asdict(comparison),
+            **_agreement(expected, answers, outputs, allowed),
             **asdict(accuracy.measure(class_ids, outputs, expected, answers)),
-            **asdict(measure(lambda: endpoint.call(one), None)),
+            **asdict(measure(endpoint.invocation(compared), None)),
         )
         publishing.publish_folder(new, target)
     return report
+
+
+def _agreement(
+    expected: Arrays, answers: Arrays, outputs: Sequence[Output], allowed: float
+) -> dict[str, Any]:
+    """Returns the report's fields on agreement, or refuses the SavedModel."""
+    comparison = checks.compare(expected, answers)
+    checks.require_close(comparison, allowed, "The exported file")
+    checks.require_spread(comparison, allowed)
+    heads = {output.name: output.head for output in outputs}
+    channel_error = channels.check(expected, answers, heads, allowed)
+    return {"channel_error": channel_error, **asdict(comparison)}
 
 
 class _Endpoint:
@@ -128,6 +135,11 @@ class _Endpoint:
 
         tensors = {name: tf.constant(array) for name, array in batch.items()}
         return {name: value.numpy() for name, value in self._function(**tensors).items()}
+
+    def invocation(self, arrays: Arrays) -> Callable[[], Any]:
+        """Returns a function that runs the first sample."""
+        one = {name: array[:1] for name, array in arrays.items()}
+        return lambda: self.call(one)
 
     def predict(self, arrays: Arrays) -> Arrays:
         """Runs all samples."""

@@ -10,9 +10,12 @@ import numpy as np
 
 from keras_kd.export import agreement, doubts, placing, publishing, requests
 from keras_kd.export.conversion import child
+from keras_kd.export.conversion.task import Task
 from keras_kd.export.file_report import Report, measure, sizes
+from keras_kd.export.options import TFLiteOptions
 from keras_kd.export.requests import Request
 from keras_kd.export.student.model import heads_of, in_float32, student_of
+from keras_kd.export.student.samples import count
 from keras_kd.export.student.signature import Signature
 from keras_kd.export.tflite_file import flatbuffer, metadata, requirements
 from keras_kd.export.tflite_file import normalization as pixels
@@ -96,9 +99,7 @@ def tflite(
     ```
     """
     target = publishing.file_target(path)
-    request = requests.check(
-        student_of(model),
-        heads=heads_of(model),
+    options = TFLiteOptions(
         quantization=quantization,
         calibration=calibration,
         batch_size=batch_size,
@@ -109,13 +110,14 @@ def tflite(
         tolerance=tolerance,
         max_accuracy_drop=max_accuracy_drop,
     )
+    request = requests.check(student_of(model), heads_of(model), options)
     signature = replace(request.signature, student=in_float32(request.student))
-    samples = request.calibration if request.mode.calibrated else None
+    samples = request.ranges_from
     expected = _expected(request, signature, samples)
     with placing.workspace(target) as folder:
         child.hand_over(signature, folder)
-        job = child.Job.of(signature, quantization, request.io_dtype, samples is not None)
-        child.run(folder, job, signature, samples)
+        task = Task.of(signature, quantization, options.file_dtype, samples is not None)
+        child.run(folder, task, signature, samples)
         file = folder / "model.tflite"
         file.write_bytes(_completed(request, file))
         report = _report(request, expected, file, os.fspath(path))
@@ -135,11 +137,11 @@ def _completed(request: Request, file: Path) -> bytes:
     """Refuses what is no plain file with the student's weights, and adds metadata."""
     content = file.read_bytes()
     requirements.require_plain_operators(operators(content))
-    requirements.require_weights(request.signature, len(content), request.mode.weight_bytes)
+    requirements.require_weights(request.signature, len(content), request.options.mode.weight_bytes)
     runner = _loaded(request, file)
-    if request.mode.calibrated and request.calibration is None:
+    if request.options.mode.calibrated and request.calibration is None:
         ends = {tensor.name: tensor.dtype for tensor in (*runner.inputs, *runner.outputs)}
-        requirements.require_quantized(float_operators(content), ends, request.io_dtype)
+        requirements.require_quantized(float_operators(content), ends, request.options.file_dtype)
     pixels.require_bytes_alike(runner.inputs, request.normalizations)
     known = {output.name: output for output in request.outputs}
     root, files = metadata.tables(
@@ -162,18 +164,18 @@ def _loaded(request: Request, file: Path) -> Isolated:
 def _report(request: Request, expected: Arrays, file: Path, path: str) -> Report:
     content, order = file.read_bytes(), [tensor.name for tensor in request.signature.inputs]
     found = agreement.check(request, expected, _loaded(request, file), file)
-    in_float = float_operators(content) if request.mode.calibrated else {}
+    in_float = float_operators(content) if request.options.mode.calibrated else {}
     doubts.warn(request, in_float, len(content))
     runner = Runner(content)  # a file that has been run: it does not end this process
     return Report(
         path=path,
         format="tflite",
-        quantization=request.quantization,
+        quantization=request.options.quantization,
         operators=operators(content),
         float_operators=in_float,
         inputs=tuple(sorted(runner.inputs, key=lambda tensor: order.index(tensor.name))),
         outputs=tuple(sorted(runner.outputs, key=lambda tensor: tensor.name)),
-        calibration_samples=request.calibration_samples,
+        calibration_samples=0 if request.ranges_from is None else count(request.ranges_from),
         tolerance=request.tolerance,
         **sizes(file),
         **found,

@@ -75,6 +75,7 @@ def test_the_child_loads_a_saved_student(monkeypatch, cnn, images, tmp_path):
     import tensorflow as tf
 
     from keras_kd.export.conversion import child
+    from keras_kd.export.conversion.task import Task
     from keras_kd.export.student.signature import Signature
 
     signature = Signature.of(cnn, None)
@@ -82,7 +83,7 @@ def test_the_child_loads_a_saved_student(monkeypatch, cnn, images, tmp_path):
     child.hand_over(signature, tmp_path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["student.keras"]
-    child.run(tmp_path, child.Job.of(signature), signature)
+    child.run(tmp_path, Task.of(signature), signature)
     serve = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serve"]
     got = serve(image=tf.constant(images))["output_0"].numpy()
     assert abs(got - cnn.predict(images, verbose=0)).max() < 1e-5

@@ -2,8 +2,8 @@
 
 A process of its own, as TensorFlow's converter can end in a segmentation fault, and as a student
 may have been trained on another backend. It is asked for one folder after the other, see `child`.
-A folder holds `job.json`, the student as `saved_model/`
-or `student.keras`, and for calibrated modes `calibration.npz`. `saved_model/` and `model.tflite`
+A folder holds a `task.Task`, the student as `saved_model/` or
+`student.keras`, and for calibrated modes `calibration.npz`. `saved_model/` and `model.tflite`
 are added, or, if operators are missing, `culprits.json`.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_kd.export.conversion import saved_graph
 from keras_kd.export.conversion.modes import MODES
+from keras_kd.export.conversion.task import Task
 from keras_kd.runtimes import _messages
 from keras_kd.runtimes.endpoint import ENDPOINT
 
@@ -25,11 +26,11 @@ _CALIBRATION_BATCH = 100
 
 
 def convert(folder: Path) -> bytes:
-    """Converts the SavedModel in `folder` as its job says, with built-in operators only."""
+    """Converts the SavedModel in `folder` as its task says, with built-in operators only."""
     import tensorflow as tf
 
-    job = json.loads((folder / "job.json").read_text())
-    mode = MODES[job["quantization"]]
+    task = Task.read(folder)
+    mode = MODES[task.quantization]
     saved_graph.without_negative_zeros(folder / "saved_model")
     if mode.without_squared_difference:
         saved_graph.split_squared_differences(folder / "saved_model")
@@ -37,20 +38,20 @@ def convert(folder: Path) -> bytes:
         str(folder / "saved_model"), signature_keys=[ENDPOINT]
     )
     # Quantisation-aware students bring the ranges, and the converter asks for samples nevertheless.
-    aware = mode.calibrated and not job["calibrated"]
+    aware = mode.calibrated and not task.calibrated
     ops = ("TFLITE_BUILTINS",) if aware else mode.ops
     converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name) for name in ops]
     if mode.optimized:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode.weight_type:
         converter.target_spec.supported_types = [tf.as_dtype(mode.weight_type)]
-    if job["calibrated"]:
+    if task.calibrated:
         converter.representative_dataset = representative_dataset(
-            folder / "calibration.npz", job["inputs"], job["batch_size"]
+            folder / "calibration.npz", task.inputs, task.batch_size
         )
-    if job["io_dtype"]:
-        converter.inference_input_type = tf.as_dtype(job["io_dtype"])
-        converter.inference_output_type = tf.as_dtype(job["io_dtype"])
+    if task.io_dtype:
+        converter.inference_input_type = tf.as_dtype(task.io_dtype)
+        converter.inference_output_type = tf.as_dtype(task.io_dtype)
     return converter.convert()
 
 
@@ -78,18 +79,18 @@ def write_saved_model(folder: Path) -> None:
     from keras_kd.export.conversion import serving
     from keras_kd.export.student.signature import Signature
 
-    job = json.loads((folder / "job.json").read_text())
-    for module in job["modules"]:
+    task = Task.read(folder)
+    for module in task.modules:
         importlib.import_module(module)
     student = keras.models.load_model(folder / "student.keras", compile=False)
-    serving.write(Signature.of(student, job["batch_size"]), folder / "saved_model")
+    serving.write(Signature.of(student, task.batch_size), folder / "saved_model")
 
 
 def main(folder: Path) -> None:
-    """Does the job in `folder`, and names what stands in its way."""
+    """Does the task in `folder`, and names what stands in its way."""
     if not (folder / "saved_model").exists():
         write_saved_model(folder)
-    if json.loads((folder / "job.json").read_text())["quantization"] is None:
+    if Task.read(folder).quantization is None:
         return
     try:
         content = convert(folder)

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -11,45 +10,12 @@ import numpy as np
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.export.conversion import serving
+from keras_kd.export.conversion.task import Task
 from keras_kd.export.student.signature import Signature
 from keras_kd.runtimes import worker
 from keras_kd.runtimes.batching import Arrays
 
 _MOST_WORDS = 2000
-
-
-@dataclass(frozen=True)
-class Job:
-    """What `_convert` reads from `job.json`.
-
-    Args:
-        quantization: A key of `modes.MODES`, or `None` to write the SavedModel only.
-        io_dtype: Dtype of float inputs and outputs, `None` for no change.
-        batch_size: Samples in one invocation, `None` for any number.
-        inputs: The inputs' names, in the order of the calibration arrays.
-        calibrated: Whether calibration samples are there.
-        modules: Modules to import before the student is loaded, for its own layers.
-    """
-
-    quantization: str | None
-    io_dtype: str | None
-    batch_size: int | None
-    inputs: list[str]
-    calibrated: bool
-    modules: list[str]
-
-    @classmethod
-    def of(
-        cls,
-        signature: Signature,
-        quantization: str | None = None,
-        io_dtype: str | None = None,
-        calibrated: bool = False,
-    ) -> "Job":
-        """Takes from the signature what the child is to know of it."""
-        names = [tensor.name for tensor in signature.inputs]
-        modules = _modules(signature.student)
-        return cls(quantization, io_dtype, signature.batch_size, names, calibrated, modules)
 
 
 def hand_over(signature: Signature, folder: Path) -> None:
@@ -74,12 +40,12 @@ def hand_over(signature: Signature, folder: Path) -> None:
         ) from error
 
 
-def run(folder: Path, job: Job, signature: Signature, calibration: Arrays | None = None) -> None:
-    """Has the child do its job in `folder`.
+def run(folder: Path, task: Task, signature: Signature, calibration: Arrays | None = None) -> None:
+    """Has the child do its task in `folder`.
 
     Args:
         folder: Where the student is, and where `model.tflite` is to be.
-        job: What to do.
+        task: What to do.
         signature: Holds the student.
         calibration: Samples by input name, for modes that are calibrated.
 
@@ -87,13 +53,13 @@ def run(folder: Path, job: Job, signature: Signature, calibration: Arrays | None
         RuntimeError: If the converter fails or its process dies.
     """
     if calibration is not None:
-        np.savez(folder / "calibration.npz", *(calibration[name] for name in job.inputs))
-    (folder / "job.json").write_text(json.dumps(asdict(job)))
+        np.savez(folder / "calibration.npz", *(calibration[name] for name in task.inputs))
+    task.write(folder)
     try:
         # Modules of one's own may have been edited since they were loaded.
-        CONVERTER.ask({"folder": str(folder)}, fresh=bool(job.modules))
+        CONVERTER.ask({"folder": str(folder)}, fresh=bool(task.modules))
     except (worker.CrashError, worker.WorkerError) as error:
-        raise RuntimeError(_failure(error, folder, job, signature.student)) from error
+        raise RuntimeError(_failure(error, folder, task, signature.student)) from error
 
 
 CONVERTER = worker.Worker(
@@ -103,13 +69,8 @@ CONVERTER = worker.Worker(
 )
 
 
-def _modules(student: keras.Model) -> list[str]:
-    names = {type(layer).__module__ for layer in _keras.all_layers(student)}
-    return sorted(name for name in names if name.split(".")[0] not in ("keras", "__main__"))
-
-
 def _failure(
-    error: worker.CrashError | worker.WorkerError, folder: Path, job: Job, student: keras.Model
+    error: worker.CrashError | worker.WorkerError, folder: Path, task: Task, student: keras.Model
 ) -> str:
     mend = "Replace the layer that these words name, if they name one"
     if isinstance(error, worker.WorkerError):
@@ -124,7 +85,7 @@ def _failure(
         received += _own_operations(student, found)
         mend = "Replace these layers by ones that have a built-in form"
     elif rolled:
-        loop = "quantization='dynamic'" if job.batch_size else "a fixed batch_size"
+        loop = "quantization='dynamic'" if task.batch_size else "a fixed batch_size"
         mend = (
             f"Build {', '.join(map(repr, rolled))} with unroll=True and the same weights, which "
             "writes out each step, so that many make a far larger file; or use "

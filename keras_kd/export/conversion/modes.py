@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from keras_kd._errors import message
+from keras_kd._errors import check_choice, wrong
+
+_SUIT = "suit the quantization"
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,7 @@ def mode_of(quantization: str) -> Mode:
     Raises:
         ValueError: If it is not there.
     """
-    if isinstance(quantization, str) and quantization in MODES:
-        return MODES[quantization]
-    raise ValueError(
-        message(
-            "quantization must be a known mode",
-            expected=f"one of {', '.join(map(repr, MODES))}",
-            received=repr(quantization),
-            mend="Choose one of them",
-        )
-    )
+    return MODES[check_choice("quantization", quantization, MODES, "be a known mode")]
 
 
 def io_dtype_of(mode: Mode, io_dtype: str | None) -> str | None:
@@ -93,14 +86,7 @@ def io_dtype_of(mode: Mode, io_dtype: str | None) -> str | None:
     """
     if io_dtype is None:
         return mode.io_dtypes[0] if mode.io_dtypes else None
-    if isinstance(io_dtype, str) and io_dtype in mode.io_dtypes:
-        return io_dtype
-    choices = ", ".join(map(repr, mode.io_dtypes))
-    raise ValueError(
-        message(
-            "io_dtype must suit the quantization",
-            expected=f"None or one of {choices}" if choices else "None, as this mode is float",
-            received=repr(io_dtype),
-            mend="Choose one of them" if choices else "Leave io_dtype out",
-        )
-    )
+    if not mode.io_dtypes:
+        expected = "None, as this mode is float"
+        raise wrong("io_dtype", _SUIT, io_dtype, expected=expected, mend="Leave io_dtype out")
+    return check_choice("io_dtype", io_dtype, mode.io_dtypes, _SUIT)

@@ -35,13 +35,13 @@ def read(signature: Signature, data: Any, what: str, most: int | None = None) ->
     if not _is_stream(data):
         x, y = _pair(data)
         return signature.arrays(_listed(x), what), y
-    parts, labels, count = [], [], 0
+    parts, labels, read_so_far = [], [], 0
     for element in _elements(data, what, most):
         arrays, y = _batch(signature, element, what)
         parts.append(arrays)
         labels.append(y)
-        count += len(next(iter(arrays.values())))
-        if most is not None and count >= most:
+        read_so_far += count(arrays)
+        if most is not None and read_so_far >= most:
             break
     if not parts:
         raise ValueError(
@@ -55,6 +55,11 @@ def read(signature: Signature, data: Any, what: str, most: int | None = None) ->
     joined = {name: np.concatenate([part[name] for part in parts])[:most] for name in parts[0]}
     y = None if any(y is None for y in labels) else keras.tree.map_structure(_joined, *labels)
     return signature.arrays(joined, what), y
+
+
+def count(arrays: Arrays) -> int:
+    """Returns how many samples arrays hold."""
+    return len(next(iter(arrays.values())))
 
 
 def _is_stream(data: Any) -> bool:

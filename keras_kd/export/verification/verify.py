@@ -50,13 +50,11 @@ class Comparison:
     spread_error: float | None
 
 
-def samples(
-    signature: Signature, verify: Any, calibration: Arrays | None, may_generate: bool = True
-) -> tuple[Arrays, Any]:
+def samples(signature: Signature, verify: Any, calibration: Arrays | None) -> tuple[Arrays, Any]:
     """Returns what to compare on: `verify`, else the calibration samples, else random inputs.
 
     The `y` of `verify=(x, y)` comes second, `None` without it. Random inputs lie outside the ranges
-    of a quantised file, which `may_generate` says.
+    of a quantised file: its samples must have been asked for before.
 
     Raises:
         ValueError: If `verify` does not fit the model's inputs, or is needed.
@@ -64,15 +62,6 @@ def samples(
     """
     if verify is not None:
         return read(signature, verify, "verify")
-    if calibration is None and not may_generate:
-        raise ValueError(
-            message(
-                "verify must be given for a quantisation-aware student without calibration",
-                expected="samples like those in use, to run the file on",
-                received="None",
-                mend="Pass verify=x_test, or calibration=x_train[:200]",
-            )
-        )
     arrays = signature.generated(GENERATED_SAMPLES) if calibration is None else calibration
     return arrays, None
 

@@ -7,10 +7,11 @@ import pytest
 
 from keras_kd import export
 from keras_kd.export.conversion import child
+from keras_kd.export.conversion.task import Task
 from keras_kd.export.student.signature import Signature
 from keras_kd.runtimes.worker import CrashError, WorkerError
 
-JOB = child.Job("float32", None, 1, ["x"], False, [])
+TASK = Task("float32", None, 1, ["x"], False, [])
 
 
 @pytest.fixture
@@ -34,13 +35,13 @@ def refuse(monkeypatch):
 def test_a_crash_names_the_signal(refuse, tmp_path, signature):
     refuse(CrashError(-11, "Fatal Python error"))
     with pytest.raises(RuntimeError, match=r"died of SIGSEGV(.|\n)*Fatal Python error"):
-        child.run(tmp_path, JOB, signature)
+        child.run(tmp_path, TASK, signature)
 
 
 def test_a_crash_without_words(refuse, tmp_path, signature):
     refuse(CrashError(-9, ""))
     with pytest.raises(RuntimeError, match=r"Received: it died of SIGKILL\. Free memory"):
-        child.run(tmp_path, JOB, signature)
+        child.run(tmp_path, TASK, signature)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_a_crash_without_words(refuse, tmp_path, signature):
 def test_modules_are_loaded_anew(monkeypatch, tmp_path, signature, modules, fresh):
     seen = {}
     monkeypatch.setattr(child.CONVERTER, "ask", lambda *_, **options: seen.update(options))
-    child.run(tmp_path, replace(JOB, modules=modules), signature)
+    child.run(tmp_path, replace(TASK, modules=modules), signature)
     assert seen == {"fresh": fresh}
 
 
@@ -76,7 +77,7 @@ def test_recurrent_layers_that_loop_are_named(tmp_path):
 def test_only_the_end_of_a_long_error_is_shown(refuse, tmp_path, signature):
     refuse(WorkerError("the reason", "x" * 10_000 + "the reason"))
     with pytest.raises(RuntimeError, match=r"an error(.|\n)*the reason") as error:
-        child.run(tmp_path, JOB, signature)
+        child.run(tmp_path, TASK, signature)
     assert len(str(error.value)) < 2500
 
 
