@@ -34,8 +34,8 @@ def matched(
     taught_by = outputs_taught(own, students, taught, forms.free(terms, student.names))
     inputs, shown = Inputs(student.model), None
     shows_itself = teacher.preprocess is None and teacher.preprocess_samples is None
-    if teacher.model is not None and shows_itself:
-        shown = input_for_teacher(Inputs(teacher.model), inputs)
+    if teacher.inputs is not None and shows_itself:
+        shown = input_for_teacher(teacher.inputs, inputs)
     check_order(teacher.input_order, inputs)
     return teacher.matched(taught_by, shown)
 
@@ -50,8 +50,8 @@ def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> 
         _check_projector(term, teacher.variables, student.model)
         _check_feature_distillation(term, teacher, student, taught_by)
     teacher.check_terms([term for term in terms if term.needs_output], student.names)
-    if teacher.model is not None:
-        _check_apart(teacher.model, student.model)
+    for model in teacher.models:
+        _check_apart(model, student.model)
 
 
 def _check_feature_distillation(

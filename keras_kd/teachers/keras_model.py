@@ -1,10 +1,12 @@
 """A Keras model, or a layer, that is asked during training."""
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_kd import _keras, _torch
 from keras_kd._errors import message
@@ -63,6 +65,33 @@ class KerasModel(Teacher):
         self.name = self.model.name
         self._logits = LogitsModel(model, head, role="teacher")
         self.inputs = Inputs(model)
+        self._outside: keras.Model | None = None
+
+    @property
+    def models(self) -> list[keras.Model]:
+        """The model."""
+        return [self.model]
+
+    def fingerprint(self) -> str:
+        """Returns a hash of the model's weights."""
+        digest = hashlib.sha256()
+        for variable in self.model.weights:
+            values = np.asarray(keras.ops.convert_to_numpy(variable.value))
+            digest.update(f"{values.dtype} {values.shape}".encode())
+            digest.update(values.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def preprocess_name(self) -> str | None:
+        """What `preprocess` is called, or a task's own preprocessor."""
+        function = self.preprocess or getattr(self.model, "preprocessor", None)
+        return function and getattr(function, "__name__", type(function).__name__)
+
+    def predict(self, x: Any) -> dict[str, np.ndarray]:
+        """Returns the logits and signals of one batch, compiled by Keras."""
+        if self._outside is None:
+            self._outside = _Outside(self)
+        return {n: np.asarray(v) for n, v in self._outside.predict_on_batch(x).items()}
 
     @property
     def preprocess_samples(self) -> Callable | None:
@@ -107,7 +136,7 @@ class KerasModel(Teacher):
     def with_taps(self, paths: Sequence[str]) -> "KerasModel":
         """Returns a teacher that answers with the signals at these layer paths, too."""
         twin = copy.copy(self)
-        twin._logits = self._logits.with_taps(paths)
+        twin._logits, twin._outside = self._logits.with_taps(paths), None
         return twin
 
     def __call__(
@@ -129,6 +158,18 @@ class KerasModel(Teacher):
             _, found = self._logits(x, training=False)
         signals = {name: found[name] for name in self.signals}
         return {name: found[own] for name, own in self.taught_by(names).items()} | signals
+
+
+class _Outside(keras.Model):
+    """A teacher as a model that returns its answers, for Keras to compile."""
+
+    def __init__(self, teacher: Teacher):
+        super().__init__(name="asked", autocast=False)
+        self._teacher, self._names = teacher, list(teacher.heads)
+        self.built = True
+
+    def call(self, x: Any) -> dict[str, Any]:
+        return self._teacher(x, self._names)
 
 
 def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:

@@ -6,10 +6,11 @@ from types import MappingProxyType
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_kd._errors import message
 from keras_kd.networks.heads import Head
-from keras_kd.networks.ports import Port
+from keras_kd.networks.ports import Inputs, Port
 
 
 class Teacher:
@@ -18,9 +19,10 @@ class Teacher:
     A plain object, so that a Distiller that holds it neither tracks nor saves a model.
 
     Attributes:
-        model: The model that is asked during training, if there is one.
+        models: The Keras models that are asked during training, if there are some.
         name: What it is called, `None` where there is nobody.
         variables: Its variables.
+        inputs: Its inputs, `None` where it does not show them.
         preprocess: What is done to the student's input before.
         preprocess_samples: What is done to the raw data instead, in the input pipeline.
         heads: Dict of `keras_kd.heads.Head` by output name, in order.
@@ -32,9 +34,10 @@ class Teacher:
         signals: Shapes of the signals from the inside of the model, by name.
     """
 
-    model: keras.Model | None = None
+    models: Sequence[keras.Model] = ()
     name: str | None = None
     variables: Sequence[keras.Variable] = ()
+    inputs: Inputs | None = None
     preprocess: Callable[[Any], Any] | None = None
     preprocess_samples: Callable | None = None
     heads: dict[str, Head]
@@ -45,6 +48,42 @@ class Teacher:
     signals: Mapping[str, tuple[int | None, ...]] = MappingProxyType({})
     _taught_by: dict[str, str] | None = None
     _shown: Callable[[Any], Any] | None = None
+
+    def fingerprint(self) -> str:
+        """Returns a hash that tells this teacher from others: equal ones give equal answers."""
+        raise NotImplementedError
+
+    def input_shapes(self) -> list[tuple[int | None, ...]] | None:
+        """Returns the shapes of what it is shown, the batch first, in the order of its inputs.
+
+        `None` where they are not known, or something is done to the student's input before.
+        """
+        ports = self.inputs.ports if self.inputs else []
+        if not ports or self.preprocess or self.preprocess_samples:
+            return None
+        return [port.shape for port in ports]
+
+    def input_names(self) -> list[str]:
+        """Returns the names of its inputs in their order, none where `input_shapes` has none."""
+        return [] if self.input_shapes() is None else [port.name for port in self.inputs.ports]
+
+    @property
+    def preprocess_name(self) -> str | None:
+        """What `preprocess` is called, `None` without one."""
+        function = self.preprocess
+        return function and getattr(function, "__name__", type(function).__name__)
+
+    def predict(self, x: Any) -> dict[str, np.ndarray]:
+        """Returns the answers to one batch of arrays, outside of any training.
+
+        Args:
+            x: What the teacher is shown: the student's input, or with `preprocess_samples` what
+                that makes of raw data.
+
+        Returns:
+            The logits `(batch, ..., classes)` by output name, and the signals by theirs.
+        """
+        raise NotImplementedError
 
     def with_taps(self, paths: Sequence[str]) -> "Teacher":
         """Returns a teacher that answers with the signals at these layer paths, too.

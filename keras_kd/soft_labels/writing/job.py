@@ -1,6 +1,5 @@
 """One call of `SoftLabels.write`: what is written, where to, and what it will cost."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from keras_kd.soft_labels.views.sources import Arrays, Stream, description, sour
 from keras_kd.soft_labels.writing import teacher_checks
 from keras_kd.soft_labels.writing.options import WriteOptions
 from keras_kd.soft_labels.writing.writer import Questions, write
-from keras_kd.teachers.keras_model import KerasModel
+from keras_kd.teachers.teacher import Teacher
 
 _TOP_K = 10
 
@@ -139,18 +138,12 @@ def _content(replay: Replay, layout: Layout, outputs: str) -> dict[str, Any]:
     }
 
 
-def describe(teacher: KerasModel) -> dict[str, Any]:
+def describe(teacher: Teacher) -> dict[str, Any]:
     """Returns what tells a teacher from others, in JSON's types."""
-    digest = hashlib.sha256()
-    for variable in teacher.model.weights:
-        values = np.asarray(keras.ops.convert_to_numpy(variable.value))
-        digest.update(f"{values.dtype} {values.shape}".encode())
-        digest.update(values.tobytes())
-    preprocess = teacher.preprocess or getattr(teacher.model, "preprocessor", None)
     return {
-        "name": teacher.model.name,
-        "weights": digest.hexdigest(),
-        "preprocess": preprocess and getattr(preprocess, "__name__", type(preprocess).__name__),
+        "name": teacher.name,
+        "weights": teacher.fingerprint(),
+        "preprocess": teacher.preprocess_name,
         "keyed": teacher.keyed,
         "outputs": {
             name: {"head": head.kind, "inverted": teacher.inverted[name]}
@@ -159,16 +152,17 @@ def describe(teacher: KerasModel) -> dict[str, Any]:
     }
 
 
-def _inputs(teacher: KerasModel, data: Arrays | Stream) -> dict[str, list[str]]:
+def _inputs(teacher: Teacher, data: Arrays | Stream) -> dict[str, list[str]]:
     """Returns the names of the teacher's inputs, where it is shown lists in their order."""
     x = data.inputs.element_spec if isinstance(data, Stream) else data.x
-    if teacher.preprocess is not None or isinstance(x, dict) or len(teacher.inputs.ports) < 2:
+    names = [] if teacher.inputs is None else [port.name for port in teacher.inputs.ports]
+    if teacher.preprocess is not None or isinstance(x, dict) or len(names) < 2:
         return {}
-    return {"inputs": [port.name for port in teacher.inputs.ports]}
+    return {"inputs": names}
 
 
 def _record(
-    teacher: KerasModel,
+    teacher: Teacher,
     name: str,
     shape: tuple[int, ...],
     options: WriteOptions,

@@ -7,25 +7,27 @@ import numpy as np
 
 from keras_kd._errors import message, reason
 from keras_kd.networks.ports import same_but_for_ones
+from keras_kd.soft_labels.answers import StoredAnswers
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.writer import Questions
-from keras_kd.teachers.keras_model import KerasModel, asked_teacher
+from keras_kd.teachers.keras_model import asked_teacher
+from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
-def asked(teacher: Any) -> KerasModel:
+def asked(teacher: Any) -> Teacher:
     """Returns the teacher as what is asked.
 
     Raises:
         TypeError: If it cannot be asked.
     """
     teacher = asked_teacher(teacher, None)
-    if isinstance(teacher, KerasModel):
+    if not isinstance(teacher, StoredAnswers | NoTeacher):
         return teacher
     raise TypeError(
         message(
             "teacher must be a model that can be asked",
-            expected="a keras.Model or a keras_kd.teachers.KerasModel",
+            expected="a keras.Model or one of keras_kd.teachers",
             received=repr(teacher),
             mend="Pass the trained model",
         )
@@ -45,9 +47,9 @@ def check_can_mix(augmentation: Augmentation, data: Arrays | Stream) -> None:
         )
 
 
-def check_single(teacher: KerasModel, data: Arrays | Stream) -> None:
+def check_single(teacher: Teacher, data: Arrays | Stream) -> None:
     """Raises where samples come in batches, or in a list in place of an array."""
-    needed = _needed(teacher)
+    needed = teacher.input_shapes()
     if needed is None:
         return
     if isinstance(data, Arrays) and isinstance(data.x, tuple) and len(data.x) != len(needed):
@@ -74,9 +76,9 @@ def check_single(teacher: KerasModel, data: Arrays | Stream) -> None:
             )
 
 
-def check_inputs(teacher: KerasModel, questions: Questions) -> None:
+def check_inputs(teacher: Teacher, questions: Questions) -> None:
     """Raises where the augmentation makes other samples than the teacher takes."""
-    needed = _needed(teacher)
+    needed = teacher.input_shapes()
     if needed is None:
         return
     given = [(None, *shape[1:]) for shape in _shapes(teacher, questions.first_batch())]
@@ -117,20 +119,12 @@ def _not_taken(received: str) -> ValueError:
     )
 
 
-def _shapes(teacher: KerasModel, x: Any) -> list[Any]:
+def _shapes(teacher: Teacher, x: Any) -> list[Any]:
     """Returns the shapes of the teacher's inputs in data: of a dict by name, else in order."""
     try:
         leaves = teacher.inputs.leaves(x)
     except ValueError:
         if isinstance(x, dict):
-            names = [port.name for port in teacher.inputs.ports]
-            raise _not_taken(f"{list(x)} for a teacher of {names}") from None
+            raise _not_taken(f"{list(x)} for a teacher of {teacher.input_names()}") from None
         leaves = keras.tree.flatten(x)
     return [leaf.shape for leaf in leaves]
-
-
-def _needed(teacher: KerasModel) -> list[tuple] | None:
-    """Returns the shapes of the teacher's inputs, `None` where they are not known."""
-    if not teacher.inputs.ports or teacher.preprocess or teacher.preprocess_samples:
-        return None
-    return [port.shape for port in teacher.inputs.ports]

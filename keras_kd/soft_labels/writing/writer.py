@@ -16,7 +16,7 @@ from keras_kd.soft_labels.views.replay import Replay, check_bytes
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.view_batches import batches_to_ask
 from keras_kd.teachers import preprocessors
-from keras_kd.teachers.keras_model import KerasModel
+from keras_kd.teachers.teacher import Teacher
 
 
 class Batch(NamedTuple):
@@ -38,8 +38,8 @@ class Questions:
         batch_size: Rows in a batch, at most.
     """
 
-    def __init__(self, teacher: KerasModel, data: Arrays | Stream, replay: Replay, batch_size: int):
-        self._model, self.heads = _Asked(teacher), teacher.heads
+    def __init__(self, teacher: Teacher, data: Arrays | Stream, replay: Replay, batch_size: int):
+        self._teacher, self.heads = teacher, teacher.heads
         self._prepared = functools.partial(preprocessors.shown, teacher.preprocess_samples)
         self._data, self._replay, self._batch_size = data, replay, batch_size
 
@@ -74,8 +74,7 @@ class Questions:
         Raises:
             ValueError: If they are not finite, naming the first such sample.
         """
-        logits = self._model.predict_on_batch(batch.images)
-        logits = {name: np.asarray(values) for name, values in logits.items()}
+        logits = self._teacher.predict(batch.images)
         for name, values in logits.items():
             finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
             if not finite.all():
@@ -103,18 +102,6 @@ class Questions:
         start = time.perf_counter()
         self.answers(first)
         return logits, (time.perf_counter() - start) / len(first.ids)
-
-
-class _Asked(keras.Model):
-    """A teacher as a model that returns its logits by output name."""
-
-    def __init__(self, teacher: KerasModel):
-        super().__init__(name="asked", autocast=False)
-        self._teacher, self._names = teacher, list(teacher.heads)
-        self.built = True
-
-    def call(self, x: Any) -> dict[str, Any]:
-        return self._teacher(x, self._names)
 
 
 def write(
