@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_number, check_type, message, wrong
 
 _RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
 _FALLING = {"loss", "error", "mae", "mse", "rmse", "divergence", "crossentropy", "kl"}
@@ -66,7 +66,7 @@ class BestEpoch(keras.callbacks.Callback, ABC):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Refuses a training that never had the value, and warns of one whose value never was."""
         if not self._seen:
-            raise ValueError(_missing(self.monitor, logs or {}))
+            raise _missing(self.monitor, logs or {})
         if not self._had_value:
             warnings.warn(
                 f"{type(self).__name__} kept nothing: {self.monitor!r} was NaN or Inf in all "
@@ -83,17 +83,14 @@ def is_logged(monitor: str, logs: dict[str, Any]) -> bool:
     """
     validated = any(name.startswith("val_") for name in logs)
     if monitor not in logs and (validated or not monitor.startswith("val_")):
-        raise ValueError(_missing(monitor, logs))
+        raise _missing(monitor, logs)
     return monitor in logs
 
 
-def _missing(monitor: str, logs: dict[str, Any]) -> str:
-    return message(
-        "monitor must be in the logs",
-        expected=f"one of {sorted(logs)}",
-        received=repr(monitor),
-        mend="Pass validation_data to fit for values that begin with val_",
-    )
+def _missing(monitor: str, logs: dict[str, Any]) -> Exception:
+    expected = f"one of {sorted(logs)}"
+    mend = "Pass validation_data to fit for values that begin with val_"
+    return wrong("monitor", "be in the logs", monitor, expected=expected, mend=mend)
 
 
 def rises(monitor: str, mode: str) -> bool:
@@ -103,15 +100,8 @@ def rises(monitor: str, mode: str) -> bool:
         TypeError: If `monitor` is not a name.
         ValueError: If `mode` is unknown, or `"auto"` and the name does not tell.
     """
-    if not isinstance(monitor, str):
-        raise TypeError(
-            message(
-                "monitor must name an entry of the logs",
-                expected="a str",
-                received=repr(monitor),
-                mend="Pass e.g. monitor='val_accuracy'",
-            )
-        )
+    rule = "name an entry of the logs"
+    check_type("monitor", monitor, str, rule, expected="a str", example="val_accuracy")
     if mode in ("min", "max"):
         return mode == "max"
     words = set(re.split(r"[^a-z0-9]+", monitor.lower()))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_choice, check_number, message, wrong
 from keras_kd.callbacks.shapes import Shape
 from keras_kd.distiller.distiller import Distiller
 
@@ -58,7 +58,7 @@ class Schedule(keras.callbacks.Callback):
         super().__init__()
         self.variable = variable
         self.fn = _check_function(fn)
-        self.every = _check_every(every)
+        self.every = check_choice("every", every, ("epoch", "step"), "say what fn counts")
         self.name: str | None = None
         self.value: float | None = None
         self._first_step: int | None = None
@@ -153,33 +153,15 @@ def _name_of(variable: Any, settings: dict[str, _Setting]) -> str:
     for name, setting in settings.items():
         if variable is setting.variable or (isinstance(variable, str) and variable == name):
             return name
-    raise ValueError(
-        message(
-            "variable must be a setting of the Distiller",
-            expected=f"one of {list(settings)}, or such a variable itself",
-            received=repr(variable),
-            mend=f"Did you mean {_closest(variable, settings)!r}",
-        )
-    )
+    rule, mend = "be a setting of the Distiller", f"Did you mean {_closest(variable, settings)!r}"
+    expected = f"one of {list(settings)}, or such a variable itself"
+    raise wrong("variable", rule, variable, expected=expected, mend=mend)
 
 
 def _closest(variable: Any, names: Iterable[str]) -> str:
     """Returns the name that is most like what was given."""
     given = str(getattr(variable, "name", variable))
     return max(names, key=lambda name: difflib.SequenceMatcher(None, given, name).ratio())
-
-
-def _check_every(every: Any) -> str:
-    if every in ("epoch", "step"):
-        return every
-    raise ValueError(
-        message(
-            "every must say what fn counts",
-            expected="'epoch' or 'step'",
-            received=repr(every),
-            mend="Pass every='epoch'",
-        )
-    )
 
 
 def _check_function(fn: Any) -> Callable:

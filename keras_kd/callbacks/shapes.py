@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from keras_kd._errors import check_count, check_number, message
+from keras_kd._errors import check_count, check_number, wrong
 
 __all__ = ["cosine", "linear", "step", "warm_up"]
 
@@ -117,14 +117,11 @@ class _Between(Shape):
 class _Steps(Shape):
     def __init__(self, values: Mapping[int, float]):
         if not isinstance(values, Mapping) or 0 not in values:
-            raise (ValueError if isinstance(values, Mapping) else TypeError)(
-                message(
-                    "values must say from which count on each value holds, beginning at 0",
-                    expected="a dict such as {0: 4.0, 10: 2.0}",
-                    received=repr(values),
-                    mend="Add the value that holds at 0",
-                )
-            )
+            rule = "say from which count on each value holds, beginning at 0"
+            expected = "a dict such as {0: 4.0, 10: 2.0}"
+            error = ValueError if isinstance(values, Mapping) else TypeError
+            mend = "Add the value that holds at 0"
+            raise wrong("values", rule, values, expected=expected, mend=mend, error=error)
         self._values = sorted((first, float(value)) for first, value in values.items())
         self.ends = tuple(value for _, value in self._values)
 

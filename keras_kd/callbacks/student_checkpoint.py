@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from keras_kd._errors import message
+from keras_kd._errors import wrong
 from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.export import placing, publishing
@@ -52,14 +52,10 @@ class StudentCheckpoint(BestEpoch):
     ):
         super().__init__(monitor, mode, initial_value_threshold)
         if not str(path).endswith((".keras", _WEIGHTS)) and isinstance(path, str | os.PathLike):
-            raise ValueError(
-                message(
-                    "path must say by its ending what is saved",
-                    expected=f".keras for the model, {_WEIGHTS} for its weights",
-                    received=repr(str(path)),
-                    mend="Use keras_kd.callbacks.ExportBest for .tflite files and SavedModels",
-                )
-            )
+            rule = "say by its ending what is saved"
+            expected = f".keras for the model, {_WEIGHTS} for its weights"
+            mend = "Use keras_kd.callbacks.ExportBest for .tflite files and SavedModels"
+            raise wrong("path", rule, str(path), expected=expected, mend=mend)
         self.path = publishing.keras_target(path)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

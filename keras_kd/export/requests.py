@@ -173,7 +173,7 @@ def _require_variety(arrays: Arrays) -> None:
     raise ValueError(
         message(
             "calibration must hold samples like those in use",
-            expected="values that differ, for the ranges of the tensors come from them",
+            expected="values that differ, because the ranges of the tensors come from them",
             received=f"nothing but {next(iter(ranges.values()))[0]}",
             mend="Pass calibration=x_train[:200]",
         )

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.networks import final_activation, tapped_graph, taps
 from keras_kd.networks.ports import Port, ports
 
@@ -194,15 +194,10 @@ def _check_override(head: Any, names: list[str], role: str) -> dict[str, str]:
     override = head if isinstance(head, dict) else {name: head for name in names if head}
     if set(override) <= set(names) and set(override.values()) <= set(KINDS):
         return override
-    raise ValueError(
-        message(
-            f"{role}_head must name the end of the {role}'s outputs",
-            expected=f"one of {KINDS}, or a dict of them by output name {names}",
-            received=repr(head),
-            mend=f"Pass e.g. {role}_head='logits', or leave it out for models built from "
-            "keras.Input",
-        )
-    )
+    rule = f"name the end of the {role}'s outputs"
+    expected = f"one of {KINDS}, or a dict of them by output name {names}"
+    mend = f"Pass e.g. {role}_head='logits', or leave it out for models built from keras.Input"
+    raise wrong(f"{role}_head", rule, head, expected=expected, mend=mend)
 
 
 def _warn_of_inversion(names: list[str]) -> None:

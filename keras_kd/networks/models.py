@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import check_type, message
 
 _STEPS = ("train_step", "compute_loss", "test_step", "compute_metrics", "predict_step")
 
@@ -27,15 +27,8 @@ def check_model(model: Any, role: str) -> keras.Model:
                 mend=f"Pass its student: {role}={model.name}.student",
             )
         )
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            message(
-                f"{role} must be a Keras model",
-                expected="a keras.Model",
-                received=f"{model!r} of type {type(model).__name__}",
-                mend=f"Pass {role}=keras.Model(...)",
-            )
-        )
+    mend = f"Pass {role}=keras.Model(...)"
+    check_type(role, model, keras.Model, "be a Keras model", expected="a keras.Model", mend=mend)
     if not model.built:
         raise ValueError(
             message(

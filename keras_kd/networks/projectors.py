@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import check_count, check_number, message
+from keras_kd._errors import check_count, check_number, message, wrong
 from keras_kd.losses.features import pooled, spatial
 from keras_kd.losses.variational import LEAST_VARIANCE
 
@@ -101,13 +101,9 @@ def _larger(maps: Any, sizes: tuple[int, ...]) -> Any:
 def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     if isinstance(sizes, (tuple, list)) and len(sizes) == 2:
         return tuple(check_count("sizes", size) for size in sizes)
-    raise TypeError(
-        message(
-            "sizes must be the height and the width of the teacher's map",
-            expected="a pair of integers",
-            received=repr(sizes),
-            mend="Pass e.g. sizes=(8, 8)",
-        )
+    rule = "be the height and the width of the teacher's map"
+    raise wrong(
+        "sizes", rule, sizes, expected="a pair of integers", example=(8, 8), error=TypeError
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.networks.models import check_model
 from keras_kd.networks.tapped_graph import Tap, numbered
 
@@ -28,14 +28,9 @@ def check_path(path: Any, role: str) -> str:
     """
     if isinstance(path, str) and path:
         return path
-    raise TypeError(
-        message(
-            f"{role} of a Term must be a layer path",
-            expected='a string, e.g. "backbone/block3"',
-            received=repr(path),
-            mend="Pass the layer's name",
-        )
-    )
+    name, expected = f"{role} of a Term", 'a string, e.g. "backbone/block3"'
+    mend = "Pass the layer's name"
+    raise wrong(name, "be a layer path", path, expected=expected, mend=mend, error=TypeError)
 
 
 def find(model: keras.Model, path: str, role: str) -> Tap:

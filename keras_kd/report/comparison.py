@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_kd import _text
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.report.verdicts import check_share
 
 _HEADER = ("Method", "Parameters", "Model size", "Top-1")
@@ -85,14 +85,8 @@ def table(rows: Sequence[Row]) -> str:
     | student |        524 |     4.3 kB | 93.50 % |
     """
     if not rows:
-        raise ValueError(
-            message(
-                "rows must hold what the table is to show",
-                expected="at least one Row",
-                received=repr(rows),
-                mend="Pass e.g. [Row('student', parameters=524, bytes=4328, top1=0.935)]",
-            )
-        )
+        mend = "Pass e.g. [Row('student', parameters=524, bytes=4328, top1=0.935)]"
+        raise wrong("rows", "hold at least one Row", rows, expected="at least one Row", mend=mend)
     return _text.markdown(_HEADER, map(_cells, rows))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_kd import _text
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 
 
 def gap_closed(teacher: float, student: float, distilled: float) -> float | None:
@@ -101,14 +101,9 @@ def spread(scores: Sequence[float]) -> Spread:
     """
     scores = [float(score) for score in scores]
     if len(scores) < 2:
-        raise ValueError(
-            message(
-                "scores must come from several seeds",
-                expected="at least two scores",
-                received=scores,
-                mend="Train with more seeds; one run tells nothing of the spread",
-            )
-        )
+        mend = "Train with more seeds; one run tells nothing of the spread"
+        rule = "come from several seeds"
+        raise wrong("scores", rule, scores, expected="at least two scores", mend=mend)
     return Spread(statistics.fmean(scores), statistics.stdev(scores), len(scores))
 
 
@@ -181,11 +176,5 @@ def _with_values(scores: Sequence[float]) -> str:
 def check_share(name: str, value: float) -> None:
     """Raises where a value is not a share, from 0 to 1."""
     if not (math.isfinite(value) and 0 <= value <= 1):
-        raise ValueError(
-            message(
-                f"{name} must be a share of right answers",
-                expected="a number from 0 to 1, e.g. 0.935",
-                received=value,
-                mend="Divide a percentage by 100",
-            )
-        )
+        rule, expected = "be a share of right answers", "a number from 0 to 1, e.g. 0.935"
+        raise wrong(name, rule, value, expected=expected, mend="Divide a percentage by 100")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.runtimes import _interpret, worker
 from keras_kd.runtimes._interpret import Details, Loaded
 from keras_kd.runtimes.batching import Arrays, in_batches
@@ -130,14 +130,11 @@ def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
 def _content(path: str | os.PathLike[str]) -> bytes:
     content = Path(path).read_bytes()
     if content[4:8] != b"TFL3":
-        raise ValueError(
-            message(
-                "path must name a .tflite file",
-                expected="the file identifier b'TFL3'",
-                received=repr(content[4:8]),
-                mend="Export the model with keras_kd.export.tflite",
-            )
+        expected, mend = (
+            "the file identifier b'TFL3'",
+            "Export the model with keras_kd.export.tflite",
         )
+        raise wrong("path", "name a .tflite file", content[4:8], expected=expected, mend=mend)
     return content
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras, _torch
-from keras_kd._errors import message
+from keras_kd._errors import check_callable, wrong
 from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import teacher_model
 from keras_kd.networks.ports import Inputs, Port
@@ -50,14 +50,10 @@ class KerasModel(Teacher):
         preprocess: Callable[[Any], Any] | None = None,
     ):
         self.model = model = teacher_model(model)
-        if preprocess is not None and not callable(preprocess):
-            raise TypeError(
-                message(
-                    "preprocess must map the student's input to the teacher's",
-                    expected="a function or a layer",
-                    received=repr(preprocess),
-                    mend="Pass e.g. keras.layers.Resizing(224, 224)",
-                )
+        if preprocess is not None:
+            rule, mend = "map the student's input to the teacher's", "Pass a function or a layer"
+            check_callable(
+                "preprocess", preprocess, rule, expected="a function or a layer", mend=mend
             )
         if isinstance(preprocess, keras.layers.Layer) and _keras.seed_generators(preprocess):
             raise _changes_by_the_step(preprocess)
@@ -177,15 +173,11 @@ def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
     return any(value is not before.get(key) for key, value in after.items())
 
 
-def _changes_by_the_step(preprocess: Any) -> ValueError:
-    return ValueError(
-        message(
-            "preprocess must map an input to the same output at every step",
-            expected="no random numbers and no state that changes",
-            received=repr(preprocess),
-            mend="Augment in the input pipeline, before teacher and student see the batch",
-        )
-    )
+def _changes_by_the_step(preprocess: Any) -> Exception:
+    rule = "map an input to the same output at every step"
+    expected = "no random numbers and no state that changes"
+    mend = "Augment in the input pipeline, before teacher and student see the batch"
+    return wrong("preprocess", rule, preprocess, expected=expected, mend=mend)
 
 
 def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
@@ -198,12 +190,7 @@ def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
     if not isinstance(teacher, Teacher):
         return KerasModel(teacher, head)
     if head is not None and not isinstance(teacher, NoTeacher):
-        raise ValueError(
-            message(
-                "teacher_head must be left to a teacher of keras_kd.teachers",
-                expected="teacher_head=None",
-                received=f"teacher_head={head!r}",
-                mend=f"Say it where the teacher is made, e.g. KerasModel(model, head={head!r})",
-            )
-        )
+        mend = f"Say it where the teacher is made, e.g. KerasModel(model, head={head!r})"
+        rule = "be left to a teacher of keras_kd.teachers"
+        raise wrong("teacher_head", rule, head, expected="teacher_head=None", mend=mend)
     return teacher

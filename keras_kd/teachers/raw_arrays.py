@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 
 _KERAS_BATCH_SIZE = 32
 
@@ -50,14 +50,9 @@ def split(parts: tuple, share: float, lists: bool) -> tuple[tuple, tuple]:
     count = _count(columns)
     at = math.floor(count * (1.0 - share))
     if not 0 < at < count:
-        raise ValueError(
-            message(
-                "validation_split must leave examples on both sides",
-                expected=f"a share of {count} examples",
-                received=repr(share),
-                mend="Pass validation_data, or another share",
-            )
-        )
+        expected, mend = f"a share of {count} examples", "Pass validation_data, or another share"
+        rule = "leave examples on both sides"
+        raise wrong("validation_split", rule, share, expected=expected, mend=mend)
     return (
         _mapped(lambda leaf: leaf[:at], columns),
         _mapped(lambda leaf: leaf[at:], columns),

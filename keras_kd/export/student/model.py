@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import check_type, message
 
 _HALF = ("float16", "bfloat16")
 # The script or notebook that runs, and what a process that multiprocessing has started makes of it.
@@ -33,15 +33,9 @@ def student_of(model: keras.Model) -> keras.Model:
     student = model.student if isinstance(model, Distiller) else model
     _check_tensorflow()
     _check_backend()
-    if not isinstance(student, keras.Model):
-        raise TypeError(
-            message(
-                "model must be a Keras model",
-                expected="a keras.Model or a keras_kd.Distiller",
-                received=type(student).__name__,
-                mend="Pass the model itself",
-            )
-        )
+    rule, expected = "be a Keras model", "a keras.Model or a keras_kd.Distiller"
+    mend = "Pass the model itself"
+    check_type("model", student, keras.Model, rule, expected=expected, mend=mend)
     _check_stateless(student)
     if keras.backend.backend() != "tensorflow":
         _check_loadable(student)

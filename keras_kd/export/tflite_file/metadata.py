@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import wrong
 from keras_kd.export.student.outputs import Output
 from keras_kd.export.tflite_file.flatbuffer import Byte, Fields, UInt
 from keras_kd.export.tflite_file.normalization import Normalization, Normalizations
@@ -18,6 +18,8 @@ _RGB, _GRAYSCALE = 1, 2
 _AXIS_LABELS = 2
 _NORMALIZATION = Byte(1)
 _FEATURE, _IMAGE = Byte(1), Byte(2)
+
+_LEAVE = "Leave it out, or pass what is expected"
 
 Labels = dict[str, list[str]]
 
@@ -35,10 +37,8 @@ def check_labels(labels: Any, outputs: Sequence[Output]) -> Labels:
     if not isinstance(labels, Mapping):
         labels = dict.fromkeys(known, labels) if len(known) == 1 else {None: labels}
     if not set(labels) <= set(known):
-        received = list(labels) if labels is given else f"one {type(given).__name__} for all"
-        raise _wrong(
-            "labels must say whose they are", f"a dict with keys among {list(known)}", received
-        )
+        expected = f"a dict with keys among {list(known)}"
+        raise wrong("labels", "say whose they are", given, expected=expected, mend=_LEAVE)
     for name, given in labels.items():
         _check_names(given, known[name])
     return {name: list(given) for name, given in labels.items()}
@@ -47,22 +47,15 @@ def check_labels(labels: Any, outputs: Sequence[Output]) -> Labels:
 def _check_names(given: Any, output: Output) -> None:
     listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
     if not listed or not all(isinstance(label, str) for label in given):
-        raise TypeError(
-            message(
-                "labels must be strings",
-                expected="a list of one name for each class",
-                received=repr(given)[:80],
-                mend="Pass labels=[str(name) for name in names]",
-            )
-        )
+        expected = "a list of one name for each class"
+        mend = "Pass labels=[str(name) for name in names]"
+        raise wrong("labels", "be strings", given, expected=expected, mend=mend, error=TypeError)
     if len(given) != output.classes:
-        raise _wrong(
-            f"labels must be as many as the classes of the output {output.name!r}",
-            output.classes,
-            len(given),
-        )
+        rule = f"be as many as the classes of the output {output.name!r}"
+        raise wrong("labels", rule, len(given), expected=str(output.classes), mend=_LEAVE)
     if any(not label.strip() or "\n" in label or "\r" in label for label in given):
-        raise _wrong("labels must fit a line each", "names without line breaks", list(given)[:9])
+        expected = "names without line breaks"
+        raise wrong("labels", "fit a line each", list(given), expected=expected, mend=_LEAVE)
 
 
 def tables(
@@ -119,8 +112,3 @@ def _output(tensor: TensorInfo, output: Output, labels: Labels) -> Fields:
 
 def _label_file(output: str, labels: Labels) -> str:
     return "labels.txt" if len(labels) == 1 else f"labels_{output}.txt"
-
-
-def _wrong(what: str, expected: Any, received: Any, mend: str | None = None) -> ValueError:
-    mend = mend or "Leave it out, or pass what is expected"
-    return ValueError(message(what, expected=expected, received=received, mend=mend))

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import message, wrong
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.tensors import TensorInfo
 
+_LEAVE = "Leave it out, or pass what is expected"
 # What raw pixels from 0 to 255 usually become: themselves, 0 to 1, or -1 to 1.
 _USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 _RANGE_TOLERANCE = 0.02
@@ -51,33 +52,35 @@ def check(given: Any, inputs: Sequence[TensorInfo]) -> Normalizations:
     images = {tensor.name: tensor.channels for tensor in inputs if tensor.channels}
     if not images:
         shapes = [tensor.shape for tensor in inputs]
-        raise _wrong("normalization must be for images", "an input (batch, h, w, 1 or 3)", shapes)
+        expected = "an input (batch, h, w, 1 or 3)"
+        raise wrong("normalization", "be for images", shapes, expected=expected, mend=_LEAVE)
     pairs = given if isinstance(given, Mapping) else dict.fromkeys(images, given)
     if not pairs or not set(pairs) <= set(images):
         expected = f"(mean, std), or a dict of such with keys among {list(images)}"
-        raise _wrong("normalization must be for images", expected, list(pairs))
+        raise wrong("normalization", "be for images", list(pairs), expected=expected, mend=_LEAVE)
     return {name: _pair(pair, images[name]) for name, pair in pairs.items()}
 
 
 def _pair(given: Any, channels: int) -> Normalization:
     if not isinstance(given, list | tuple) or len(given) != 2:
-        raise _wrong("normalization must be a pair", "(mean, std)", repr(given))
+        raise wrong("normalization", "be a pair", given, expected="(mean, std)", mend=_LEAVE)
     try:
         mean, std = (np.atleast_1d(np.asarray(x, "float64")) for x in given)
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            message(
-                "normalization must be numbers",
-                expected="(mean, std)",
-                received=repr(given),
-                mend="Pass e.g. normalization=(127.5, 127.5)",
-            )
+        example = (127.5, 127.5)
+        raise wrong(
+            "normalization",
+            "be numbers",
+            given,
+            expected="(mean, std)",
+            example=example,
+            error=TypeError,
         ) from error
     sizes = (1, channels)
     right = all(x.ndim == 1 and x.size in sizes and np.isfinite(x).all() for x in (mean, std))
     if not right or not (std > 0).all():
         expected = "finite numbers, one for all channels or one for each; std above 0"
-        raise _wrong("normalization must fit the channels", expected, repr(given))
+        raise wrong("normalization", "fit the channels", given, expected=expected, mend=_LEAVE)
     return Normalization(tuple(mean.tolist()), tuple(std.tolist()))
 
 
@@ -99,9 +102,8 @@ def warn_of_other_scale(normalizations: Normalizations, samples: Arrays) -> None
         warnings.warn(
             message(
                 f"The samples of {name!r} must be what normalization makes of pixels",
-                expected=f"values from {normalization.ends.min():.4g} to "
-                f"{normalization.ends.max():.4g}",
-                received=f"values from {low:.4g} to {high:.4g}",
+                expected=_values(normalization.ends),
+                received=_values(np.array([low, high])),
                 mend="Pass the normalization that the student was trained with, e.g. (0, 255) if "
                 "it takes values from 0 to 1, (0, 1) if it takes raw pixels",
             ),
@@ -130,12 +132,14 @@ def require_bytes_alike(inputs: Sequence[TensorInfo], normalizations: Normalizat
             continue
         wanted = normalizations[tensor.name].ends
         if not _are_like(ends, wanted):
-            raise _wrong(
-                f"The bytes of {tensor.name!r} must mean what normalization says",
-                f"values from {wanted.min():.4g} to {wanted.max():.4g}",
-                f"values from {ends.min():.4g} to {ends.max():.4g}",
-                "Pass the normalization that the student was trained with, and calibrate on "
-                "images that reach from black to white; or use io_dtype='float32'",
+            raise ValueError(
+                message(
+                    f"The bytes of {tensor.name!r} must mean what normalization says",
+                    expected=_values(wanted),
+                    received=_values(ends),
+                    mend="Pass the normalization that the student was trained with, and calibrate "
+                    "on images that reach from black to white; or use io_dtype='float32'",
+                )
             )
 
 
@@ -150,7 +154,7 @@ def _warn_of_odd_bytes(name: str, ends: np.ndarray) -> None:
         message(
             f"The bytes of the image {name!r} must mean raw pixels for a camera or MediaPipe",
             expected="0 to 255 that stand for 0 to 255, 0 to 1 or -1 to 1",
-            received=f"values from {ends.min():.4g} to {ends.max():.4g}",
+            received=_values(ends),
             mend="Pass normalization=(mean, std), which is checked, and calibrate on images that "
             "reach from black to white, or quantise pixels in the app by the report's scale",
         ),
@@ -158,6 +162,5 @@ def _warn_of_odd_bytes(name: str, ends: np.ndarray) -> None:
     )
 
 
-def _wrong(what: str, expected: Any, received: Any, mend: str | None = None) -> ValueError:
-    mend = mend or "Leave it out, or pass what is expected"
-    return ValueError(message(what, expected=expected, received=received, mend=mend))
+def _values(ends: np.ndarray) -> str:
+    return f"values from {ends.min():.4g} to {ends.max():.4g}"
