@@ -13,6 +13,8 @@ from keras_kd.export.verification import verify as checks
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.litert import Isolated
 
+__all__ = ["check", "does_not_run"]
+
 _REFERENCE_SAMPLES = 32
 
 

@@ -11,6 +11,8 @@ from keras_kd._text import bytes_in_words
 from keras_kd.export.requests import Request
 from keras_kd.runtimes.batching import Arrays
 
+__all__ = ["mend", "warn"]
+
 _LARGEST_HALF = float(np.finfo("float16").max)
 # What a file holds beside the weights, of a model of few operators.
 _OVERHEAD_BYTES = 10_000

@@ -15,6 +15,8 @@ import numpy as np
 from keras_kd._text import bytes_in_words, pairs
 from keras_kd.runtimes.tensors import TensorInfo
 
+__all__ = ["Latency", "Report", "cpu_name", "measure", "sizes"]
+
 _WARM_UP, _MOST_CALLS, _MOST_SECONDS = 5, 100, 1.0
 
 

@@ -8,6 +8,8 @@ from keras_kd.export.conversion.modes import Mode, io_dtype_of, mode_of
 from keras_kd.export.verification import accuracy
 from keras_kd.export.verification.verify import check_tolerance
 
+__all__ = ["ADVISED_SAMPLES", "SavedModelOptions", "TFLiteOptions"]
+
 ADVISED_SAMPLES = 100
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from keras_kd._errors import message
 
+__all__ = ["REPLACED", "path_message", "remove_orphans", "workspace"]
+
 try:
     import fcntl
 except ImportError:  # Windows, where orphans are left to the user

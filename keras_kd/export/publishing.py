@@ -9,6 +9,8 @@ from pathlib import Path
 
 from keras_kd.export.placing import REPLACED, path_message
 
+__all__ = ["file_target", "folder_target", "keras_target", "publish_folder"]
+
 _ATTEMPTS = 10
 _KINDS = (
     (stat.S_ISREG, "file"),

@@ -18,9 +18,11 @@ from keras_kd.export.student.outputs import Output
 from keras_kd.export.student.signature import Signature
 from keras_kd.export.tflite_file import metadata
 from keras_kd.export.tflite_file import normalization as normalization_of
-from keras_kd.export.verification import accuracy
+from keras_kd.export.verification import accuracy, reference
 from keras_kd.export.verification import verify as checks
 from keras_kd.runtimes.batching import Arrays
+
+__all__ = ["Request", "check"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def check(student: keras.Model, heads: dict[str, str | None], options: TFLiteOpt
     labels = metadata.check_labels(options.labels, outputs)
     normalizations = _normalizations(signature, options.normalization)
     calibration = _calibration(signature, options)
-    compared, y = checks.samples(signature, options.verify, calibration)
+    compared, y = reference.samples(signature, options.verify, calibration)
     if options.verify is not None or calibration is not None:
         normalization_of.warn_of_other_scale(normalizations, compared)
     accuracy.check_drop(options.max_accuracy_drop, y)

@@ -18,11 +18,13 @@ from keras_kd.export.student.model import heads_of, in_float32, student_of
 from keras_kd.export.student.outputs import Output
 from keras_kd.export.student.samples import count
 from keras_kd.export.student.signature import Signature
-from keras_kd.export.verification import accuracy, channels
+from keras_kd.export.verification import accuracy, channels, reference
 from keras_kd.export.verification import verify as checks
 from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo
+
+__all__ = ["saved_model"]
 
 # What the report of every SavedModel says: the other fields are about `.tflite` files.
 _FIXED: dict[str, Any] = {
@@ -76,10 +78,10 @@ def saved_model(
     options = SavedModelOptions(verify, tolerance)
     original, heads = student_of(model), heads_of(model)
     signature, outputs = Signature.of(original, None), outputs_of.of(original, heads)
-    compared, y = checks.samples(signature, options.verify, None)
+    compared, y = reference.samples(signature, options.verify, None)
     class_ids = accuracy.check_labels(y, outputs, count(compared))
     signature = replace(signature, student=in_float32(original))
-    expected = checks.reference(signature, original, compared)
+    expected = reference.reference(signature, original, compared)
     allowed = checks.check_tolerance(options.tolerance, options.default_tolerance, outputs)
     with placing.workspace(target) as folder:
         new = folder / "saved_model"

@@ -20,9 +20,11 @@ from keras_kd.export.student.signature import Signature
 from keras_kd.export.tflite_file import flatbuffer, metadata, requirements
 from keras_kd.export.tflite_file import normalization as pixels
 from keras_kd.export.tflite_file.operators import float_operators, operators
-from keras_kd.export.verification import verify as checks
+from keras_kd.export.verification import reference
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.litert import Isolated, Runner
+
+__all__ = ["tflite"]
 
 
 def tflite(
@@ -129,8 +131,8 @@ def _expected(request: Request, signature: Signature, calibration: Arrays | None
     """Returns Keras' own answers, before the long work begins that needs samples it can answer."""
     takes_ids = any(np.dtype(tensor.dtype).kind in "iu" for tensor in signature.inputs)
     if calibration is not None and calibration is not request.compared and takes_ids:
-        checks.reference(signature, signature.student, calibration, "calibration samples")
-    return checks.reference(signature, request.student, request.compared)
+        reference.reference(signature, signature.student, calibration, "calibration samples")
+    return reference.reference(signature, request.student, request.compared)
 
 
 def _completed(request: Request, file: Path) -> bytes:

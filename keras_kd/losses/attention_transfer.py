@@ -10,6 +10,8 @@ from keras_kd.losses.base import same_shape
 from keras_kd.losses.features import FeatureLoss, pooled, spatial, unit, zeroed
 from keras_kd.losses.sizes import same_positions
 
+__all__ = ["AttentionTransfer", "attention"]
+
 
 def attention(features: Any, power: float) -> Any:
     """Returns each example's `mean_channels |F|^power`, one row, of length 1.

@@ -8,6 +8,24 @@ from keras import ops
 from keras_kd._errors import message
 from keras_kd.losses.sizes import same_sizes
 
+__all__ = [
+    "Answer",
+    "DistillationLoss",
+    "bernoulli_kl",
+    "categorical_kl",
+    "far_below",
+    "full_precision",
+    "logits_pair",
+    "loss_dtype",
+    "per_position",
+    "same_shape",
+    "split_target",
+    "standardize",
+    "target_mask",
+    "unpack",
+    "weighted_loss",
+]
+
 
 def far_below(logits: Any) -> Any:
     """Returns a number below all logits, yet finite: its exponential is 0, no difference is NaN."""

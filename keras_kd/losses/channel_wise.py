@@ -9,6 +9,8 @@ from keras_kd._errors import check_number
 from keras_kd.losses.base import categorical_kl, far_below
 from keras_kd.losses.features import FeatureLoss
 
+__all__ = ["ChannelWise", "channel_wise"]
+
 
 def channel_wise(teacher: Any, student: Any, mask: Any, temperature: Any) -> Any:
     """Returns `T²·mean_channels KL` of each example, over the softmax of a channel's positions.

@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_kd.losses.features import FeatureLoss, unit
 
+__all__ = ["CosineHint", "cosine_hint"]
+
 
 def cosine_hint(teacher: Any, student: Any) -> Any:
     """Returns `1 - cos(student, teacher)` along the last axis."""

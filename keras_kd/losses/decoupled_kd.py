@@ -16,6 +16,8 @@ from keras_kd.losses.base import (
     unpack,
 )
 
+__all__ = ["DecoupledKD", "decoupled_kd"]
+
 
 def decoupled_kd(
     teacher: Any, student: Any, target: Any, alpha: float, beta: float, temperature: Any

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.base import DistillationLoss, per_position, unpack
 
+__all__ = ["DIST", "dist", "pearson"]
+
 
 def pearson(a: Any, b: Any, axis: int, counted: Any = 1.0) -> Any:
     """Returns Pearson's correlation along an axis, with 1e-8 added to the product of the norms.

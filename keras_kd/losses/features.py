@@ -17,6 +17,8 @@ from keras_kd.losses.base import (
 )
 from keras_kd.losses.sizes import same_sizes
 
+__all__ = ["FeatureLoss", "Features", "flat", "pooled", "spatial", "unit", "zeroed"]
+
 _TINY = 1e-24  # a squared norm below it has no direction
 
 

@@ -9,6 +9,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.base import DistillationLoss, categorical_kl
 
+__all__ = ["GeneralizedJensenShannon", "generalized_jensen_shannon"]
+
 
 def generalized_jensen_shannon(teacher: Any, student: Any, beta: float, temperature: Any) -> Any:
     """Returns `β·KL(p ‖ m) + (1-β)·KL(q ‖ m)`, `m = β·p + (1-β)·q`, over the last axis.

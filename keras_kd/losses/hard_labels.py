@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_kd.losses.base import DistillationLoss, target_mask
 
+__all__ = ["HardLabels", "hard_labels"]
+
 
 def hard_labels(student: Any, target: Any) -> Any:
     """Returns `-log q_y`; `target` is true at the class `y`."""

@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_kd.losses.features import FeatureLoss, pooled, spatial
 
+__all__ = ["HierarchicalContext", "hierarchical_context"]
+
 _LEVELS = (4, 2, 1)
 
 

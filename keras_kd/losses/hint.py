@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_kd.losses.features import FeatureLoss
 
+__all__ = ["Hint", "hint"]
+
 
 def hint(teacher: Any, student: Any) -> Any:
     """Returns the mean of `(student - teacher)²` over the last axis."""

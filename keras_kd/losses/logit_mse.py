@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_kd.losses.base import DistillationLoss
 
+__all__ = ["LogitMSE", "logit_mse"]
+
 
 def logit_mse(teacher: Any, student: Any) -> Any:
     """Returns the mean of `(student - teacher)²` over the last axis."""

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.base import DistillationLoss, bernoulli_kl
 
+__all__ = ["MultiLabelSoftTargets", "multi_label_soft_targets"]
+
 
 def multi_label_soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
     """Returns `Σ_classes KL(Bernoulli(σ(teacher/T)) ‖ Bernoulli(σ(student/T)))`."""

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.base import DistillationLoss, split_target, target_mask, unpack
 
+__all__ = ["NKD", "nkd"]
+
 
 def nkd(teacher: Any, student: Any, target: Any, gamma: float, temperature: Any) -> Any:
     """Returns `-p_y·log q_y - γT²·Σ_{i≠y} p̂_i·log q̂_i`; `target` is true at the class `y`."""

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd.losses.features import unit
 from keras_kd.losses.relations import RelationLoss, products
 
+__all__ = ["ProbabilisticTransfer", "neighbours", "probabilistic_transfer"]
+
 _FLOOR = 1e-7  # of norms and probabilities, as in the authors' code
 
 

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.relations import RelationLoss, products
 
+__all__ = ["Relational", "cosines", "differences", "normalized", "relational", "smooth_l1"]
+
 # Squared distances below this share of the features' own squares are rounding.
 _ROUNDING = 1e-6
 

@@ -8,6 +8,8 @@ from keras_kd.losses.base import same_shape
 from keras_kd.losses.features import FeatureLoss, flat
 from keras_kd.losses.sizes import same_positions
 
+__all__ = ["RelationLoss", "products"]
+
 
 class RelationLoss(FeatureLoss):
     """A loss between the relations of a batch's examples, whatever the features' sizes."""

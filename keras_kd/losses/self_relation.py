@@ -11,6 +11,8 @@ from keras_kd.losses.base import categorical_kl, far_below, per_position, same_s
 from keras_kd.losses.features import FeatureLoss, Features, zeroed
 from keras_kd.losses.sizes import same_positions
 
+__all__ = ["SelfRelation", "relation", "relation_divergence"]
+
 
 def relation(first: Any, second: Any, mask: Any, heads: int) -> Any:
     """Returns the log-softmax over the keys of `X·Yᵀ/√d`, `(batch, heads, queries, keys)`.

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd.losses.features import unit
 from keras_kd.losses.relations import RelationLoss, products
 
+__all__ = ["SimilarityPreserving", "similarity_preserving"]
+
 
 def similarity_preserving(teacher: Any, student: Any) -> Any:
     """Returns `mean_j (G_t - G_s)²_ij` of each example `i`, `G` the rows of `F·Fᵀ` at length 1.

@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_kd._errors import message
 
+__all__ = ["same_positions", "same_sizes"]
+
 
 def same_sizes(teacher: Any, student: Any) -> Any:
     """Returns the teacher's signal, which is refused at run time where sizes do not agree.

@@ -9,6 +9,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.base import DistillationLoss, categorical_kl, standardize
 
+__all__ = ["SoftTargets", "soft_targets"]
+
 
 def soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
     """Returns `T²·KL(softmax(teacher/T) ‖ softmax(student/T))` over the last axis."""

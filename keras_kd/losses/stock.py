@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+__all__ = ["SPARSE", "as_object", "better_on_logits", "is_binary", "label", "name_of", "target_of"]
+
 # Name of the function, name of the class, and what serves between logits in its place.
 _TABLE = [
     ("binary_crossentropy", "BinaryCrossentropy", "MultiLabelSoftTargets"),

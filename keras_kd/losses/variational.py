@@ -9,6 +9,8 @@ from keras_kd.losses.base import full_precision, same_shape
 from keras_kd.losses.features import FeatureLoss
 from keras_kd.losses.sizes import same_sizes
 
+__all__ = ["LEAST_VARIANCE", "Variational", "variational"]
+
 LEAST_VARIANCE = 1e-5
 
 

@@ -8,6 +8,8 @@ from keras import ops
 from keras_kd._errors import check_number
 from keras_kd.losses.base import DistillationLoss, categorical_kl
 
+__all__ = ["WTTM", "ttm", "wttm"]
+
 
 def ttm(teacher: Any, student: Any, exponent: float) -> Any:
     """Returns `KL(p^g/Σp^g ‖ q)` over the last axis: the student is not tempered."""

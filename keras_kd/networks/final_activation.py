@@ -11,6 +11,8 @@ from keras_kd._errors import message
 from keras_kd.networks import linear_ends
 from keras_kd.networks.tapped_graph import Call, stood_for
 
+__all__ = ["UNKNOWN", "Cuts", "Trace", "trace", "with_logits"]
+
 _ACTIVATIONS = {  # names of functions of Keras, TensorFlow and JAX
     "linear": "logits",
     "log_softmax": "logits",

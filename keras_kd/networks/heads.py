@@ -15,6 +15,8 @@ from keras_kd._errors import message, wrong
 from keras_kd.networks import final_activation, tapped_graph, taps
 from keras_kd.networks.ports import Port, ports
 
+__all__ = ["KINDS", "Head", "LogitsModel"]
+
 KINDS = ("logits", "softmax", "sigmoid")
 
 

@@ -6,6 +6,8 @@ import keras
 
 from keras_kd import _keras
 
+__all__ = ["keeps_logits", "keeps_values", "maps_to_logits"]
+
 # Weighted means of logits over positions, rescaled or padded ones, and sums of several.
 _LAYERS = (
     keras.layers.Add,

@@ -8,6 +8,16 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_type, message
 
+__all__ = [
+    "LayerModel",
+    "check_model",
+    "check_outputs_are_fixed",
+    "layers_between",
+    "teacher_model",
+    "training_policy",
+    "warn_of_unused",
+]
+
 _STEPS = ("train_step", "compute_loss", "test_step", "compute_metrics", "predict_step")
 
 

@@ -15,6 +15,8 @@ from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.models import check_model
 from keras_kd.networks.structures import are_arrays
 
+__all__ = ["Pair", "cka", "suggest_pairs", "table"]
+
 # Layers that end what belongs together; most networks are made of blocks of such.
 _ENDS = (
     keras.layers.ReLU,

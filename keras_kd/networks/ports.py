@@ -12,6 +12,8 @@ from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.losses.base import same_shape
 
+__all__ = ["Inputs", "Port", "is_automatic", "ports", "same_but_for_ones"]
+
 
 @dataclass(frozen=True)
 class Port:

@@ -10,6 +10,8 @@ from keras_kd._errors import check_count, check_number, message, wrong
 from keras_kd.losses.features import pooled, spatial
 from keras_kd.losses.variational import LEAST_VARIANCE
 
+__all__ = ["Linear", "Projector", "ProjectorEnsemble", "Variational"]
+
 
 class Projector(keras.layers.Layer):
     """A layer that learns which number of channels it has to give from the Term that owns it.

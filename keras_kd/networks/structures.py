@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+__all__ = ["are_arrays"]
+
 
 def are_arrays(x: Any) -> bool:
     """Whether `x` holds arrays or tensors, not a source of batches."""

@@ -12,6 +12,8 @@ import keras
 
 from keras_kd import _keras
 
+__all__ = ["Call", "Opened", "Step", "Tap", "numbered", "stood_for", "with_taps"]
+
 Step = tuple[str, int]
 
 

@@ -12,6 +12,8 @@ from keras_kd._errors import message, wrong
 from keras_kd.networks.models import check_model
 from keras_kd.networks.tapped_graph import Tap, numbered
 
+__all__ = ["check_path", "ending_in", "find", "find_all", "paths", "signal_name", "walk"]
+
 _PARTS = ("query", "key", "value")
 
 

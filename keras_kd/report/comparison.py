@@ -10,6 +10,8 @@ from keras_kd import _text
 from keras_kd._errors import message, wrong
 from keras_kd.report.verdicts import check_share
 
+__all__ = ["Row", "table", "top1"]
+
 _HEADER = ("Method", "Parameters", "Model size", "Top-1")
 
 

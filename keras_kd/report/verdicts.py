@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from keras_kd import _text
 from keras_kd._errors import message, wrong
 
+__all__ = ["Spread", "check_share", "gap_closed", "over_seeds", "paired", "spread", "verdict"]
+
 
 def gap_closed(teacher: float, student: float, distilled: float) -> float | None:
     """Returns the share of the gap between teacher and student that distillation closed.

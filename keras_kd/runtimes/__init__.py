@@ -1,1 +1,3 @@
 """What runs exported files."""
+
+__all__ = ["batching", "endpoint", "litert", "tensors", "worker"]

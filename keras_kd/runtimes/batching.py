@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_kd._errors import message
 
+__all__ = ["Arrays", "in_batches"]
+
 Arrays = dict[str, np.ndarray]
 _CHUNK = 64  # samples, where any number is taken
 

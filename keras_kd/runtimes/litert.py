@@ -16,6 +16,8 @@ from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo, by_name
 
+__all__ = ["Isolated", "Runner", "predict"]
+
 
 class Runner:
     """A loaded `.tflite` file.

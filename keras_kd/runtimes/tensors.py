@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_kd._errors import message
 
+__all__ = ["TensorInfo", "by_name"]
+
 
 @dataclass(frozen=True)
 class TensorInfo:

@@ -18,6 +18,8 @@ import numpy as np
 
 from keras_kd.runtimes import _messages
 
+__all__ = ["CrashError", "Worker", "WorkerError", "environment"]
+
 _WORDS = 2000
 _SECONDS_TO_END = 5
 _NOISE = re.compile(r"^(WARNING: All log messages before|[IW]\d{4} |INFO: ).*\n?", re.MULTILINE)

@@ -15,6 +15,8 @@ from keras_kd.export.student.signature import Signature
 from keras_kd.runtimes import worker
 from keras_kd.runtimes.batching import Arrays
 
+__all__ = ["CONVERTER", "hand_over", "run"]
+
 _MOST_WORDS = 2000
 
 

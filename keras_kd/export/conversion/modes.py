@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from keras_kd._errors import check_choice, wrong
 
+__all__ = ["MODES", "Mode", "io_dtype_of", "mode_of"]
+
 _SUIT = "suit the quantization"
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+__all__ = ["places", "split_squared_differences", "without_negative_zeros"]
+
 
 def places(saved_model: Path, operators: set[str]) -> dict[str, list[str]]:
     """Returns where TensorFlow operators stand, by operator: paths of layers, as Keras names them.

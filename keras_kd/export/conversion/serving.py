@@ -16,6 +16,8 @@ from keras_kd.export.student.signature import Signature
 from keras_kd.networks.models import layers_between
 from keras_kd.runtimes.endpoint import ENDPOINT
 
+__all__ = ["is_quantization_aware", "used_weights", "write"]
+
 # Standard output belongs to the process: exports in several threads redirect it in turn.
 _STDOUT = threading.Lock()
 

@@ -9,6 +9,8 @@ import keras
 from keras_kd import _keras
 from keras_kd.export.student.signature import Signature
 
+__all__ = ["Task"]
+
 _FILE = "task.json"
 
 

@@ -11,6 +11,8 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_type, message
 
+__all__ = ["heads_of", "in_float32", "student_of"]
+
 _HALF = ("float16", "bfloat16")
 # The script or notebook that runs, and what a process that multiprocessing has started makes of it.
 _SCRIPTS = ("__main__", "__mp_main__")

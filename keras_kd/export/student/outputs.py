@@ -9,6 +9,8 @@ import keras
 from keras_kd import _keras
 from keras_kd.networks import final_activation
 
+__all__ = ["SINGLE_OUTPUT", "Output", "by_name", "of"]
+
 # The name that Keras' own export gives to a single output: code written for it goes on working.
 SINGLE_OUTPUT = "output_0"
 

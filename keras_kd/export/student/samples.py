@@ -11,6 +11,8 @@ from keras_kd.export.student.signature import Signature
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.teachers import batch as batches
 
+__all__ = ["MOST_CALIBRATION_SAMPLES", "count", "read"]
+
 MOST_CALIBRATION_SAMPLES = 1000
 
 

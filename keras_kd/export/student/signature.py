@@ -16,6 +16,8 @@ from keras_kd.networks.tapped_graph import stood_for
 from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.tensors import TensorInfo, by_name
 
+__all__ = ["Signature"]
+
 
 @dataclass(frozen=True)
 class Signature:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["Byte", "Fields", "UInt", "with_metadata"]
+
 _ENTRY = "TFLITE_METADATA"
 _METADATA_IDENTIFIER, _FILE_IDENTIFIER = b"M001", b"TFL3"
 # LiteRT's kernels read weights at such addresses.

@@ -14,6 +14,8 @@ from keras_kd.export.tflite_file.flatbuffer import Byte, Fields, UInt
 from keras_kd.export.tflite_file.normalization import Normalization, Normalizations
 from keras_kd.runtimes.tensors import TensorInfo
 
+__all__ = ["Labels", "check_labels", "tables"]
+
 _RGB, _GRAYSCALE = 1, 2
 _AXIS_LABELS = 2
 _NORMALIZATION = Byte(1)

@@ -11,6 +11,8 @@ from keras_kd._errors import message, wrong
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.tensors import TensorInfo
 
+__all__ = ["Normalization", "Normalizations", "check", "require_bytes_alike", "warn_of_other_scale"]
+
 _LEAVE = "Leave it out, or pass what is expected"
 # What raw pixels from 0 to 255 usually become: themselves, 0 to 1, or -1 to 1.
 _USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))

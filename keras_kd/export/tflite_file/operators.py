@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+__all__ = ["float_operators", "operators"]
+
 
 def operators(content: bytes) -> dict[str, int]:
     """Counts the operators of a `.tflite` file by name, in alphabetical order.

@@ -9,6 +9,8 @@ from keras_kd.export.conversion import serving
 from keras_kd.export.student.signature import Signature
 from keras_kd.export.verification.verify import VerificationError
 
+__all__ = ["require_plain_operators", "require_quantized", "require_weights"]
+
 
 def require_plain_operators(operators: dict[str, int]) -> None:
     """Refuses operators that plain LiteRT cannot run.

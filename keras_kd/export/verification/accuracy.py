@@ -11,6 +11,8 @@ from keras_kd._errors import check_number, message
 from keras_kd.export.student.outputs import Output
 from keras_kd.runtimes.batching import Arrays
 
+__all__ = ["Accuracy", "Labels", "check_drop", "check_labels", "measure"]
+
 Labels = dict[str, np.ndarray]
 
 

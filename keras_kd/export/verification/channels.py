@@ -9,6 +9,8 @@ from keras_kd.export.verification.spread import spread_error
 from keras_kd.export.verification.verify import VerificationError
 from keras_kd.runtimes.batching import Arrays
 
+__all__ = ["CHANNEL_TOLERANCE", "check"]
+
 # A channel that has the same answer for all samples has an error of 1 or more. The rounding of one
 # that reaches over two steps of a quantised output makes 0.5.
 CHANNEL_TOLERANCE = 0.75

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+__all__ = ["spread_error"]
+
 # Answers that differ by less than this share of their size do so by float32's own rounding.
 _ROUNDING = 1e-5
 # The step of a quantised probability: no byte tells two of them apart that are closer.
