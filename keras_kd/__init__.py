@@ -1,6 +1,6 @@
 """Knowledge distillation for Keras 3."""
 
-from keras_kd import callbacks, export, losses, report, soft_labels, teachers
+from keras_kd import callbacks, compression, export, losses, report, soft_labels, teachers
 from keras_kd._version import __version__
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.distiller.terms.term import Term
@@ -14,6 +14,7 @@ __all__ = [
     "Term",
     "__version__",
     "callbacks",
+    "compression",
     "export",
     "heads",
     "losses",

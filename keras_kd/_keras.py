@@ -81,12 +81,13 @@ def call_number(node: Any) -> int:
 
 def input_again(tensor: keras.KerasTensor) -> keras.KerasTensor:
     """Returns a second input of a model, like the first in all."""
+    layer = origin(tensor)[0]
     return keras.Input(
         batch_shape=tensor.shape,
         dtype=tensor.dtype,
         sparse=tensor.sparse,
-        name=tensor.name,
-        optional=getattr(origin(tensor)[0], "optional", False),
+        name=layer.name,
+        optional=getattr(layer, "optional", False),
     )
 
 
@@ -112,21 +113,20 @@ def projection_shapes(layer: Any, args: Any, kwargs: Any) -> dict[str, tuple]:
 
 def _attended(layer: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     given = inspect.signature(layer.call).bind(*args, **kwargs).arguments
-    key = given.get("key")
-    return {
-        "query": given["query"],
-        "key": given["value"] if key is None else key,
-        "value": given["value"],
-    }
+    if given.get("key") is None:
+        given["key"] = given["value"]
+    return {name: given[name] for name in _PROJECTIONS}
 
 
 def attend(layer: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
-    """Calls an attention layer; returns its output, and its query, key and value by name.
+    """Calls attention, also in a wrapper; returns its output, and the three parts by name.
 
-    Each of them has the mask of what it is made of, which the layer itself takes off.
+    Each part has the mask of what it is made of, which the layer itself takes off.
     """
     twin, seen = shallow_copy(layer), {}
-    masks = {name: keras_mask(source) for name, source in _attended(layer, args, kwargs).items()}
+    core = shallow_copy(layer.layer) if isinstance(layer, keras.layers.Wrapper) else twin
+    twin.__dict__.update({"layer": core} if core is not twin else {})
+    masks = {name: keras_mask(source) for name, source in _attended(core, args, kwargs).items()}
 
     def recorded(name: str, projection: Any) -> Any:
         def call(inputs: Any) -> Any:
@@ -137,7 +137,7 @@ def attend(layer: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
         return call
 
     for name, attribute in _PROJECTIONS.items():
-        twin.__dict__[attribute] = recorded(name, getattr(layer, attribute))
+        core.__dict__[attribute] = recorded(name, getattr(core, attribute))
     return twin(*args, **kwargs), seen
 
 

@@ -9,6 +9,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.networks import linear_ends
+from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer, seen_through
 from keras_kd.networks.tapped_graph import Call, stood_for
 
 __all__ = ["UNKNOWN", "Cuts", "Trace", "trace", "with_logits"]
@@ -36,7 +37,8 @@ _AFFINE = (
     keras.layers.SeparableConv1D,
     keras.layers.SeparableConv2D,
 )
-
+# Wrappers around such a layer.
+_AROUND = (keras.layers.TimeDistributed, LikeItsLayer)
 
 Cuts = dict[int, Any]
 
@@ -112,6 +114,9 @@ def trace(tensor: Any) -> Trace:
     operation = stood_for(operation)
     if isinstance(operation, keras.Model):
         return _trace_model(operation, node, index)
+    if isinstance(operation, LikeIdentity):
+        return _trace_through(operation, node, tensor)
+    operation = seen_through(wrapper := operation)
     if linear_ends.maps_to_logits(operation, node):
         return UNKNOWN if _takes_probabilities(node) else Trace("logits")
     if linear_ends.keeps_logits(operation, node, tensor):
@@ -135,7 +140,7 @@ def trace(tensor: Any) -> Trace:
         return Trace(kind, lambda cuts: [tensor, node.input_tensors[0]])
     if isinstance(operation, _SAME_VALUES):
         return _trace_through(operation, node, tensor)
-    return _trace_affine(operation, node)
+    return _trace_affine(wrapper, node)
 
 
 def _takes_probabilities(node: Any) -> bool:
@@ -179,9 +184,8 @@ def _trace_through(operation: Any, node: Any, tensor: Any) -> Trace:
 
     def cut(cuts: Cuts) -> list[Any]:
         again = _keras.shallow_copy(operation)
-        same_shape = isinstance(operation, keras.layers.Activation) or not isinstance(
-            operation, keras.layers.Layer
-        )
+        same_shape = isinstance(operation, keras.layers.Activation | LikeIdentity)
+        same_shape = same_shape or not isinstance(operation, keras.layers.Layer)
         output, logits = before.cut(cuts)
         return [again(output), logits if same_shape else again(logits)]
 
@@ -190,7 +194,9 @@ def _trace_through(operation: Any, node: Any, tensor: Any) -> Trace:
 
 def _trace_affine(layer: Any, node: Any) -> Trace:
     """A Dense or convolution with its activation inside, also one that runs at every time step."""
-    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+    inner = layer
+    while isinstance(inner, _AROUND):
+        inner = inner.layer
     if not isinstance(inner, _AFFINE) or not _keras.is_stock(inner):
         return UNKNOWN
     if getattr(inner, "data_format", None) == "channels_first":
@@ -273,7 +279,7 @@ def _without_activation(layer: Any) -> tuple[keras.layers.Layer, Callable]:
             )
         )
     twin = _keras.shallow_copy(layer)
-    if isinstance(layer, keras.layers.TimeDistributed):
+    if isinstance(layer, _AROUND):
         twin.__dict__["layer"], activation = _without_activation(layer.layer)
     else:
         activation = layer.activation

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
+from keras_kd.networks.stand_ins import seen_through
 
 __all__ = ["Call", "Opened", "Step", "Tap", "numbered", "stood_for", "with_taps"]
 
@@ -74,7 +75,7 @@ class Call(keras.Operation):
         shapes = {None: specs[0].shape}
         if any(self._parts):
             given = (sources.args, sources.kwargs) if sources else (args, kwargs)
-            shapes |= _keras.projection_shapes(self.stands_for, *given)
+            shapes |= _keras.projection_shapes(seen_through(self.stands_for), *given)
         dtype = specs[0].dtype
         spec = [(tensor.shape, tensor.dtype, tensor.sparse) for tensor in specs]
         spec += [(shapes[part], dtype, False) for part in self._parts]

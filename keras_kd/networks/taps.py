@@ -10,6 +10,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message, wrong
 from keras_kd.networks.models import check_model
+from keras_kd.networks.stand_ins import seen_through
 from keras_kd.networks.tapped_graph import Tap, numbered
 
 __all__ = ["check_path", "ending_in", "find", "find_all", "paths", "signal_name", "walk"]
@@ -250,7 +251,9 @@ def _closest(path: str, known: list[str]) -> str | None:
 def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
     """Returns the tap if there is one tensor at it."""
     arguments = node.arguments.args, node.arguments.kwargs
-    if tap.part and tap.part not in _keras.projection_shapes(node.operation, *arguments):
+    if tap.part and tap.part not in _keras.projection_shapes(
+        seen_through(node.operation), *arguments
+    ):
         if _holds_attention(node.operation):
             raise _opaque(node.operation, path, role)
         raise ValueError(

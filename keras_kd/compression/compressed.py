@@ -1,0 +1,117 @@
+"""A layer that computes with transforms of its kernels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd.compression.kernels import called_with
+from keras_kd.networks.stand_ins import LikeItsLayer
+
+
+class KernelTransform(keras.layers.Layer):
+    """A function from a layer's kernel to the kernel that the layer computes with.
+
+    Subclasses implement `call(kernel, training)` and may own weights; `check(kernel)` says whether
+    a kernel that has gone through has the property that the transform promises.
+
+    Args:
+        index: The kernel's place among the layer's weights.
+        kernel_name: The kernel's name, for reports.
+    """
+
+    method = ""
+
+    def __init__(self, index: int, kernel_name: str, **kwargs: Any):
+        # In float32 under mixed precision, too, as the kernel itself is.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.index, self.kernel_name = index, kernel_name
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments."""
+        return {**super().get_config(), "index": self.index, "kernel_name": self.kernel_name}
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Returns the kernel's shape."""
+        return shape
+
+
+@keras.saving.register_keras_serializable("keras_kd")
+class Compressed(LikeItsLayer):
+    """Calls a layer of any kind, unchanged, while its kernels read as transforms of themselves.
+
+    Args:
+        layer: A built layer.
+        transforms: `KernelTransform`s in the order in which they act on their kernels.
+    """
+
+    def __init__(
+        self, layer: keras.layers.Layer, transforms: Sequence[KernelTransform], **kwargs: Any
+    ):
+        # The layer itself casts what it is given, and transforms see the kernels in float32.
+        given = {"name": layer.name, "dtype": layer.dtype_policy, "autocast": False, **kwargs}
+        super().__init__(layer, **given)
+        self.transforms = list(transforms)
+        self.supports_masking = layer.supports_masking
+        for transform in self.transforms:
+            if not transform.built:
+                transform.build(tuple(layer.weights[transform.index].shape))
+        self.built = True
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: the layer is built."""
+
+    def call(
+        self,
+        inputs: Any,
+        *others: Any,
+        training: bool | None = None,
+        attention_mask: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Calls the layer, with its arguments."""
+        given = {"training": training, "attention_mask": attention_mask}
+        kwargs |= {name: value for name, value in given.items() if value is not None}
+        output, losses = called_with(self.layer, self.kernels(training), (inputs, *others), kwargs)
+        for loss in losses:
+            self.add_loss(loss)
+        return output
+
+    def kernels(self, training: bool | None = False) -> dict[int, Any]:
+        """Returns the kernels that the layer computes with, by their place in its weights."""
+        kernels: dict[int, Any] = {}
+        for transform in self.transforms:
+            kernel = kernels.get(transform.index)
+            if kernel is None:
+                kernel = ops.convert_to_tensor(self.layer.weights[transform.index])
+            kernels[transform.index] = transform(kernel, training=bool(training))
+        return kernels
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the shape of the layer's output."""
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the layer's symbolic output."""
+        kwargs.pop("training", None)
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Returns the mask of the layer's output."""
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the layer and the transforms, serialized."""
+        transforms = [keras.saving.serialize_keras_object(each) for each in self.transforms]
+        return {**super().get_config(), "transforms": transforms}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Compressed":
+        """Rebuilds the layer, and this around it."""
+        config = dict(config)
+        layer, *transforms = (
+            keras.saving.deserialize_keras_object(each, custom_objects=custom_objects)
+            for each in (config.pop("layer"), *config.pop("transforms"))
+        )
+        return cls(layer, transforms, **config)

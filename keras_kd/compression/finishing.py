@@ -1,0 +1,82 @@
+"""The ordinary student at the end: its kernels hold what the transforms made of them."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd._errors import message
+from keras_kd.compression.compressed import Compressed
+from keras_kd.compression.kernels import kernels_of
+from keras_kd.compression.rebuilding import copied, rebuilt
+from keras_kd.compression.students import methods
+from keras_kd.networks.models import check_model
+
+
+def finish(student: keras.Model) -> keras.Model:
+    """Returns the ordinary student: the same layers as before compression, other weights.
+
+    Kernels hold what their layers computed with: zeros where they were pruned, few different
+    values where they were clustered, and values of the integer grid where they were quantised.
+    Each property is verified.
+
+    Args:
+        student: What `prune`, `cluster` or `quantize_aware` returned, trained.
+
+    Returns:
+        A model without any layer of keras_kd.
+
+    Raises:
+        TypeError: If `student` is not a Keras model.
+        ValueError: If it has no transforms, or a kernel has not the property that was asked,
+            e.g. as training ended before the schedule.
+
+    Example:
+    ```python
+    plain = keras_kd.compression.finish(student)
+    plain.save("student.keras")
+    ```
+    """
+    check_model(student, "student")
+    if not methods(student):
+        raise ValueError(
+            message(
+                "student must be compressed",
+                expected="what compression.prune, cluster or quantize_aware returned",
+                received=f"{student.name!r}, which has no transforms",
+                mend="Pass the student that was trained, e.g. distiller.student",
+            )
+        )
+    faults: dict[str, str] = {}
+
+    def replace(layer: keras.layers.Layer, path: str, calls: int) -> keras.layers.Layer:
+        if not isinstance(layer, Compressed):
+            return copied(layer)
+        plain, faulty = plain_layer(layer)
+        faults.update({f"{path}/{name}": fault for name, fault in faulty.items()})
+        return plain
+
+    result = rebuilt(student, replace)
+    if faults:
+        raise ValueError(
+            message(
+                "Each kernel must have the property that was asked for",
+                expected="kernels as pruned and clustered as the student was to become",
+                received="; ".join(f"{name}: {fault}" for name, fault in faults.items()),
+                mend="Train to the end of the schedule, or compress with a shorter one",
+            )
+        )
+    return result
+
+
+def plain_layer(layer: Compressed) -> tuple[keras.layers.Layer, dict[str, Any]]:
+    """Returns the layer with the kernels that it computes with, and what is wrong with them."""
+    plain, faults = copied(layer.layer), {}
+    for index, kernel in layer.kernels().items():
+        plain.weights[index].assign(kernel)
+    names = {kernel.index: kernel.name for kernel in kernels_of(plain)}
+    for transform in layer.transforms:
+        fault = transform.fault(ops.convert_to_numpy(plain.weights[transform.index]))
+        if fault:
+            faults[names[transform.index]] = fault
+    return plain, faults

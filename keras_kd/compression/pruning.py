@@ -1,0 +1,239 @@
+"""Pruned students: kernels in which the least weights are 0."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd._errors import check_integer, is_number, wrong
+from keras_kd.compression import masks
+from keras_kd.compression.compressed import KernelTransform
+from keras_kd.compression.kernels import Kernel
+from keras_kd.compression.students import check_student, transformed
+
+
+def prune(
+    student: keras.Model,
+    sparsity: float | None = None,
+    steps: int = 0,
+    *,
+    begin: int = 0,
+    initial_sparsity: float = 0.0,
+    every: int | None = None,
+    block: tuple[int, int] | None = None,
+    pattern: str | None = None,
+    skip: Sequence[str] = (),
+) -> keras.Model:
+    """Returns a copy of a student whose kernels lose their least weights while it trains.
+
+    Each kernel is multiplied by a mask of 0 and 1. Its sparsity grows from `initial_sparsity`
+    after `begin` steps to `sparsity` after `begin + steps`:
+
+        s(t) = sparsity + (initial_sparsity - sparsity) * (1 - (t - begin) / steps)**3
+
+    Masks follow the training step within the compiled step; no callback is needed. From the last
+    step of the schedule on they stay as they are. Weights that a mask hides keep their values and
+    may come back while the schedule runs.
+
+    Args:
+        student: A built Functional or Sequential model. It stays as it is.
+        sparsity: The share of each kernel's weights that is 0 in the end, at least 0 and below 1.
+            May be left out where `pattern` says it.
+        steps: Training steps over which the sparsity grows; 0 for all at once.
+        begin: Training steps before the first weight goes.
+        initial_sparsity: The sparsity at the beginning of the schedule.
+        every: Steps between two updates of the masks; by default a hundredth of `steps`.
+        block: `(rows, columns)` that stay or go together, of the kernel as a matrix whose columns
+            are its outputs, e.g. `(1, 4)`.
+        pattern: `"2:4"` keeps two of four neighbours along the input channels, or any `"n:m"`.
+        skip: Names or paths of layers to leave alone.
+
+    Returns:
+        A Keras model like any other, for a `keras_kd.Distiller` or plain `fit`;
+        `compression.finish` makes the ordinary pruned student of it.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is wrong, or the student has been compressed already.
+
+    Example:
+    ```python
+    student = keras_kd.compression.prune(student, sparsity=0.8, steps=2000)
+    ```
+
+    Reference:
+    - [Zhu and Gupta, 2017](https://arxiv.org/abs/1710.01878)
+    """
+    check_student(student, "prune")
+    options = _checked(sparsity, steps, begin, initial_sparsity, every, block, pattern)
+
+    def transform(layer: keras.layers.Layer, kernel: Kernel, calls: int) -> KernelTransform:
+        return Prune(kernel.index, kernel.name, calls=calls, axis=kernel.inputs_axis, **options)
+
+    return transformed(student, "prune", transform, skip)
+
+
+def _checked(
+    sparsity: Any, steps: Any, begin: Any, initial: Any, every: Any, block: Any, pattern: Any
+) -> dict[str, Any]:
+    kept = _check_pattern(pattern)
+    if kept is not None:
+        if block is not None:
+            raise wrong("block", "be None beside pattern", block, mend="Leave one of them out")
+        share = 1 - kept[0] / kept[1]
+        if sparsity not in (None, share):
+            rule = f"be left out beside pattern={pattern!r}, which makes it {share:g}"
+            raise wrong("sparsity", rule, sparsity, expected="None", mend="Leave it out")
+        sparsity = share
+    steps = check_integer("steps", steps)
+    options = {
+        "sparsity": _check_share("sparsity", sparsity, 0.8),
+        "steps": steps,
+        "begin": check_integer("begin", begin),
+        "initial_sparsity": _check_share("initial_sparsity", initial, 0.0),
+        "every": check_integer("every", every, 1, optional=True) or max(1, steps // 100),
+        "block": _check_block(block),
+        "pattern": pattern,
+    }
+    if options["initial_sparsity"] > options["sparsity"]:
+        rule = f"be at most sparsity={options['sparsity']}"
+        raise wrong("initial_sparsity", rule, initial, example=0.0)
+    return options
+
+
+def _check_share(name: str, value: Any, example: float) -> float:
+    if is_number(value) and 0 <= value < 1:
+        return float(value)
+    rule = "be a number of at least 0 and below 1"
+    raise wrong(
+        name, rule, value, example=example, error=ValueError if is_number(value) else TypeError
+    )
+
+
+def _check_block(block: Any) -> tuple[int, int] | None:
+    if block is None:
+        return None
+    if not isinstance(block, tuple | list) or len(block) != 2:
+        raise wrong("block", "be (rows, columns)", block, example=(1, 4), error=TypeError)
+    rows, columns = (check_integer("block", size, 1) for size in block)
+    return rows, columns
+
+
+def _check_pattern(pattern: Any) -> tuple[int, int] | None:
+    if pattern is None:
+        return None
+    found = re.fullmatch(r"(\d+):(\d+)", pattern) if isinstance(pattern, str) else None
+    kept, group = map(int, found.groups()) if found else (0, 0)
+    if 0 < kept < group:
+        return kept, group
+    raise wrong("pattern", "say how many of how many neighbours stay", pattern, example="2:4")
+
+
+@keras.saving.register_keras_serializable("keras_kd")
+class Prune(KernelTransform):
+    """Multiplies a kernel by a mask that a schedule moves; see `prune`.
+
+    Args:
+        index: The kernel's place among the layer's weights.
+        kernel_name: The kernel's name.
+        sparsity: The final share of zeros.
+        steps: Steps over which it grows.
+        begin: Steps before the first weight goes.
+        initial_sparsity: The share of zeros at the beginning of the schedule.
+        every: Steps between two updates.
+        block: Rows and columns that go together, or `None`.
+        pattern: `"n:m"`, or `None`.
+        calls: Calls of the layer in one training step.
+        axis: The axis of the input channels.
+    """
+
+    method = "prune"
+
+    def __init__(
+        self,
+        index: int,
+        kernel_name: str,
+        sparsity: float,
+        steps: int = 0,
+        begin: int = 0,
+        initial_sparsity: float = 0.0,
+        every: int = 1,
+        block: Sequence[int] | None = None,
+        pattern: str | None = None,
+        calls: int = 1,
+        axis: int = -2,
+        **kwargs: Any,
+    ):
+        super().__init__(index, kernel_name, **kwargs)
+        self.sparsity, self.steps, self.begin = sparsity, steps, begin
+        self.initial_sparsity, self.every = initial_sparsity, every
+        self.calls, self.axis = calls, axis
+        self.block, self.pattern = tuple(block) if block else None, pattern
+
+    def build(self, shape: Any) -> None:
+        """Makes the mask, all ones, and the count of the calls in training."""
+        kwargs = {"trainable": False, "aggregation": "only_first_replica"}
+        self.mask = self.add_weight(
+            shape=shape, initializer="ones", dtype="uint8", name="mask", **kwargs
+        )
+        self.called = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", name="called", **kwargs
+        )
+        self.built = True
+
+    def call(self, kernel: Any, training: bool = False) -> Any:
+        """Returns the kernel with zeros where the mask has them."""
+        mask = ops.convert_to_tensor(self.mask)
+        if training:
+            mask = self._moved(kernel, mask)
+        return kernel * ops.cast(mask, kernel.dtype)
+
+    def _moved(self, kernel: Any, mask: Any) -> Any:
+        """Counts this call and updates the mask where the schedule says so."""
+        called = ops.convert_to_tensor(self.called)
+        # The first step is 1, so that the mask of the last step of the schedule is the final one.
+        step = called // self.calls + 1 - self.begin
+        last = max(self.steps, 1)
+        due = (step % self.every == 0) | (step == 1) | (step == last)
+        due = due & (step >= 1) & (step <= last) & (called % self.calls == 0)
+        mask = ops.cond(
+            due, lambda: ops.cast(self._mask_at(kernel, step), "uint8"), lambda: ops.copy(mask)
+        )
+        # Outside of the branches, where replicas may not assign.
+        self.mask.assign(mask)
+        self.called.assign(called + 1)
+        return mask
+
+    def _mask_at(self, kernel: Any, step: Any) -> Any:
+        kernel = ops.stop_gradient(kernel)
+        if self.pattern:
+            return masks.of_each(kernel, *_check_pattern(self.pattern), self.axis)
+        left = 1.0 - ops.cast(step, "float32") / max(self.steps, 1)
+        sparsity = self.sparsity + (self.initial_sparsity - self.sparsity) * left**3
+        return masks.largest(kernel, sparsity, self.block)
+
+    def fault(self, kernel: np.ndarray) -> str | None:
+        """Says what is wrong with a kernel that is to be pruned, `None` if it is right."""
+        if self.pattern:
+            kept, group = _check_pattern(self.pattern)
+            rows = np.moveaxis(kernel != 0, self.axis, -1)
+            rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % group)])
+            most = rows.reshape(*rows.shape[:-1], -1, group).sum(-1).max()
+            return f"{most} of {group} neighbours are not 0" if most > kept else None
+        sizes = np.abs(kernel)
+        if self.block is not None:  # blocks at the edge are smaller, and count as much
+            sizes = ops.convert_to_numpy(masks.block_sums(sizes, self.block))
+        zeros = np.count_nonzero(sizes == 0)
+        if zeros >= round(self.sparsity * sizes.size):
+            return None
+        what = "blocks" if self.block else "weights"
+        return f"{zeros / sizes.size:.1%} of its {what} are 0, not {self.sparsity:.1%}"
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments."""
+        names = ("sparsity", "steps", "begin", "initial_sparsity", "every", "block", "pattern")
+        names += ("calls", "axis")
+        return super().get_config() | {name: getattr(self, name) for name in names}

@@ -1,0 +1,112 @@
+"""A model once more: the same graph of new layers, so that the first model stays as it was."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd._errors import message, reason
+
+# From a layer, its path and its calls in one pass of the model to the layer in its place.
+Replace = Callable[[keras.layers.Layer, str, int], keras.layers.Layer]
+
+
+def rebuilt(model: keras.Model, replace: Replace) -> keras.Model:
+    """Returns a model of the same graph, names and containers, with other layers.
+
+    Args:
+        model: A built Functional or Sequential model.
+        replace: Gives the layer in each layer's place, built and with its weights. It is asked
+            once for a layer that is called several times, and not for nested models, which are
+            rebuilt themselves.
+    """
+    layers = {id(layer): replace(layer, path, calls) for path, layer, calls in parts(model)}
+    return _again(model, layers, {})
+
+
+def parts(model: keras.Model) -> list[tuple[str, keras.layers.Layer, int]]:
+    """Returns the layers of a model, of nested models, too, with their paths and their calls."""
+    calls: Counter[int] = Counter()
+    found: dict[int, tuple[str, keras.layers.Layer]] = {}
+    for path, layer in _walk(model, ""):
+        calls[id(layer)] += 1
+        found.setdefault(id(layer), (path, layer))
+    return [(path, layer, calls[key]) for key, (path, layer) in found.items()]
+
+
+def _walk(model: keras.Model, around: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+    for node in _keras.nodes(keras.tree.flatten(_keras.graph(model)[1])):
+        operation, path = node.operation, around + node.operation.name
+        if is_graph(operation):
+            yield from _walk(operation, f"{path}/")
+        elif isinstance(operation, keras.layers.Layer) and node.input_tensors:
+            yield path, operation
+
+
+def is_graph(operation: Any) -> bool:
+    """Whether an operation is a nested model that shows its graph."""
+    return isinstance(operation, keras.Model) and _keras.graph(operation) is not None
+
+
+def _again(model: keras.Model, layers: dict[int, Any], models: dict[int, Any]) -> keras.Model:
+    if id(model) in models:
+        return models[id(model)]
+    inputs, outputs = _keras.graph(model)
+    again = keras.tree.map_structure(_keras.input_again, inputs)
+
+    def new(operation: Any) -> Any:
+        if is_graph(operation):
+            return _again(operation, layers, models)
+        # A function of keras.ops has no weights to copy.
+        return layers.get(id(operation)) or _keras.shallow_copy(operation)
+
+    if isinstance(model, keras.Sequential):
+        result = keras.Sequential([again, *map(new, model.layers)], name=model.name)
+    else:
+        tensors = dict(zip(map(id, keras.tree.flatten(inputs)), keras.tree.flatten(again)))
+        operations: dict[int, Any] = {}
+        for node in _keras.nodes(keras.tree.flatten(outputs)):
+            if not node.input_tensors:
+                continue
+            operation = operations.setdefault(id(node.operation), new(node.operation))
+            args, kwargs = node.arguments.fill_in(tensors)
+            given = keras.tree.flatten(operation(*args, **kwargs))
+            tensors |= dict(zip(map(id, node.outputs), given))
+        outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], outputs)
+        result = keras.Model(again, outputs, name=model.name)
+    models[id(model)] = result
+    return result
+
+
+def copied(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
+    """Returns a layer like the given one, with weights of the same values.
+
+    Args:
+        layer: A built layer.
+        **changes: Other values in its configuration.
+
+    Raises:
+        ValueError: If it cannot be made of its configuration.
+    """
+    if isinstance(layer, keras.layers.Lambda):  # Keras does not load functions from configurations
+        return _keras.shallow_copy(layer)
+    try:
+        again = type(layer).from_config({**layer.get_config(), **changes})
+        if not again.built and layer.built:
+            again.build_from_config(layer.get_build_config())
+            again.built = True
+        again.set_weights(layer.get_weights())
+    except Exception as error:
+        raise ValueError(
+            message(
+                f"The layer {layer.name!r} must be one that Keras can make again",
+                expected="a layer with get_config and from_config, like all of Keras' own",
+                received=f"{type(layer).__name__}: {reason(error)}",
+                mend="Give its class a get_config with the arguments of its __init__",
+            )
+        ) from error
+    if isinstance(again, keras.layers.Normalization):
+        again.finalize_state()  # makes what it computes with of its weights
+    return again

@@ -1,0 +1,232 @@
+"""Pruned students: any layer, the schedule, properties that hold by construction."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_kd
+from keras_kd import compression
+from keras_kd.losses import Hint, SoftTargets
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def dense():
+    return keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8, "relu", name="hidden"), layers.Dense(3, name="logits")]
+    )
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """A student of shared, nested and composite layers."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 2), name="image")
+    backbone = keras.Sequential(
+        [
+            keras.Input((4, 4, 4)),
+            layers.SeparableConv2D(4, 3, padding="same", name="separable"),
+            layers.DepthwiseConv2D(3, padding="same", name="depthwise"),
+        ],
+        name="backbone",
+    )
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, name="conv")(inputs))
+    shared = layers.Dense(4, name="shared")
+    x = shared(backbone(x)) + shared(x)
+    x = layers.Reshape((16, 4))(x)
+    x = layers.MultiHeadAttention(2, 4, name="attention")(x, x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, {"digit": layers.Dense(3, activation="softmax", name="digit")(x)})
+
+
+def kernels(model):
+    names = ("kernel", "depthwise_kernel", "pointwise_kernel")
+    return {w.path: keras.ops.convert_to_numpy(w) for w in model.weights if w.name in names}
+
+
+def zeros(model):
+    return {path: np.mean(kernel == 0) for path, kernel in kernels(model).items()}
+
+
+def test_any_layer_in_any_place(graph):
+    before = graph.get_weights()
+    x = np.random.default_rng(0).normal(size=(8, 6, 6, 2)).astype("float32")
+    student = compression.prune(graph, sparsity=0.5)
+    assert keras_kd.taps.paths(student) == keras_kd.taps.paths(graph)
+    assert student.output_names == graph.output_names
+    np.testing.assert_allclose(student(x)["digit"], graph(x)["digit"], atol=1e-6)
+    student.compile("adam", {"digit": "sparse_categorical_crossentropy"})
+    student.fit(x, {"digit": np.arange(8) % 3}, verbose=0)
+    plain = compression.finish(student)
+    assert [type(a) for a in plain.layers] == [type(a) for a in graph.layers]
+    found = zeros(plain)
+    assert len(found) == 10
+    assert all(abs(share - 0.5) < 0.03 for share in found.values()), found
+    np.testing.assert_allclose(plain(x)["digit"], student(x)["digit"], atol=1e-6)
+    for old, now in zip(before, graph.get_weights()):
+        np.testing.assert_array_equal(old, now)
+
+
+def test_distilled_with_features(graph):
+    x = np.random.default_rng(0).normal(size=(8, 6, 6, 2)).astype("float32")
+    paths = ["attention:query", "backbone/separable", "shared:1", "norm"]
+    distiller = keras_kd.Distiller(
+        student=compression.prune(graph, sparsity=0.5),
+        teacher=graph,
+        terms=[SoftTargets(), *(keras_kd.Term(Hint(), teacher=p, student=p) for p in paths)],
+    )
+    distiller.compile("adam", loss=None)
+    logs = distiller.fit(x, verbose=0).history
+    assert all(np.isfinite(logs[name]).all() and logs[name][0] > 0 for name in logs), logs
+    assert all(share > 0.45 for share in zeros(compression.finish(distiller.student)).values())
+
+
+def test_the_schedule_is_that_of_zhu_and_gupta(data):
+    x, y = data
+    student = compression.prune(
+        dense(), sparsity=0.75, steps=8, begin=2, initial_sparsity=0.25, skip=["logits"]
+    )
+    student.compile("sgd", CROSS_ENTROPY)
+    for step in range(1, 13):
+        student.train_on_batch(x, y)
+        mask = keras.ops.convert_to_numpy(student.layers[0].transforms[0].mask)
+        t = np.clip(step - 2, 0, 8)
+        share = 0.75 + (0.25 - 0.75) * (1 - t / 8) ** 3 if t else 0
+        assert (mask == 0).sum() == round(share * 32), step
+    assert (kernels(compression.finish(student))["logits/kernel"] != 0).all()
+
+
+def test_the_mask_stays_after_the_schedule_and_in_evaluation(data):
+    x, y = data
+    student = compression.prune(dense(), sparsity=0.5, steps=2)
+    student.compile("sgd", CROSS_ENTROPY)
+    student.evaluate(x, y, verbose=0)
+    student.predict(x, verbose=0)
+    prune = student.layers[0].transforms[0]
+    assert int(prune.called) == 0
+    student.fit(x, y, batch_size=12, verbose=0)
+    first = keras.ops.convert_to_numpy(prune.mask)
+    student.fit(x, y, batch_size=4, epochs=3, verbose=0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(prune.mask), first)
+    assert int(prune.called) == 20
+
+
+def test_a_shared_layer_counts_steps_not_calls(data):
+    x, _ = data
+    inputs, shared = keras.Input((4,)), layers.Dense(4, name="shared")
+    student = compression.prune(keras.Model(inputs, shared(shared(inputs))), 0.5, steps=4)
+    student.compile("sgd", "mse")
+    for _ in range(2):
+        student.train_on_batch(x, x)
+    with pytest.raises(ValueError, match="Train to the end of the schedule"):
+        compression.finish(student)
+    for _ in range(2):
+        student.train_on_batch(x, x)
+    assert zeros(compression.finish(student)) == {"shared/kernel": 0.5}
+
+
+@pytest.mark.parametrize("how", [{"block": (2, 4), "sparsity": 0.5}, {"pattern": "2:4"}])
+def test_blocks_and_patterns(data, how):
+    x, y = data
+    student = compression.prune(dense(), **how)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(x, y, verbose=0)
+    hidden = kernels(compression.finish(student))["hidden/kernel"]
+    assert np.mean(hidden == 0) == 0.5
+    if "pattern" in how:
+        assert ((hidden != 0).sum(axis=0) == 2).all()
+    else:
+        blocks = (hidden != 0).reshape(2, 2, 2, 4).sum(axis=(1, 3))
+        assert set(blocks.flat) == {0, 8}
+
+
+def test_saving_and_going_on(data, tmp_path):
+    x, y = data
+    student = compression.prune(dense(), sparsity=0.8, steps=6)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    student.save(tmp_path / "student.keras")
+    loaded = keras.models.load_model(tmp_path / "student.keras")
+    for model in (student, loaded):
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(student.get_weights(), loaded.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    compression.finish(loaded)
+
+
+def test_mixed_precision(data):
+    x, y = data
+    hidden = layers.Dense(8, dtype="mixed_float16", name="hidden")
+    model = keras.Sequential([keras.Input((4,)), hidden, layers.Dense(3, dtype="float32")])
+    student = compression.prune(model, sparsity=0.5)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=8.0)
+    student.compile(optimizer, CROSS_ENTROPY)
+    student.fit(x, y, verbose=0)
+    assert student.layers[0](x).dtype == hidden(x).dtype
+    assert set(zeros(compression.finish(student)).values()) == {0.5}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("how", ["jit", "replicas"])
+def test_compilation_and_replicas(data, two_replicas, how):
+    x, y = data
+    first = compression.prune(dense(), sparsity=0.5, steps=3)
+    with two_replicas.scope() if how == "replicas" else contextlib.nullcontext():
+        second = compression.prune(dense(), sparsity=0.5, steps=3)
+        second.set_weights(first.get_weights())
+        second.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY, jit_compile=how == "jit")
+    first.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY, run_eagerly=True)
+    for model in (first, second):
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(first.get_weights(), second.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+BAD = {
+    "sparsity must be a number of at least 0 and below 1": {"sparsity": 1.0},
+    "sparsity must be a number .* Received: -0.1": {"sparsity": -0.1},
+    "sparsity must be a number .* Received: None": {},
+    "sparsity must be a number .* Received: nan": {"sparsity": float("nan")},
+    "steps must be an integer": {"sparsity": 0.5, "steps": -1},
+    "begin must be an integer": {"sparsity": 0.5, "begin": 1.5},
+    "every must be an integer": {"sparsity": 0.5, "every": 0},
+    "initial_sparsity must be at most": {"sparsity": 0.5, "initial_sparsity": 0.6},
+    r"block must be \(rows, columns\)": {"sparsity": 0.5, "block": 4},
+    "block must be an integer": {"sparsity": 0.5, "block": (0, 4)},
+    "pattern must say how many": {"pattern": "4:2"},
+    "sparsity must be left out beside pattern": {"pattern": "2:4", "sparsity": 0.8},
+    "block must be None beside pattern": {"pattern": "2:4", "block": (1, 4)},
+    "skip must name layers of the student": {"sparsity": 0.5, "skip": ["conv"]},
+    "skip must be a list of layer names": {"sparsity": 0.5, "skip": "hidden"},
+    "student must have a kernel to compress": {"sparsity": 0.5, "skip": ["hidden", "logits"]},
+}
+
+
+@pytest.mark.parametrize("match", BAD)
+def test_bad_arguments(match):
+    with pytest.raises((ValueError, TypeError), match=match):
+        compression.prune(dense(), **BAD[match])
+
+
+def test_bad_students():
+    class Subclassed(keras.Model):
+        def call(self, x):
+            return x
+
+    subclassed = Subclassed()
+    subclassed(np.ones((1, 4), "float32"))
+    with pytest.raises(TypeError, match="student must be a Keras model"):
+        compression.prune("model", 0.5)
+    with pytest.raises(ValueError, match="student must be built"):
+        compression.prune(keras.Sequential([layers.Dense(3)]), 0.5)
+    with pytest.raises(ValueError, match="student must show its graph"):
+        compression.prune(subclassed, 0.5)
+    with pytest.raises(ValueError, match="must come once, in the order prune, cluster"):
+        compression.prune(compression.prune(dense(), 0.5), 0.5)
+    with pytest.raises(ValueError, match="student must be compressed"):
+        compression.finish(dense())
+    with pytest.raises(ValueError, match="Train to the end of the schedule"):
+        compression.finish(compression.prune(dense(), 0.5))
