@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from keras_kd import _files
 from keras_kd._errors import wrong
 from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.distiller.distiller import Distiller
@@ -75,4 +76,4 @@ class StudentCheckpoint(BestEpoch):
                 student.save_weights(new)
             else:
                 student.save(new)
-            os.replace(new, self.path)
+            _files.put(new, self.path)

@@ -7,7 +7,6 @@ alone may enter it.
 """
 
 import contextlib
-import errno
 import os
 import shutil
 import stat
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_kd._errors import message
+from keras_kd._files import FULL_DISK
 
 __all__ = ["REPLACED", "path_message", "remove_orphans", "workspace"]
 
@@ -28,8 +28,6 @@ REPLACED = "replaced"
 _PREFIX = ".keras_kd-"
 # Lies in each workspace: a folder without it is not ours, whatever its name.
 _MARKER = ".keras_kd-workspace"
-# A full disk, a full quota, and a limit on the size of files.
-_FULL = [getattr(errno, x) for x in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, x)]
 
 
 @contextlib.contextmanager
@@ -47,7 +45,7 @@ def workspace(target: Path) -> Iterator[Path]:
             remove_orphans(target.parent)
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL_DISK:
                 raise
             received = f"{target.parent} ({error.strerror})"
             raise ValueError(
@@ -63,7 +61,7 @@ def _naming_a_full_disk(target: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = [code for code in _FULL if os.strerror(code) in str(error)]
+        found = [code for code in FULL_DISK if os.strerror(code) in str(error)]
         if not found:
             raise
         full = OSError(

@@ -7,6 +7,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from keras_kd import _files
 from keras_kd.export.placing import REPLACED, path_message
 
 __all__ = ["file_target", "folder_target", "keras_target", "publish_folder"]
@@ -129,7 +130,7 @@ def publish_folder(new: Path, target: Path) -> None:
         for attempts_left in reversed(range(_ATTEMPTS)):
             _move_away(target, old)
             try:
-                return os.replace(new, target)
+                return _files.put(new, target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
                     raise

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import _files
 from keras_kd.export import agreement, doubts, placing, publishing, requests
 from keras_kd.export.conversion import child
 from keras_kd.export.conversion.task import Task
@@ -120,10 +121,10 @@ def tflite(
         child.hand_over(signature, folder)
         task = Task.of(signature, quantization, options.file_dtype, samples is not None)
         child.run(folder, task, signature, samples)
-        file = folder / "model.tflite"
-        file.write_bytes(_completed(request, file))
+        file = folder / "completed.tflite"
+        _files.write(file, _completed(request, folder / "model.tflite"))
         report = _report(request, expected, file, os.fspath(path))
-        os.replace(file, target)
+        _files.put(file, target)
     return report
 
 

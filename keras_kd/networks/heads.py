@@ -13,7 +13,7 @@ from keras import ops
 from keras_kd import _keras
 from keras_kd._errors import message, wrong
 from keras_kd.networks import final_activation, tapped_graph, taps
-from keras_kd.networks.ports import Port, ports
+from keras_kd.networks.ports import Port, output_names, ports
 
 __all__ = ["KINDS", "Head", "LogitsModel"]
 
@@ -174,10 +174,7 @@ def _output_names(model: keras.Model, structure: Any) -> list[str]:
         # Keras flattens dicts by sorted key, ordered ones in their order.
         return list(structure) if isinstance(structure, OrderedDict) else sorted(structure)
     count = len(keras.tree.flatten(structure)) if structure is not None else 1
-    if count == 1:
-        return ["output"]
-    names = list(model.output_names)
-    return names if len(set(names)) == count else [f"output_{i}" for i in range(count)]
+    return output_names(model, count, "output")
 
 
 def _check_flat(model: keras.Model, values: Any) -> None:

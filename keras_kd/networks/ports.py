@@ -12,7 +12,7 @@ from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.losses.base import same_shape
 
-__all__ = ["Inputs", "Port", "is_automatic", "ports", "same_but_for_ones"]
+__all__ = ["Inputs", "Port", "is_automatic", "output_names", "ports", "same_but_for_ones"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,20 @@ def ports(structure: Any) -> list[Port]:
         name, given = (path[0], True) if keyed else _layer_name(tensor)
         found.append(Port(name, given, tuple(tensor.shape), tensor.dtype))
     return found
+
+
+def output_names(model: keras.Model, count: int, alone: str) -> list[str]:
+    """Returns the names of outputs that no dict names: their layers', if these differ.
+
+    Args:
+        model: The model.
+        count: How many outputs it has.
+        alone: The name of an output that has no others beside it, whatever its layer is called.
+    """
+    if count == 1:
+        return [alone]
+    names = list(getattr(model, "output_names", ()))
+    return names if len(set(names)) == count else [f"output_{place}" for place in range(count)]
 
 
 def _layer_name(tensor: Any) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd.networks import final_activation
+from keras_kd.networks import final_activation, ports
 
 __all__ = ["SINGLE_OUTPUT", "Output", "by_name", "of"]
 
@@ -67,9 +67,4 @@ def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:
     if isinstance(outputs, Mapping) and not any(map(keras.tree.is_nested, outputs.values())):
         return {str(name): value for name, value in outputs.items()}
     flat = keras.tree.flatten(outputs)
-    if len(flat) == 1:
-        return {SINGLE_OUTPUT: flat[0]}
-    names = list(getattr(model, "output_names", ()))
-    if len(set(names)) != len(flat):
-        names = [f"output_{position}" for position in range(len(flat))]
-    return dict(zip(names, flat))
+    return dict(zip(ports.output_names(model, len(flat), SINGLE_OUTPUT), flat))

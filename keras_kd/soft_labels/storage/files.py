@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from keras_kd import _files
 from keras_kd._errors import message
 
 _UNFINISHED = ".unfinished-"
@@ -88,19 +89,15 @@ def write_file(
     for _ in range(_TRIES):
         unfinished = folder / f"{_UNFINISHED}{name}-{secrets.token_hex(8)}"
         try:
-            with open(unfinished, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            place(unfinished, folder / name)
-            _keep_names(folder)
+            _files.write(unfinished, data)
+            _files.put(unfinished, folder / name, place)
             return
         except FileNotFoundError:
             if not folder.is_dir():
                 break
             # else: another writer took it for what a killed one has left
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in _files.FULL_DISK:
                 raise
             raise OSError(error.errno, _full(folder, name, data, error.strerror)) from error
         finally:
@@ -140,16 +137,6 @@ def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
         if name.startswith(beginnings):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder / name)
-
-
-def _keep_names(folder: Path) -> None:
-    """Puts the names of a folder's files on disk, too, where the system can do that."""
-    with contextlib.suppress(OSError):  # Windows opens no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _full(folder: Path, name: str, data: bytes, received: str | None) -> str:

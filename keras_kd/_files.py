@@ -1,0 +1,41 @@
+"""Files that appear whole or not at all, and stay when the power fails."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# A full disk, a full quota, and a limit on the size of files; Windows lacks some.
+FULL_DISK = [getattr(errno, x) for x in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, x)]
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes a new file, which is on the disk when this returns.
+
+    Raises:
+        FileExistsError: If there is one already.
+        OSError: If it cannot be written.
+    """
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def put(new: Path, path: Path, place: Callable[[Path, Path], object] | None = None) -> None:
+    """Gives a finished file or folder its path, in one step.
+
+    Args:
+        new: The finished one, on the same file system.
+        path: Where it is to be; a file there is replaced.
+        place: Does it, given both; by default `os.replace`.
+    """
+    (place or os.replace)(new, path)
+    # The name itself is on the disk only when the folder is; Windows opens no folders.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
