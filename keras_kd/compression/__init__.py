@@ -1,6 +1,7 @@
 """Smaller students: pruned, clustered and quantisation-aware while they are distilled."""
 
+from keras_kd.compression.clustering import cluster
 from keras_kd.compression.finishing import finish
 from keras_kd.compression.pruning import prune
 
-__all__ = ["finish", "prune"]
+__all__ = ["cluster", "finish", "prune"]
