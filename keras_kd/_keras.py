@@ -160,6 +160,15 @@ def has_loss(model: keras.Model) -> bool:
     return model._compile_loss is not None
 
 
+def compiled_metrics(model: keras.Model) -> list[Any]:
+    """Returns the metrics that `model` was compiled with, as they were given, in one list."""
+    compiled = model._compile_metrics
+    if compiled is None:
+        return []
+    given = compiled._user_metrics, compiled._user_weighted_metrics
+    return [metric for metric in keras.tree.flatten(given) if metric is not None]
+
+
 def has_metrics(model: keras.Model) -> bool:
     """Whether `model` was compiled with metrics."""
     return model._compile_metrics is not None

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd._errors import check_count, check_number, message
-from keras_kd.callbacks.monitoring import is_logged, rises
+from keras_kd.callbacks.monitoring import check_will_be_logged, is_logged, rises
 from keras_kd.distiller.distiller import Distiller
 
 
@@ -35,8 +35,8 @@ class EndDistillation(keras.callbacks.Callback):
     Raises:
         TypeError: If a number is not one.
         ValueError: If neither `after` nor `patience` is given, or one is below 1; at the start of
-            `fit`, if there is no loss on labels to go on with; and if the logs do not hold
-            `monitor`.
+            `fit`, if there is no loss on labels to go on with or it is certain that the logs will
+            not hold `monitor`, otherwise once they do not.
 
     Example:
     ```python
@@ -98,6 +98,8 @@ class EndDistillation(keras.callbacks.Callback):
                 )
             )
         self.best, self._waited, self._seen, self.ended = None, 0, False, None
+        if self.patience is not None:
+            check_will_be_logged(self.monitor, model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends the terms where their time is over."""

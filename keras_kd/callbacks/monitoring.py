@@ -1,9 +1,11 @@
 """What the epochs of a training are compared by: an entry of the logs, and which way is better."""
 
+import difflib
 import math
 import re
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -12,6 +14,8 @@ from keras_kd import _keras
 from keras_kd._errors import check_number, check_type, message, wrong
 
 _RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
+# What `TeacherAgreement` adds to the logs.
+_OBSERVED = ("teacher_agreement", "teacher_kl", "calibration_error")
 _FALLING = {"loss", "error", "mae", "mse", "rmse", "divergence", "crossentropy", "kl"}
 
 
@@ -47,8 +51,13 @@ class BestEpoch(keras.callbacks.Callback, ABC):
         """Keeps what the model is now."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Forgets which values an earlier training had."""
+        """Forgets which values an earlier training had.
+
+        Raises:
+            ValueError: If it is certain that the logs will not hold `monitor`.
+        """
         self._seen = self._had_value = False
+        check_will_be_logged(self.monitor, self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keeps the epoch if it is better."""
@@ -75,6 +84,47 @@ class BestEpoch(keras.callbacks.Callback, ABC):
             )
 
 
+def check_will_be_logged(monitor: str, model: Any) -> None:
+    """Raises where it is certain, before the first step, that the logs will not hold an entry.
+
+    That is so in the `fit` of a Distiller with callbacks of Keras and keras_kd only.
+
+    Raises:
+        ValueError: If the logs will not hold it.
+    """
+    facts = getattr(model, "fit_facts", None)
+    if facts is None or facts.foreign:
+        return
+    known = _columns(model)
+    own = monitor.removeprefix("val_")
+    # Keras puts the names of outputs before those of metrics.
+    several = len(model.student_heads) > 1
+    if not (own in known or (several and any(own.endswith(f"_{name}") for name in known))):
+        known = sorted(known) + [f"val_{name}" for name in sorted(known) if facts.validates]
+        mend = f"Did you mean {closest(monitor, known)!r}"
+    elif monitor.startswith("val_") and not facts.validates:
+        mend = "Pass validation_data to fit for values that begin with val_"
+    else:
+        return
+    raise _missing(monitor, known, mend)
+
+
+def _columns(model: Any) -> set[str]:
+    terms = [term.name for term in model.terms]
+    metrics = [
+        getattr(metric, "name", getattr(metric, "__name__", metric))
+        for metric in _keras.compiled_metrics(model)
+    ]
+    of_callbacks = ["learning_rate", "distils", "alpha", "temperature", "hard_weight", *_OBSERVED]
+    of_callbacks += [f"{term}_{what}" for term in terms for what in ("weight", "temperature")]
+    return {"loss", "hard_loss", *terms, *map(str, metrics), *of_callbacks}
+
+
+def closest(given: Any, names: Iterable[str]) -> str:
+    """Returns the name that is most like what was given."""
+    return max(names, key=lambda name: difflib.SequenceMatcher(None, str(given), name).ratio())
+
+
 def is_logged(monitor: str, logs: dict[str, Any]) -> bool:
     """Whether the logs of an epoch hold an entry; not, where they lack all of a validation.
 
@@ -87,9 +137,12 @@ def is_logged(monitor: str, logs: dict[str, Any]) -> bool:
     return monitor in logs
 
 
-def _missing(monitor: str, logs: dict[str, Any]) -> Exception:
-    expected = f"one of {sorted(logs)}"
-    mend = "Pass validation_data to fit for values that begin with val_"
+def _missing(
+    monitor: str,
+    names: Iterable[str],
+    mend: str = "Pass validation_data to fit for values that begin with val_",
+) -> Exception:
+    expected = f"one of {sorted(names)}"
     return wrong("monitor", "be in the logs", monitor, expected=expected, mend=mend)
 
 

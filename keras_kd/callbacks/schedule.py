@@ -1,13 +1,13 @@
 """What is live in a Distiller, moved while it trains: alpha, temperatures and weights."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 
 from keras_kd._errors import check_choice, check_number, message, wrong
+from keras_kd.callbacks.monitoring import closest
 from keras_kd.callbacks.shapes import Shape
 from keras_kd.distiller.distiller import Distiller
 
@@ -153,15 +153,10 @@ def _name_of(variable: Any, settings: dict[str, _Setting]) -> str:
     for name, setting in settings.items():
         if variable is setting.variable or (isinstance(variable, str) and variable == name):
             return name
-    rule, mend = "be a setting of the Distiller", f"Did you mean {_closest(variable, settings)!r}"
+    given = str(getattr(variable, "name", variable))
+    rule, mend = "be a setting of the Distiller", f"Did you mean {closest(given, settings)!r}"
     expected = f"one of {list(settings)}, or such a variable itself"
     raise wrong("variable", rule, variable, expected=expected, mend=mend)
-
-
-def _closest(variable: Any, names: Iterable[str]) -> str:
-    """Returns the name that is most like what was given."""
-    given = str(getattr(variable, "name", variable))
-    return max(names, key=lambda name: difflib.SequenceMatcher(None, given, name).ratio())
 
 
 def _check_function(fn: Any) -> Callable:

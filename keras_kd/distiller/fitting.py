@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -18,6 +19,35 @@ _KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
 _DATA = ("x", "y", "sample_weight")
 
 
+@dataclass(frozen=True)
+class FitFacts:
+    """What callbacks have to know of the `fit` under way, and Keras does not tell them.
+
+    Attributes:
+        validates: Whether there are validation data.
+        foreign: Whether there are callbacks that neither Keras nor keras_kd made, which may write
+            anything into the logs.
+    """
+
+    validates: bool
+    foreign: bool
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "FitFacts":
+        """Returns the facts of `fit` with these arguments."""
+        callbacks = given.get("callbacks")
+        callbacks = getattr(callbacks, "callbacks", callbacks)
+        return cls(
+            validates=given.get("validation_data") is not None
+            or bool(given.get("validation_split")),
+            foreign=any(
+                type(each).__module__.split(".")[0] not in ("keras", "keras_kd")
+                or isinstance(each, keras.callbacks.LambdaCallback)
+                for each in callbacks
+            ),
+        )
+
+
 class EntryPoints(TakesRawData):
     """A model that reports what went wrong inside of its steps, and evaluates without its terms.
 
@@ -25,7 +55,12 @@ class EntryPoints(TakesRawData):
         columns: Names of what the training logs show besides Keras' own.
         signals: What `keras_kd.distiller.faults.faults_of` the terms says to look for.
         **kwargs: As in `keras.Model`.
+
+    Attributes:
+        fit_facts: The `FitFacts` of the `fit` under way, or `None`.
     """
+
+    fit_facts: FitFacts | None = None
 
     def __init__(self, columns: list[str], signals: list[str], **kwargs: Any):
         super().__init__(**kwargs)
@@ -53,6 +88,7 @@ class EntryPoints(TakesRawData):
             given.setdefault("shuffle", False)  # Keras' default, of which it warns for tf.data
         added = self.fit_callbacks(given.get("steps_per_epoch"))
         given["callbacks"] = self._watch.callbacks(given.get("callbacks"), added)
+        _keras.set_untracked(self, "fit_facts", FitFacts.of(given))
         try:
             with self._tracing_anew_after_a_failure():
                 return super().fit(**given)
@@ -63,6 +99,7 @@ class EntryPoints(TakesRawData):
             raise explained from None
         finally:
             self._watch.epoch = None
+            self.fit_facts = None
 
     def check_batch_size(self, batch_size: int | None) -> None:
         """Raises where a batch is too small for what is minimised."""

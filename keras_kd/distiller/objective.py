@@ -61,7 +61,7 @@ class Objective(EntryPoints):
             loss = ops.zeros(())
         if answers and not training:
             for observer in self.observers:
-                observer.update_state(answers, signals, batch.ids, batch.output)
+                observer.update_state(answers, signals, batch.ids)
         if answers and not training and self.evaluates_terms:
             terms = self._term_losses(batch, by_output, answers, signals, training)
             faults = self._faults_of_terms(answers, signals, terms)

@@ -82,9 +82,9 @@ class LiveSettings(keras.Model):
     def observers(self) -> tuple[keras.metrics.Metric, ...]:
         """Metrics that compare the student with the teacher in each evaluation.
 
-        They are told `update_state(answers, signals, ids, output)`: the logits of teacher and
-        student and the labels by output name, and the student's output. They are neither tracked
-        nor saved. Setting them drops the compiled evaluation step.
+        They are told `update_state(answers, signals, ids)`: the logits of teacher and student, and
+        the labels that are class ids, by output name. They are neither tracked nor saved. Setting
+        them drops the compiled evaluation step.
         """
         return self._observers
 
@@ -95,8 +95,9 @@ class LiveSettings(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """All metrics, of which Keras resets and logs the results."""
-        return [*super().metrics, *self._observers]
+        """What Keras resets and logs; in an evaluation, the observers, too."""
+        observers = self._observers if self._columns.is_evaluating else ()
+        return [*super().metrics, *observers]
 
     @property
     def terms(self) -> tuple["Term", ...]:

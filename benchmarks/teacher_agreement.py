@@ -1,0 +1,97 @@
+"""What does TeacherAgreement add to a validation from stored answers?
+
+Question: the time of `evaluate` on a dataset that carries the teacher's answers, with the
+callback's comparison against without it; the medians of interleaved runs, in CPU seconds, which
+other programs on the machine disturb less. Second, for scale: with a live teacher. Student: three
+stages of two convolutions on images of CIFAR-10's shape; teacher: the same, four times as wide;
+random images, as no time depends on what they show.
+
+Baseline: the same `evaluate` without the callback.
+
+    python benchmarks/teacher_agreement.py
+"""
+
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import keras_kd
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("rounds", 31, "Interleaved evaluations of each kind.", 3)
+flags.DEFINE_integer("samples", 4096, "Validation images.", 128)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def network(width):
+    x = inputs = keras.Input((32, 32, 3))
+    for stage in range(3):
+        x = keras.layers.Conv2D(width << stage, 3, 1 + (stage > 0), "same", activation="relu")(x)
+        x = x + keras.layers.Conv2D(width << stage, 3, padding="same", activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+def evaluation(distiller, data, compared):
+    """Returns a function that evaluates, with the comparison or without it."""
+
+    def run():
+        distiller.observers = observers if compared else ()
+        distiller.evaluate(data, verbose=0)  # compiles
+        start = time.process_time()
+        distiller.evaluate(data, verbose=0)
+        return time.process_time() - start
+
+    callback = keras_kd.callbacks.TeacherAgreement()
+    callback.set_model(distiller)
+    observers = distiller.observers
+    return run
+
+
+def main(_):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (FLAGS.samples, 32, 32, 3)).astype("float32")
+    y = rng.integers(0, 10, FLAGS.samples)
+    student, teacher = network(16), network(64)
+    soft = keras_kd.SoftLabels.write(None, teacher=teacher, data=x)
+    stored = keras_kd.Distiller(student=student, teacher=soft)
+    live = keras_kd.Distiller(student=student, teacher=teacher)
+    for distiller in (stored, live):
+        distiller.compile("sgd", loss=LOSS, metrics=["accuracy"])
+    carried = soft.dataset(x, y, batch_size=128, shuffle=False)
+    plain = tf.data.Dataset.from_tensor_slices((x, y)).batch(128)
+    runs = {
+        "stored, without": evaluation(stored, carried, False),
+        "stored, with": evaluation(stored, carried, True),
+        "live, without": evaluation(live, plain, False),
+        "live, with": evaluation(live, plain, True),
+    }
+    times = {name: [] for name in runs}
+    for number in range(FLAGS.rounds):
+        for name, run in runs.items():
+            if number < 3 or not name.startswith("live"):
+                times[name].append(run())
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratios = [b / a for a, b in zip(times["stored, without"], times["stored, with"])]
+    result = {
+        "median CPU seconds": medians,
+        "stored, with / without": medians["stored, with"] / medians["stored, without"],
+        "quartiles of the paired ratio": statistics.quantiles(ratios, n=4),
+        "times": times,
+        "keras": keras.__version__,
+        "machine": f"{platform.machine()}, {platform.processor()}",
+    }
+    print(json.dumps({k: v for k, v in result.items() if k != "times"}, indent=2))
+    path = Path(__file__).parent / "results" / "teacher_agreement.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)
