@@ -47,14 +47,6 @@ def test_rows_are_those_of_arrays(images, classifier, write, stream):
         assert np.array_equal(stream_labels, labels)
 
 
-def test_a_stream_may_be_read_as_arrays_and_arrays_as_a_stream(images, classifier, write, stream):
-    x, y = images
-    given = {"teacher": classifier(8), "augment": soft_labels.crop_flip, "views": 2}
-    rows(write(data=x, **given).attach(stream))
-    for _ in write(data=stream, **given).dataset(x, y):
-        pass
-
-
 def test_training(images, classifier, write, stream):
     soft = write(teacher=classifier(16), data=stream, augment=soft_labels.crop_flip, views=2)
     train = soft.attach(stream).shuffle(300, seed=0).batch(50)
@@ -171,31 +163,6 @@ def test_arrays_and_datasets_have_methods_of_their_own(images, classifier, write
         soft.attach(x)
 
 
-@pytest.mark.parametrize("data", [[1, 2], (image for image in []), "images", None])
-def test_what_is_no_data_is_refused(classifier, write, data):
-    with pytest.raises(TypeError, match=r"data must be arrays, an unbatched tf.data.Dataset"):
-        write(teacher=classifier(8), data=data)
-
-
-class Builder:
-    """What is used of a TFDS builder."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-        self.info = self
-        self.supervised_keys = ("image", "label")
-
-    def as_dataset(self, split, shuffle_files, as_supervised):
-        assert (split, shuffle_files, as_supervised) == ("train", False, True)
-        return self.dataset
-
-
-def test_a_tfds_builder(classifier, write, stream):
-    builder = Builder(stream)
-    soft = write(teacher=classifier(8), data=builder)
-    assert len(rows(soft.attach(builder))[2]) == 300
-
-
 @pytest.mark.parametrize("count", [256, 250])
 @pytest.mark.parametrize("augment", [None, soft_labels.mixup], ids=["none", "mixup"])
 def test_fewer_samples_than_were_written_are_said(
@@ -220,9 +187,3 @@ def test_fit_says_that_there_are_fewer_samples(images, classifier, write, stream
     distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match=r"^The dataset must have the samples.*Received: 200\."):
         distiller.fit(fewer, verbose=0)
-
-
-def test_a_stream_of_unknown_number_is_read_to_its_end(images, classifier, write, stream):
-    soft = write(teacher=classifier(8), data=stream)
-    shown, *_ = rows(soft.attach(stream.filter(lambda x, y: True)))
-    assert len(shown) == 300
