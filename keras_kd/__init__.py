@@ -5,11 +5,12 @@ from keras_kd._version import __version__
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks import heads, projectors, taps
-from keras_kd.networks.pairs import suggest_pairs
+from keras_kd.networks.pairs import Pair, suggest_pairs
 from keras_kd.soft_labels import SoftLabels
 
 __all__ = [
     "Distiller",
+    "Pair",
     "SoftLabels",
     "Term",
     "__version__",

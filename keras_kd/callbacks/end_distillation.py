@@ -9,6 +9,8 @@ from keras_kd._errors import check_count, check_number, message
 from keras_kd.callbacks.monitoring import check_will_be_logged, is_logged, rises
 from keras_kd.distiller.distiller import Distiller
 
+__all__ = ["EndDistillation"]
+
 
 class EndDistillation(keras.callbacks.Callback):
     """Ends a Distiller's terms after some epochs, or when they stop helping.

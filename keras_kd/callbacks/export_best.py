@@ -12,6 +12,8 @@ from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.export import publishing
 from keras_kd.export.options import SavedModelOptions, TFLiteOptions
 
+__all__ = ["ExportBest"]
+
 
 class ExportBest(BestEpoch):
     """Exports the student after each epoch that is better than all before.

@@ -13,6 +13,8 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_number, check_type, message, wrong
 
+__all__ = ["BestEpoch", "check_will_be_logged", "closest", "is_logged", "rises"]
+
 _RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
 # What `TeacherAgreement` adds to the logs.
 _OBSERVED = ("teacher_agreement", "teacher_kl", "calibration_error")

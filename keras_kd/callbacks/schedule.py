@@ -11,6 +11,8 @@ from keras_kd.callbacks.monitoring import closest
 from keras_kd.callbacks.shapes import Shape
 from keras_kd.distiller.distiller import Distiller
 
+__all__ = ["Schedule"]
+
 
 class Schedule(keras.callbacks.Callback):
     """Assigns a Distiller's setting anew at the start of each epoch or step.

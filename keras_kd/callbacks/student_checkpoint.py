@@ -9,6 +9,8 @@ from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.export import placing, publishing
 
+__all__ = ["StudentCheckpoint"]
+
 _WEIGHTS = ".weights.h5"
 
 

@@ -12,6 +12,8 @@ from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.kernels import Kernel
 from keras_kd.compression.students import check_student, transformed
 
+__all__ = ["Cluster", "cluster", "evenly", "kmeans"]
+
 _ITERATIONS = 50
 
 

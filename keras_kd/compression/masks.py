@@ -5,6 +5,8 @@ from typing import Any
 
 from keras import ops
 
+__all__ = ["block_sums", "largest", "of_each"]
+
 
 def largest(kernel: Any, sparsity: Any, block: tuple[int, int] | None = None) -> Any:
     """Returns 1 where a kernel keeps its weights and 0 for the share with the least magnitudes.

@@ -14,6 +14,8 @@ from keras_kd.compression.compressed import KernelTransform
 from keras_kd.compression.kernels import Kernel
 from keras_kd.compression.students import check_student, transformed
 
+__all__ = ["Prune", "prune"]
+
 
 def prune(
     student: keras.Model,

@@ -12,6 +12,16 @@ from keras_kd.compression.kernels import Kernel, kernels_of
 from keras_kd.compression.rebuilding import copied, parts, rebuilt
 from keras_kd.networks.models import check_model
 
+__all__ = [
+    "METHODS",
+    "Transform",
+    "check_student",
+    "methods",
+    "skipped_paths",
+    "transformed",
+    "with_transforms",
+]
+
 # In the order in which they act on a kernel.
 METHODS = {"prune": "prune", "cluster": "cluster", "quantize": "quantize_aware"}
 

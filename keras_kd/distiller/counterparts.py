@@ -13,6 +13,8 @@ from keras_kd._errors import message
 from keras_kd.losses.base import same_shape
 from keras_kd.networks.ports import Inputs, Port, same_but_for_ones
 
+__all__ = ["check_order", "input_for_teacher", "mismatch", "outputs_taught"]
+
 _Fits = Callable[[Port, Port], bool]
 
 

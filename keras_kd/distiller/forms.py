@@ -12,6 +12,20 @@ from keras_kd.losses import FeatureLoss
 from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch
 
+__all__ = [
+    "check_carries",
+    "check_evaluable",
+    "check_labels",
+    "check_metrics",
+    "check_nothing_compares",
+    "check_pairs",
+    "free",
+    "full_settings",
+    "full_terms",
+    "plain_settings",
+    "taught",
+]
+
 _COLUMNS = ("loss", "hard_loss")
 
 

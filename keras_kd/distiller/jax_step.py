@@ -11,6 +11,8 @@ import keras
 
 from keras_kd import _keras
 
+__all__ = ["Fed", "fed", "not_shared", "unpack"]
+
 
 class Fed(NamedTuple):
     """A batch, and the values of the teacher's weights."""

@@ -8,6 +8,8 @@ import keras
 
 from keras_kd import _keras
 
+__all__ = ["LossColumns"]
+
 
 class LossColumns(_keras.MetricsList):
     """Running means of several losses, of which callbacks know that lower is better.

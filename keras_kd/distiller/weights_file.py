@@ -12,6 +12,8 @@ from typing import Any
 
 import h5py
 
+__all__ = ["as_keras_wrote_it", "is_the_students", "serve_the_student"]
+
 _ALL = "keras_kd"
 
 

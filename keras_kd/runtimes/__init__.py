@@ -1,3 +1,3 @@
 """What runs exported files."""
 
-__all__ = ["batching", "endpoint", "litert", "tensors", "worker"]
+__all__ = []  # import from its modules

@@ -2,6 +2,7 @@
 
 import sys
 
+from keras_kd.soft_labels.agreement import Agreement
 from keras_kd.soft_labels.augmentation.colors import color_jitter, cutout
 from keras_kd.soft_labels.augmentation.crops import crop_flip, random_resized_crop
 from keras_kd.soft_labels.augmentation.draws import uniform
@@ -12,6 +13,7 @@ from keras_kd.soft_labels.storage import folder, manifest, shards
 from keras_kd.soft_labels.store import SoftLabels
 
 __all__ = [
+    "Agreement",
     "SoftLabels",
     "batched",
     "color_jitter",

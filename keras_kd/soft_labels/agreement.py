@@ -9,6 +9,8 @@ from keras_kd._errors import message
 from keras_kd.networks.heads import Head
 from keras_kd.soft_labels.storage.records import Record
 
+__all__ = ["Agreement", "compare"]
+
 # The top class of most answers beyond this: nothing but the hard label is left to learn.
 _NEARLY_ONE_HOT = 0.99
 # Answers that are undecided may change their top class by rounding, not more than some.

@@ -16,6 +16,8 @@ from keras_kd._errors import message
 from keras_kd.teachers import batch as batches
 from keras_kd.teachers import raw_arrays
 
+__all__ = ["Preprocessing", "explained", "of", "shown"]
+
 _OTHER_LABELS = "The preprocessors of teacher and student must make the same labels"
 
 

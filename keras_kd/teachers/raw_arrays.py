@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_kd._errors import message, wrong
 
+__all__ = ["batched", "split"]
+
 _KERAS_BATCH_SIZE = 32
 
 

@@ -8,6 +8,8 @@ from keras_kd._errors import message
 from keras_kd.distiller.terms import keras_io
 from keras_kd.losses import stock
 
+__all__ = ["check_loss", "check_shared", "default_name"]
+
 
 def check_loss(loss: Any, teacher: Any, student: Any) -> tuple[keras.losses.Loss, Any, Any]:
     """Returns the loss of a Term, and the paths of the layers that it compares.

@@ -9,6 +9,8 @@ from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import same_shape
 from keras_kd.networks.projectors import Linear, Projector
 
+__all__ = ["Shape", "built", "check_projector", "connected", "fits", "misfit"]
+
 Shape = tuple[int | None, ...]
 
 

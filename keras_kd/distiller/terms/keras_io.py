@@ -8,6 +8,15 @@ import keras
 from keras_kd._errors import message
 from keras_kd.losses import SoftTargets, stock
 
+__all__ = [
+    "FunctionLoss",
+    "converted_loss",
+    "feature_distillation",
+    "hard_loss",
+    "is_feature_distillation",
+    "temperature",
+]
+
 
 def hard_loss(loss: Any, student_loss_fn: Any) -> Any:
     """Returns the one of the two that was given; `student_loss_fn` is keras.io's name of `loss`."""

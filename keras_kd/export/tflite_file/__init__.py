@@ -1,3 +1,3 @@
 """What a `.tflite` file holds: tensors, operators, metadata."""
 
-__all__ = ["flatbuffer", "metadata", "normalization", "operators", "requirements"]
+__all__ = []  # import from its modules

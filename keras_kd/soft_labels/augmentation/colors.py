@@ -15,6 +15,8 @@ from keras_kd.soft_labels.augmentation.pixels import (
     picked,
 )
 
+__all__ = ["color_jitter", "cutout"]
+
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _GREYS = 16 * 255  # steps of the mean grey: whole numbers sum to the same in any order
 

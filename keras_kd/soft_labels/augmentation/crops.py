@@ -18,6 +18,8 @@ from keras_kd.soft_labels.augmentation.pixels import (
     picked,
 )
 
+__all__ = ["crop_flip", "random_resized_crop"]
+
 _TRIES = 10
 _RATIO_STEPS = 4096
 

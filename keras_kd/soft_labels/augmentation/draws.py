@@ -12,6 +12,8 @@ import numpy as np
 
 from keras_kd._errors import check_integer
 
+__all__ = ["check_seed", "folded", "hashed", "permuted", "seeds", "uniform"]
+
 # Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
 _GAMMA = 0x9E3779B97F4A7C15
 _STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))

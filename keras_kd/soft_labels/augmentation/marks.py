@@ -3,6 +3,8 @@
 import functools
 from collections.abc import Callable
 
+__all__ = ["BATCHED", "MIXING", "PER_IMAGE", "batched", "call_of", "mixing"]
+
 _MARK = "_keras_kd_call"
 PER_IMAGE, BATCHED, MIXING = "per image", "batched", "mixing"
 

@@ -16,6 +16,8 @@ from keras_kd.soft_labels.augmentation.pixels import (
     picked,
 )
 
+__all__ = ["beta_cdf", "cutmix", "mixup"]
+
 _STEPS = 256  # shares are multiples of 1/256
 
 

@@ -5,6 +5,17 @@ from typing import Any
 from keras_kd._errors import message
 from keras_kd.soft_labels.augmentation.draws import uniform
 
+__all__ = [
+    "as_dtype",
+    "as_float",
+    "checked",
+    "divided",
+    "float_type",
+    "in_box",
+    "numbered",
+    "picked",
+]
+
 
 def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: bool = False) -> Any:
     """Returns `images` as a tensor `(batch, height, width, channels)`.

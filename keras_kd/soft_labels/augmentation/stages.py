@@ -14,6 +14,8 @@ from keras_kd.soft_labels.augmentation.draws import folded
 from keras_kd.soft_labels.augmentation.marks import MIXING, PER_IMAGE, call_of
 from keras_kd.soft_labels.augmentation.mixes import cutmix, mixup
 
+__all__ = ["Augmentation", "Stage", "compose"]
+
 _SHIPPED = {
     function.__name__: function
     for function in (crop_flip, random_resized_crop, color_jitter, cutout, mixup, cutmix)

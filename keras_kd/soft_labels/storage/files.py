@@ -13,6 +13,8 @@ from typing import BinaryIO
 from keras_kd import _files
 from keras_kd._errors import message
 
+__all__ = ["checksum", "locked", "opened", "place_new", "remove_unfinished", "write_file"]
+
 _UNFINISHED = ".unfinished-"
 # Each writer tidies up once, so that many writers may begin while a file is being written.
 _TRIES = 20

@@ -16,6 +16,8 @@ from keras_kd.soft_labels.storage import files, manifest, shards
 from keras_kd.soft_labels.storage.layout import Layout
 from keras_kd.soft_labels.storage.records import Record, record_type
 
+__all__ = ["Folder", "layout_of", "path_of", "read", "stored"]
+
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+__all__ = ["Layout"]
+
 # A shard holds so many answers, at least and at most, and a 64th of all in between.
 _SMALLEST, _LARGEST, _SHARDS = 1024, 65536, 64
 _LARGEST_BYTES = 2**28

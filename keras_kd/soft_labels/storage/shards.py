@@ -14,6 +14,8 @@ from keras_kd._errors import message
 from keras_kd.soft_labels.storage import files
 from keras_kd.soft_labels.storage.layout import Layout
 
+__all__ = ["Shards", "damaged", "found", "gather", "numbered", "remove", "shard_name", "to_bytes"]
+
 _NAME = re.compile(r"shard-(\d{6})-(?:([0-9a-f]{16})-)?([0-9a-f]{64})\.npy")
 # Labels of up to so many bytes are read into memory, where nothing can change them any more.
 _HELD = 2**28

@@ -9,6 +9,17 @@ from keras_kd._errors import check_integer, message, wrong
 from keras_kd.soft_labels.views.sources import Arrays, Stream, source
 from keras_kd.teachers import batch as batches
 
+__all__ = [
+    "batches_of",
+    "check_steps",
+    "check_training_data",
+    "labels",
+    "no_answers",
+    "others_answers",
+    "samples",
+    "stream",
+]
+
 
 def samples(x: Any) -> Arrays:
     """Returns the samples that `dataset` was given.

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+__all__ = ["EpochCallback", "Epochs", "epochs_of", "last_pass"]
+
 _passes = itertools.count(1)
 _last_pass = 0
 

@@ -11,6 +11,8 @@ from keras_kd._errors import message, reason
 from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay
 
+__all__ = ["probe"]
+
 _SAMPLES, _VIEWS = 8, 2
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 
+__all__ = ["Plan", "Replay", "check_bytes", "shown"]
+
 # So many of an image's values go into its check byte, evenly spread.
 _CHECKED = 2048
 

@@ -9,6 +9,8 @@ import numpy as np
 from keras_kd.soft_labels.views.replay import Replay
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 
+__all__ = ["chunk_size", "drawn", "on_host", "picked", "taken", "to_show", "with_samples"]
+
 # So many samples of a stream are looked at together where they do not mix.
 _CHUNK = 64
 

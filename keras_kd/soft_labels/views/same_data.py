@@ -8,6 +8,15 @@ from keras_kd.soft_labels.views.purity import probe
 from keras_kd.soft_labels.views.replay import Replay
 from keras_kd.soft_labels.views.sources import Arrays, Stream, description
 
+__all__ = [
+    "check_data",
+    "check_outputs",
+    "check_partners",
+    "given_augmentation",
+    "known_augmentation",
+    "replay",
+]
+
 
 def known_augmentation(augment: Any, stages: list[dict[str, Any]]) -> Augmentation | None:
     """Returns the augmentation that labels were written with, `None` where it is unknown.

@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_kd._errors import message
 
+__all__ = ["HEAD", "NEIGHBOURS", "Arrays", "Stream", "description", "source"]
+
 # So many samples stand for a pipeline, which cannot be read at random.
 HEAD = 64
 # Mixing partners within a pipeline come from so many neighbours.

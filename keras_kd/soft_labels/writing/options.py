@@ -10,6 +10,8 @@ from keras_kd._errors import check_choice, check_integer, check_number, is_integ
 from keras_kd.soft_labels.augmentation.draws import check_seed
 from keras_kd.soft_labels.storage.folder import path_of
 
+__all__ = ["WriteOptions"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions:

@@ -9,6 +9,8 @@ from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay, check_bytes
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 
+__all__ = ["batches_to_ask"]
+
 
 def batches_to_ask(
     replay: Replay, data: Arrays | Stream, spans: list[range], batch_size: int
