@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd import _keras
 from keras_kd.compression.kernels import called_with
 from keras_kd.networks.stand_ins import LikeItsLayer
 
@@ -44,15 +45,25 @@ class Compressed(LikeItsLayer):
     Args:
         layer: A built layer.
         transforms: `KernelTransform`s in the order in which they act on their kernels.
+        bare: Whether the layer is called without its activation, which another layer computes.
     """
 
     def __init__(
-        self, layer: keras.layers.Layer, transforms: Sequence[KernelTransform], **kwargs: Any
+        self,
+        layer: keras.layers.Layer,
+        transforms: Sequence[KernelTransform],
+        bare: bool = False,
+        **kwargs: Any,
     ):
         # The layer itself casts what it is given, and transforms see the kernels in float32.
         given = {"name": layer.name, "dtype": layer.dtype_policy, "autocast": False, **kwargs}
         super().__init__(layer, **given)
-        self.transforms = list(transforms)
+        self.transforms, self.bare = list(transforms), bare
+        called = _keras.shallow_copy(layer) if bare else layer
+        if bare:
+            called.__dict__["activation"] = keras.activations.linear
+        # The weights are the layer's, which is tracked already.
+        _keras.set_untracked(self, "_called_layer", called)
         self.supports_masking = layer.supports_masking
         for transform in self.transforms:
             if not transform.built:
@@ -73,7 +84,9 @@ class Compressed(LikeItsLayer):
         """Calls the layer, with its arguments."""
         given = {"training": training, "attention_mask": attention_mask}
         kwargs |= {name: value for name, value in given.items() if value is not None}
-        output, losses = called_with(self.layer, self.kernels(training), (inputs, *others), kwargs)
+        output, losses = called_with(
+            self._called_layer, self.kernels(training), (inputs, *others), kwargs
+        )
         for loss in losses:
             self.add_loss(loss)
         return output
@@ -104,7 +117,7 @@ class Compressed(LikeItsLayer):
     def get_config(self) -> dict[str, Any]:
         """Returns the layer and the transforms, serialized."""
         transforms = [keras.saving.serialize_keras_object(each) for each in self.transforms]
-        return {**super().get_config(), "transforms": transforms}
+        return {**super().get_config(), "transforms": transforms, "bare": self.bare}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Compressed":

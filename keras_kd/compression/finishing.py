@@ -8,9 +8,11 @@ from keras import ops
 from keras_kd._errors import message
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.kernels import kernels_of
+from keras_kd.compression.quantization import BEFORE
 from keras_kd.compression.rebuilding import copied, rebuilt
 from keras_kd.compression.students import methods
 from keras_kd.networks.models import check_model
+from keras_kd.networks.stand_ins import LikeIdentity, seen_through
 
 
 def finish(student: keras.Model) -> keras.Model:
@@ -49,14 +51,17 @@ def finish(student: keras.Model) -> keras.Model:
         )
     faults: dict[str, str] = {}
 
-    def replace(layer: keras.layers.Layer, path: str, calls: int) -> keras.layers.Layer:
+    def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:
+        if isinstance(layer, LikeIdentity) or getattr(layer, "belongs", False):
+            return None
         if not isinstance(layer, Compressed):
-            return copied(layer)
+            inner = seen_through(layer)
+            return copied(inner, name=inner.name.removesuffix(BEFORE))
         plain, faulty = plain_layer(layer)
         faults.update({f"{path}/{name}": fault for name, fault in faulty.items()})
         return plain
 
-    result = rebuilt(student, replace)
+    result = rebuilt(student, replace, BEFORE)
     if faults:
         raise ValueError(
             message(

@@ -79,9 +79,10 @@ def called_with(layer: Any, values: dict[int, Any], args: Sequence, kwargs: dict
         for v in layer.variables
     ]
     with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        before = [scope.get_current_value(variable) for variable in layer.variables]
         output = layer(*args, **kwargs)
-    for variable, value in mapping:
+    for variable, old in zip(layer.variables, before):
         new = scope.get_current_value(variable)
-        if new is not value:  # e.g. the statistics of a BatchNormalization, or a seed
+        if new is not old:  # e.g. the statistics of a BatchNormalization, or a seed
             variable.assign(new)
     return output, scope.losses

@@ -9,11 +9,12 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message, reason
 
-# From a layer, its path and its calls in one pass of the model to the layer in its place.
-Replace = Callable[[keras.layers.Layer, str, int], keras.layers.Layer]
+# From a layer, its path and its calls in one pass of the model to the layer in its place; `None`
+# for none, so that what it is given goes on.
+Replace = Callable[[keras.layers.Layer, str, int], keras.layers.Layer | None]
 
 
-def rebuilt(model: keras.Model, replace: Replace) -> keras.Model:
+def rebuilt(model: keras.Model, replace: Replace, suffix: str = "") -> keras.Model:
     """Returns a model of the same graph, names and containers, with other layers.
 
     Args:
@@ -21,9 +22,10 @@ def rebuilt(model: keras.Model, replace: Replace) -> keras.Model:
         replace: Gives the layer in each layer's place, built and with its weights. It is asked
             once for a layer that is called several times, and not for nested models, which are
             rebuilt themselves.
+        suffix: The end of names of functions of `keras.ops` that is taken off.
     """
     layers = {id(layer): replace(layer, path, calls) for path, layer, calls in parts(model)}
-    return _again(model, layers, {})
+    return _again(model, layers, {}, suffix)
 
 
 def parts(model: keras.Model) -> list[tuple[str, keras.layers.Layer, int]]:
@@ -50,7 +52,9 @@ def is_graph(operation: Any) -> bool:
     return isinstance(operation, keras.Model) and _keras.graph(operation) is not None
 
 
-def _again(model: keras.Model, layers: dict[int, Any], models: dict[int, Any]) -> keras.Model:
+def _again(
+    model: keras.Model, layers: dict[int, Any], models: dict[int, Any], suffix: str
+) -> keras.Model:
     if id(model) in models:
         return models[id(model)]
     inputs, outputs = _keras.graph(model)
@@ -58,9 +62,13 @@ def _again(model: keras.Model, layers: dict[int, Any], models: dict[int, Any]) -
 
     def new(operation: Any) -> Any:
         if is_graph(operation):
-            return _again(operation, layers, models)
+            return _again(operation, layers, models, suffix)
         # A function of keras.ops has no weights to copy.
-        return layers.get(id(operation)) or _keras.shallow_copy(operation)
+        return (
+            layers[id(operation)]
+            if id(operation) in layers
+            else renamed(operation, operation.name.removesuffix(suffix))
+        )
 
     if isinstance(model, keras.Sequential):
         result = keras.Sequential([again, *map(new, model.layers)], name=model.name)
@@ -72,12 +80,23 @@ def _again(model: keras.Model, layers: dict[int, Any], models: dict[int, Any]) -
                 continue
             operation = operations.setdefault(id(node.operation), new(node.operation))
             args, kwargs = node.arguments.fill_in(tensors)
-            given = keras.tree.flatten(operation(*args, **kwargs))
+            given = (
+                args[:1] if operation is None else keras.tree.flatten(operation(*args, **kwargs))
+            )
             tensors |= dict(zip(map(id, node.outputs), given))
         outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], outputs)
         result = keras.Model(again, outputs, name=model.name)
     models[id(model)] = result
     return result
+
+
+def renamed(operation: Any, name: str) -> Any:
+    """Returns an operation like the given one, of another name; of layers with a copy's weights."""
+    if isinstance(operation, keras.layers.Layer):
+        return copied(operation, name=name)
+    twin = _keras.shallow_copy(operation)
+    twin.__dict__["name"] = name
+    return twin
 
 
 def copied(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:

@@ -1,0 +1,199 @@
+"""Where the file rounds: which tensors of a graph need a range, and which share one."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_kd import _keras
+from keras_kd.compression.compressed import Compressed
+from keras_kd.compression.ranges import FIXED
+from keras_kd.compression.rebuilding import is_graph
+from keras_kd.networks.stand_ins import seen_through
+
+L = keras.layers
+
+# Layers that give values that they are given: the range before them holds after them, too.
+_SAME = (
+    L.Flatten,
+    L.Reshape,
+    L.Permute,
+    L.RepeatVector,
+    L.Identity,
+    L.Embedding,
+    L.Dropout,
+    L.SpatialDropout1D,
+    L.SpatialDropout2D,
+    L.GaussianDropout,
+    L.GaussianNoise,
+    L.AlphaDropout,
+    L.ActivityRegularization,
+    L.MaxPooling1D,
+    L.MaxPooling2D,
+    L.GlobalMaxPooling1D,
+    L.GlobalMaxPooling2D,
+    L.ZeroPadding1D,
+    L.ZeroPadding2D,
+    L.Cropping1D,
+    L.Cropping2D,
+    L.UpSampling1D,
+)
+_SAME_FUNCTIONS = ("Reshape", "Transpose", "GetItem", "Squeeze", "ExpandDims", "Cast")
+_POOLS = (L.AveragePooling1D, L.AveragePooling2D)
+_SUMS = (L.Add, L.Subtract, L.Average, L.Maximum, L.Minimum)
+_SUM_FUNCTIONS = ("Add", "Subtract", "Maximum", "Minimum")
+# What computes an activation on the way out.
+_FUSING = (L.Dense, L.Conv1D, L.Conv2D, L.DepthwiseConv2D, L.SeparableConv1D, L.SeparableConv2D)
+_FUSING += (L.EinsumDense, L.Add, L.Subtract, L.Multiply, L.BatchNormalization)
+_FUSING_FUNCTIONS = ("Add", "Subtract", "Multiply")
+
+
+def activation_of(operation: Any) -> str | None:
+    """Returns the name of the function that an activation layer computes; `None` of others."""
+    layer = seen_through(operation)
+    if isinstance(layer, L.ReLU):
+        plain = not layer.negative_slope and not layer.threshold
+        limits = {None: "relu", 6.0: "relu6"}
+        return limits.get(layer.max_value, "other") if plain else "other"
+    if isinstance(layer, L.Softmax):
+        return "softmax" if layer.axis in (-1, [-1]) else "other"
+    if isinstance(layer, L.Activation):
+        return getattr(layer.activation, "__name__", "other")
+    names = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Softmax": "softmax"}
+    return names.get(type(operation).__name__)
+
+
+def is_fused(name: str | None) -> bool:
+    """Whether kernels compute this activation on the way out."""
+    return name in ("relu", "relu6", "linear")
+
+
+def folds(convolution: Any, norm: Any) -> bool:
+    """Whether the file folds a BatchNormalization into the convolution before it."""
+    layer = seen_through(convolution)
+    if not isinstance(norm, L.BatchNormalization) or not isinstance(convolution, Compressed):
+        return False
+    if not isinstance(layer, (L.Conv2D, L.DepthwiseConv2D)) or isinstance(layer, L.Conv2DTranspose):
+        return False
+    last = norm.axis in (-1, 3) and layer.data_format == "channels_last"
+    single = not isinstance(layer, L.DepthwiseConv2D) or layer.depth_multiplier == 1
+    return last and single and layer.activation is keras.activations.linear
+
+
+class Placement:
+    """The ranges of one graph.
+
+    Args:
+        graph: The symbolic inputs and outputs of a model.
+        quantized: From an operation of the graph to the one in its place.
+        is_outermost: Whether the inputs come from outside, and no nested model around gives them.
+    """
+
+    def __init__(self, graph: tuple[Any, Any], quantized: Any, is_outermost: bool):
+        self._nodes = _keras.nodes(keras.tree.flatten(graph[1]))
+        self._outputs = {id(tensor) for tensor in keras.tree.flatten(graph[1])}
+        self._quantized = quantized
+        self._consumers: dict[int, list[Any]] = {}
+        for node in self._nodes:
+            for tensor in node.input_tensors:
+                self._consumers.setdefault(id(tensor), []).append(node)
+        self._group: dict[int, int] = {}
+        self._kind: dict[int, Any] = {}
+        self._is_outermost = is_outermost
+        for node in self._nodes:
+            for tensor in node.outputs:
+                self._kind[id(tensor)] = self._of(node, tensor)
+        for node in self._nodes:
+            self._tie(node)
+
+    def range_of(self, tensor: Any) -> tuple[str, Any] | None:
+        """Returns what rounds a tensor after its operation, `None` for nothing.
+
+        `("group", key)` is a range that moves, `("fixed", (low, high))` one that does not.
+        """
+        kind = self._kind[id(tensor)]
+        if kind == "moving":
+            return "group", self._root(id(tensor))
+        return ("fixed", FIXED[kind[1]]) if isinstance(kind, tuple) else None
+
+    def calls(self, key: int) -> int:
+        """Returns how many tensors share a range."""
+        moving = (each for each, kind in self._kind.items() if kind == "moving")
+        return sum(self._root(each) == key for each in moving)
+
+    def folding(self, node: Any) -> bool:
+        """Whether the file folds a call of a BatchNormalization into the convolution before."""
+        source, _, _ = _keras.origin(node.input_tensors[0])
+        alone = len(self._consumers[id(node.input_tensors[0])]) == 1
+        is_output = id(node.input_tensors[0]) in self._outputs
+        once = len([each for each in self._nodes if each.operation is source]) == 1
+        new = self._quantized(source)
+        return alone and once and not is_output and folds(new, node.operation)
+
+    def _of(self, node: Any, tensor: Any) -> Any:
+        operation = node.operation
+        if "float" not in tensor.dtype or is_graph(operation):
+            return None
+        if not node.input_tensors:
+            return "moving" if self._is_outermost else None
+        name = activation_of(operation)
+        if self._is_same(operation, name):
+            return None
+        inner = getattr(getattr(seen_through(operation), "activation", None), "__name__", None)
+        if (name or inner) in FIXED:
+            return ("fixed", name or inner)
+        if id(tensor) not in self._outputs and self._next_computes_on(node, tensor):
+            return None
+        return "moving"
+
+    @staticmethod
+    def _is_same(operation: Any, name: str | None) -> bool:
+        layer = seen_through(operation)
+        if isinstance(layer, L.UpSampling2D):
+            return layer.interpolation == "nearest"
+        is_layer = isinstance(operation, keras.layers.Layer)
+        by_name = not is_layer and type(operation).__name__ in _SAME_FUNCTIONS
+        return isinstance(layer, _SAME) or name == "linear" or by_name
+
+    def _next_computes_on(self, node: Any, tensor: Any) -> bool:
+        """Whether what comes next belongs to the same kernel: a norm, or an activation."""
+        consumers = self._consumers.get(id(tensor), [])
+        if len(consumers) != 1:
+            return False
+        following = consumers[0]
+        if isinstance(following.operation, L.BatchNormalization):
+            return self.folding(following)
+        layer, name = seen_through(node.operation), type(node.operation).__name__
+        fusing = isinstance(layer, _FUSING) or (
+            not isinstance(layer, keras.layers.Layer) and name in _FUSING_FUNCTIONS
+        )
+        inner = getattr(layer, "activation", None)
+        fusing = fusing and (inner is None or inner is keras.activations.linear)
+        return fusing and activation_of(following.operation) in ("relu", "relu6")
+
+    def _tie(self, node: Any) -> None:
+        layer, name = seen_through(node.operation), type(node.operation).__name__
+        sources = [self._source(tensor) for tensor in node.input_tensors]
+        if isinstance(layer, L.Concatenate) or name == "Concatenate":
+            self._join([*sources, id(node.outputs[0])])
+        elif isinstance(layer, _POOLS):
+            self._join([sources[0], id(node.outputs[0])])
+        elif isinstance(layer, _SUMS) or (len(sources) > 1 and name in _SUM_FUNCTIONS):
+            self._join(sources)
+
+    def _source(self, tensor: Any) -> int:
+        """Returns the tensor whose range holds for this one."""
+        operation, node, _ = _keras.origin(tensor)
+        if node.input_tensors and self._is_same(operation, activation_of(operation)):
+            return self._source(node.input_tensors[0])
+        return id(tensor)
+
+    def _join(self, tensors: Iterable[int]) -> None:
+        first, *others = [each for each in tensors if self._kind.get(each) == "moving"] or [0]
+        for other in others:
+            self._group[self._root(other)] = self._root(first)
+
+    def _root(self, key: int) -> int:
+        while (up := self._group.get(key, key)) != key:
+            key = up
+        return key
