@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd import _keras
@@ -189,3 +190,22 @@ def check_seen(model: keras.Model) -> bool:
             )
         )
     return bool(ranges)
+
+
+def within(model: keras.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns samples of a model's inputs that lie in the ranges that it has for them.
+
+    Args:
+        model: The model.
+        arrays: Samples of any values, by input name.
+    """
+    ranges = {layer.name.removesuffix("_range"): layer for layer in ranges_of(model)}
+    draws = np.random.default_rng(0)
+
+    def drawn(name: str, array: np.ndarray) -> np.ndarray:
+        if name not in ranges:
+            return array
+        ends = float(ranges[name].low), float(ranges[name].high)
+        return draws.uniform(*ends, array.shape).astype(array.dtype)
+
+    return {name: drawn(name, array) for name, array in arrays.items()}

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_kd import _keras
 from keras_kd._errors import message
+from keras_kd.compression import ranges
 from keras_kd.export.conversion import serving
 from keras_kd.export.options import ADVISED_SAMPLES, TFLiteOptions
 from keras_kd.export.student import outputs as outputs_of
@@ -78,8 +79,10 @@ def check(student: keras.Model, heads: dict[str, str | None], options: TFLiteOpt
     signature, outputs = _signature(student, options), outputs_of.of(student, heads)
     labels = metadata.check_labels(options.labels, outputs)
     normalizations = _normalizations(signature, options.normalization)
-    calibration = _calibration(signature, options)
+    calibration = _calibration(student, signature, options)
     compared, y = reference.samples(signature, options.verify, calibration)
+    if options.mode.calibrated and options.verify is None and calibration is None:
+        compared = ranges.within(student, compared)
     if options.verify is not None or calibration is not None:
         normalization_of.warn_of_other_scale(normalizations, compared)
     accuracy.check_drop(options.max_accuracy_drop, y)
@@ -149,13 +152,17 @@ def _normalizations(signature: Signature, given: Any) -> normalization_of.Normal
     return normalization_of.check(named, signature.inputs)
 
 
-def _calibration(signature: Signature, options: TFLiteOptions) -> Arrays | None:
+def _calibration(
+    student: keras.Model, signature: Signature, options: TFLiteOptions
+) -> Arrays | None:
     mode = options.mode
     if options.calibration is None:
-        aware = mode.ranges_from_student and serving.is_quantization_aware(signature)
-        if aware or not mode.calibrated:
+        if not mode.calibrated or (mode.ranges_from_student and ranges.check_seen(student)):
             return None
-        raise options.uncalibrated()
+        aware = mode.ranges_from_student and serving.is_quantization_aware(signature)
+        if aware and options.verify is not None:
+            return None
+        raise options.uncalibrated(", or verify for a quantisation-aware student" * aware)
     most = samples.MOST_CALIBRATION_SAMPLES
     arrays, _ = samples.read(signature, options.calibration, "calibration", most)
     if mode.calibrated and samples.count(arrays) < ADVISED_SAMPLES:
@@ -169,14 +176,14 @@ def _calibration(signature: Signature, options: TFLiteOptions) -> Arrays | None:
 
 def _require_variety(arrays: Arrays) -> None:
     """Raises where all float inputs are constant, so that no range can be found on them."""
-    ranges = {name: (array.min(), array.max()) for name, array in arrays.items()}
-    if any(low < high or arrays[name].dtype.kind != "f" for name, (low, high) in ranges.items()):
+    ends = {name: (array.min(), array.max()) for name, array in arrays.items()}
+    if any(low < high or arrays[name].dtype.kind != "f" for name, (low, high) in ends.items()):
         return
     raise ValueError(
         message(
             "calibration must hold samples like those in use",
             expected="values that differ, because the ranges of the tensors come from them",
-            received=f"nothing but {next(iter(ranges.values()))[0]}",
+            received=f"nothing but {next(iter(ends.values()))[0]}",
             mend="Pass calibration=x_train[:200]",
         )
     )

@@ -113,7 +113,6 @@ def test_wrong_use(net, data, tmp_path):
         ({"initial_value_threshold": float("nan")}, ValueError, "initial_value_threshold must be"),
         ({"initial_value_threshold": "0.5"}, TypeError, "initial_value_threshold must be"),
         ({"quantization": "int9"}, ValueError, "quantization must be a known mode"),
-        ({"quantization": "int8"}, ValueError, "calibration must be given"),
         ({"quantization": "int16x8", "verify": X}, ValueError, "calibration must be given"),
         ({"io_dtype": "int8"}, ValueError, "io_dtype must suit"),
         ({"tolerance": -1}, ValueError, "tolerance must be"),

@@ -1,0 +1,218 @@
+"""Quantisation-aware students: the trained graph is what the integer file computes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_kd
+from keras_kd import compression
+from keras_kd.compression.ranges import ActivationRange, ranges_of
+from keras_kd.losses import Hint, SoftTargets
+
+if not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"):
+    pytest.skip("needs Keras 3.9 or newer", allow_module_level=True)
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """A student of folded norms, a residual sum, a concatenation and a nested backbone."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 2), name="image")
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(inputs)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    backbone = keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            layers.SeparableConv2D(4, 3, padding="same", activation="relu", name="separable"),
+            layers.DepthwiseConv2D(3, padding="same", name="depthwise"),
+            layers.BatchNormalization(name="norm"),
+        ],
+        name="backbone",
+    )
+    y = layers.Add(name="add")([x, backbone(x)])
+    x = layers.Concatenate(name="both")([x, y])
+    x = layers.Dense(8, activation="silu", name="dense")(layers.GlobalMaxPooling2D()(x))
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).normal(size=(64, 8, 8, 2)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def trained(graph, images):
+    student = compression.quantize_aware(graph)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(images, np.arange(64) % 3, batch_size=16, verbose=0)
+    return student
+
+
+def grid(kernel, bits, axis):
+    """What is left of a kernel, in float64."""
+    axes = tuple(a for a in range(kernel.ndim) if a != axis)
+    most = np.abs(kernel.astype("float64")).max(axis=axes, keepdims=True)
+    scale = most / (2 ** (bits - 1) - 1)
+    return np.round(kernel / scale) * scale
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize(
+    ("layer", "shape", "axis"),
+    [
+        (layers.Conv2D(5, 3), (6, 6, 3), 3),
+        (layers.DepthwiseConv2D(3), (6, 6, 3), 2),
+        (layers.Dense(5), (3,), None),
+    ],
+)
+def test_kernels_are_rounded_by_channel(layer, shape, axis, bits):
+    model = keras.Sequential([keras.Input(shape), layer])
+    student = compression.quantize_aware(model, bits)
+    compressed = next(
+        x for x in student.layers if isinstance(getattr(x, "layer", None), type(layer))
+    )
+    kernel = ops.convert_to_numpy(compressed.kernels()[0])
+    np.testing.assert_allclose(kernel, grid(np.array(layer.kernel), bits, axis), atol=1e-6)
+
+
+def test_a_range_follows_the_data():
+    moving, shared = ActivationRange(), ActivationRange(calls=2)
+    batches = [np.array([[-1.0, 3.0]], "float32"), np.array([[0.5, 1.0]], "float32")]
+    for layer in (moving, shared):
+        for batch in batches:
+            layer(batch, training=True)
+        layer(np.array([[9.0]], "float32"))  # does not count
+    np.testing.assert_allclose([moving.low, moving.high], [-0.5, 2.0])  # the mean of both
+    assert (float(shared.low), float(shared.high)) == (-0.5, 2.0)
+    shared(np.array([[-4.0, 0.0]], "float32"), training=True)
+    assert float(shared.low) == -4.0
+    steps = (
+        (ops.convert_to_numpy(moving(np.linspace(-1, 3, 99, dtype="float32"))) + 0.5) / 2.5 * 255
+    )
+    np.testing.assert_allclose(steps, np.round(steps), atol=0.51)
+    assert steps.min() >= -0.51
+    assert steps.max() <= 255.51
+
+
+def test_names_paths_and_finish(graph, trained, images):
+    assert trained.output_names == graph.output_names
+    assert set(keras_kd.taps.paths(graph)) <= set(keras_kd.taps.paths(trained))
+    shared = [layer.calls for layer in ranges_of(trained) if layer.calls > 1]
+    assert shared, "sums and concatenations share ranges"
+    plain = compression.finish(trained)
+    assert [(x.name, type(x)) for x in plain.layers if x.name != "backbone"] == [
+        (x.name, type(x)) for x in graph.layers if x.name != "backbone"
+    ]
+    assert plain.count_params() == graph.count_params()
+    error = ops.convert_to_numpy(plain(images) - trained(images))
+    assert np.sqrt(np.mean(error**2)) < 0.05 * np.std(ops.convert_to_numpy(plain(images)))
+
+
+@pytest.mark.tensorflow
+# LiteRT's own reference kernels are wrong on 4 bits.
+@pytest.mark.filterwarnings("ignore:The file agrees with Keras on LiteRT's default kernels")
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_file_equals_the_trained_graph(in_process, graph, images, tmp_path, bits):
+    student = compression.quantize_aware(graph, bits)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(images, np.arange(64) % 3, batch_size=16, verbose=0)
+    report = keras_kd.export.tflite(student, tmp_path / "s.tflite", "int8")
+    assert report.calibration_samples == 0
+    assert report.inputs[0].scale > 0.01
+    assert report.float_operators == {}
+    assert report.relative_error < 0.05
+    # A norm of its own would be a multiplication and an addition.
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"} <= set(report.operators)
+    assert report.operators["CONV_2D"] == 2
+    assert report.operators["DEPTHWISE_CONV_2D"] == 2
+
+
+def test_distilled_with_features(graph, images):
+    paths = ["norm", "backbone/separable", "dense"]
+    distiller = keras_kd.Distiller(
+        student=compression.quantize_aware(graph),
+        teacher=graph,
+        terms=[SoftTargets(), *(keras_kd.Term(Hint(), teacher=p, student=p) for p in paths)],
+    )
+    distiller.compile("adam", CROSS_ENTROPY)
+    logs = distiller.fit(images, np.arange(64) % 3, verbose=0).history
+    assert all(np.isfinite(values).all() for values in logs.values()), logs
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_heads_are_found(data, activation):
+    x, _ = data
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=activation)])
+    student = compression.quantize_aware(model)
+    distiller = keras_kd.Distiller(student=student, teacher=model)
+    distiller.compile("sgd", None)
+    assert np.isfinite(distiller.fit(x, verbose=0).history["loss"][0])
+    assert type(compression.finish(student).layers[-1]) is layers.Dense
+    assert compression.finish(student).layers[-1].activation.__name__ == activation
+
+
+def test_all_together(data, tmp_path):
+    x, y = data
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(3)])
+    student = compression.cluster(compression.prune(model, sparsity=0.5), clusters=4)
+    student = compression.quantize_aware(student)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(x, y, epochs=2, verbose=0)
+    student.save(tmp_path / "student.keras")
+    student = keras.models.load_model(tmp_path / "student.keras")
+    plain = compression.finish(student)
+    for layer in plain.layers[-2:]:
+        kernel = ops.convert_to_numpy(layer.kernel)
+        assert np.mean(kernel == 0) >= 0.5
+        assert len(np.unique(kernel)) <= 4
+        np.testing.assert_allclose(kernel, grid(kernel, 8, None), atol=1e-6)
+
+
+def test_first_and_last_and_skip(graph):
+    def bits(student):
+        found = {}
+        for layer in student.layers:
+            for transform in getattr(layer, "transforms", []):
+                found[layer.layer.name] = transform.bits
+        return found
+
+    student = compression.quantize_aware(graph, bits=4, first_and_last=8)
+    assert bits(student) == {"conv": 8, "dense": 4, "logits": 8}
+    student = compression.quantize_aware(graph, bits=4, skip=["dense"])
+    assert bits(student) == {"conv": 4, "logits": 4}
+
+
+@pytest.mark.tensorflow
+def test_compiled_by_xla(data):
+    x, y = data
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(3)])
+    student = compression.quantize_aware(model)
+    student.compile("adam", CROSS_ENTROPY, jit_compile=True)
+    student.fit(x, y, verbose=0)
+    assert all(float(layer.seen) == 1 for layer in ranges_of(student))
+
+
+def test_bad_input(monkeypatch):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    half = keras.Sequential([keras.Input((4,)), layers.Dense(3, dtype="mixed_float16")])
+    with pytest.raises(ValueError, match="bits must be 4 or 8"):
+        compression.quantize_aware(model, bits=2)
+    with pytest.raises(TypeError, match="bits must be an integer"):
+        compression.quantize_aware(model, bits="8")
+    with pytest.raises(ValueError, match="student must compute in float32"):
+        compression.quantize_aware(half)
+    with pytest.raises(ValueError, match="must come once, in the order"):
+        compression.prune(compression.quantize_aware(model), 0.5)
+    monkeypatch.delattr(keras.quantizers, "fake_quant_with_min_max_vars")
+    with pytest.raises(RuntimeError, match=r"Keras must be 3.9 or newer"):
+        compression.quantize_aware(model)
+
+
+@pytest.mark.tensorflow
+def test_ranges_that_saw_no_data(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    with pytest.raises(ValueError, match="ranges of a quantisation-aware student must have seen"):
+        keras_kd.export.tflite(compression.quantize_aware(model), tmp_path / "s.tflite", "int8")
