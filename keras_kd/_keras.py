@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -193,16 +193,6 @@ def compiling_anew(model: keras.Model) -> Iterator[None]:
 def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -> Any:
     """Returns what `compile(loss=..., loss_weights=...)` makes of one batch, a scalar."""
     return model._compile_loss(y, y_pred, sample_weight)
-
-
-def replace_losses(model: keras.Model, replaced: Callable[[Any], Any]) -> None:
-    """Has `model` call other losses than those that `compile(loss=)` was given, and saves those.
-
-    Args:
-        model: A model that has just been compiled with a loss.
-        replaced: Function from the losses that were given to those to call, in one structure.
-    """
-    model._compile_loss._user_loss = replaced(model._compile_loss._user_loss)
 
 
 def added_losses(model: keras.Model, others: Sequence[Any] = ()) -> list[Any]:

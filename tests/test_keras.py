@@ -140,16 +140,6 @@ def test_compiling_anew_forgets_unless_it_fails(model):
     assert model._compile_metrics is None
 
 
-def test_other_losses_are_called_than_saved(model):
-    model.compile("sgd", loss={"y": "mse"})
-    _keras.replace_losses(model, lambda given: {"y": lambda y, z: 0 * z + len(given)})
-    assert (
-        float(_keras.compiled_loss(model, {"y": np.ones((2, 3))}, {"y": np.zeros((2, 3))}, None))
-        == 1
-    )
-    assert model.get_compile_config()["loss"] == {"y": "mse"}
-
-
 def test_unscaled_without_replicas():
     assert _keras.unscaled(np.float32(3.0)) == 3.0
 

@@ -1,24 +1,14 @@
 """Distiller: what happens to one batch when a student learns from a teacher."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import (
-    compatibility,
-    faults,
-    forms,
-    hard_loss,
-    label_rules,
-    plain,
-    summary,
-)
-from keras_kd.distiller.as_student import AsStudent
-from keras_kd.distiller.saving import SavedWithoutTeacher
-from keras_kd.distiller.settings import live_scalar
-from keras_kd.distiller.steps import Steps
+from keras_kd.distiller import compatibility, forms, hard_loss, plain, summary
+from keras_kd.distiller.fitting import Fitting
 from keras_kd.distiller.terms import keras_io
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
@@ -28,13 +18,12 @@ from keras_kd.networks.models import (
     training_policy,
     warn_of_unused,
 )
-from keras_kd.networks.ports import Inputs
 from keras_kd.teachers.keras_model import asked_teacher
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class Distiller(SavedWithoutTeacher, AsStudent, Steps):
+class Distiller(Fitting):
     """Trains a student on a teacher's softened outputs, blended with the labels.
 
     `fit` minimises `hard_weight · hard loss + Σ weight · term + regularizers`. Everything else is
@@ -84,8 +73,7 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
     >>> distiller.student.save("student.keras")
 
     Reference:
-        - [Hinton et al., Distilling the Knowledge in a Neural Network, 2015](
-            https://arxiv.org/abs/1503.02531)
+        - [Hinton et al., 2015](https://arxiv.org/abs/1503.02531)
     """
 
     def __init__(
@@ -104,25 +92,18 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
         logits = LogitsModel(student, student_head, role="student")
         form = plain.PlainForm(logits.heads) if terms is None else None
         terms = form.terms if form else forms.full_terms(terms, logits.heads)
-        columns = form.columns if form else [term.name for term in terms]
         super().__init__(
-            ["hard_loss", *columns],
-            faults.faults_of(terms),
+            logits.with_taps(term.student for term in terms if term.student),
+            terms,
+            form.columns if form else [term.name for term in terms],
+            plain=form is not None,
             name=name,
             # The policy brings Keras' loss scaling; the student's own layers do the casting.
             dtype=training_policy(student),
             autocast=False,
         )
-        self.student = student
-        self._logits = logits.with_taps(term.student for term in terms if term.student)
-        self._student_inputs = Inputs(student)
-        self._plain, self._form, self._terms = form is not None, form, terms
+        self._form = form
         self._heads_given = {"student_head": student_head, "teacher_head": teacher_head}
-        self._hard_weight = (
-            live_scalar(self, "alpha", 0.1) if form else live_scalar(self, "hard_weight", 1.0)
-        )
-        self._label_rules: dict[str, label_rules.Rule] = {}
-        self.built = self.supports_masking = True
         self.teacher = teacher
 
     def compile(
@@ -164,58 +145,74 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
                 leaves open, in the plain form, what to distil.
         """
         loss = keras_io.hard_loss(loss, student_loss_fn)
-        hard_loss.check(loss, self._logits.heads)
-        if self._form:
-            terms = self._form.follow(self._teacher.kinds(self._logits.names), loss)
-            _keras.set_untracked(self, "_terms", terms)  # tracked since the beginning
-            compatibility.check_teacher(self._teacher, terms, self._logits)
-        forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
+        asked = hard_loss.read(loss, self._logits.heads)
         given = {"alpha": alpha, "temperature": temperature, "hard_weight": hard_weight}
-        if self._plain:
-            given["temperature"] = keras_io.temperature(distillation_loss_fn, temperature)
-            weight, temperature = forms.plain_settings(self._terms, **given)
-        else:
-            weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
         kwargs.update(loss_weights=loss_weights, metrics=metrics)
-        with _keras.compiling_anew(self):
+        with _keras.compiling_anew(self), self._terms_for(asked):
+            forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
+            if self.is_plain:
+                given["temperature"] = keras_io.temperature(distillation_loss_fn, temperature)
+                weight, temperature = forms.plain_settings(self._terms, **given)
+            else:
+                weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        self._hard_weight.assign(weight)
-        if self._plain:
-            self.temperature.assign(temperature)
-        self._teacher.check_temperatures(self._terms, self._logits.names)
-        self._label_rules = label_rules.rules(loss, self._logits.heads, self._terms)
-        own = [name for name, rule in self._label_rules.items() if rule.own]
-        self._own_losses = hard_loss.ByExample(self, own, self._logits.names)
-        self._compared = hard_loss.outputs(loss, self._logits.names)
-        terms = [term.name for term in self._terms]
-        self._columns.shown = terms if loss is None else ["hard_loss", *terms]
-        self._distils = True
-        self._columns.evaluated = terms if evaluate_terms else []
-        self._evaluates_terms = bool(evaluate_terms)
+            self._hard_weight.assign(weight)
+            if self.is_plain:
+                self.temperature.assign(temperature)
+            self._objective.teacher.check_temperatures(self._terms, self._logits.names)
+        self._objective.follow(asked, evaluate_terms=evaluate_terms)
 
-    def compute_mask(self, *args: Any) -> None:
-        """Returns none: the student's outputs carry their own."""
+    @contextlib.contextmanager
+    def _terms_for(self, asked: hard_loss.HardLoss) -> Iterator[None]:
+        """Gives the plain form the terms that suit a loss; they stay if what follows succeeds."""
+        if not self._form:
+            yield
+            return
+        last, teacher = self._terms, self._objective.teacher
+        try:
+            kinds = teacher.kinds(self._logits.names)
+            with self._form.following(kinds, asked.by_output) as terms:
+                self._take(terms)
+                compatibility.check_teacher(teacher, terms, self._logits)
+                yield
+        except BaseException:
+            self._take(last)
+            raise
 
-    def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks that `fit` adds: those of the teacher."""
-        return self._teacher.callbacks(steps_per_epoch)
+    def _take(self, terms: list[Term]) -> None:
+        _keras.set_untracked(self, "_terms", terms)  # tracked since the beginning
+        self._objective.terms = terms
 
     @property
-    def asked(self) -> Teacher:
-        """The teacher as what is asked, one of `keras_kd.teachers`."""
-        return self._teacher
+    def is_plain(self) -> bool:
+        """Whether the Distiller chose its terms itself, so that `alpha` blends them."""
+        return self._form is not None
 
-    def check_batch_size(self, batch_size: int | None) -> None:
-        """Raises where a term needs pairs of examples, and there are none."""
-        forms.check_pairs(self._terms, batch_size)
+    @property
+    def alpha(self) -> keras.Variable:
+        """Plain form: the weight of the hard loss."""
+        if not self.is_plain:
+            raise AttributeError("A Distiller with terms has no alpha. Use distiller.hard_weight.")
+        return self.hard_weight
 
-    def check_data(self, x: Any) -> None:
-        """Raises where the teacher cannot teach with what `fit` is given."""
-        self._teacher.check_data(x)
+    @property
+    def temperature(self) -> keras.Variable:
+        """Plain form: the temperature of the soft targets."""
+        if not self.is_plain:
+            raise AttributeError("A Distiller with terms has no temperature. Use that of a term.")
+        return self.terms[0].temperature
 
-    def explained(self, error: Exception) -> Exception | None:
-        """Returns what an error of the teacher's data means, `None` for others."""
-        return self._teacher.explained(error)
+    @property
+    def hard_weight(self) -> keras.Variable:
+        """The weight of the hard loss."""
+        _keras.up_to_date(self)
+        return self._hard_weight
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms, in order."""
+        _keras.up_to_date(self)
+        return tuple(self._terms)
 
     @property
     def teacher(self) -> keras.Model | Teacher | None:
@@ -224,38 +221,74 @@ class Distiller(SavedWithoutTeacher, AsStudent, Steps):
 
     @teacher.setter
     def teacher(self, teacher: keras.Model | Teacher | NoTeacher) -> None:
+        names, terms = self._logits.names, self._terms
         asked = asked_teacher(teacher, self._heads_given["teacher_head"])
-        taught = self._form.known if self._form else forms.taught(self._terms, self._logits.names)
-        asked = compatibility.matched(asked, taught, self._terms, self._logits)
-        if self._form:
-            self._form_follows(asked)
+        taught = self._form.known if self._form else forms.taught(terms, names)
+        asked = compatibility.matched(asked, taught, terms, self._logits)
+        if self._form and self.compiled:
+            self._form.check_taught(asked.kinds(names), self._objective.hard_loss.by_output)
+        elif self._form:  # there is no loss yet that would tell more
+            self._take(self._form.begin(asked.kinds(names)))
         asked = asked.with_taps([term.teacher for term in self._terms if term.teacher])
         compatibility.check_teacher(asked, self._terms, self._logits)
         if self.compiled:
-            asked.check_temperatures(self._terms, self._logits.names)
-        self._teacher = asked
+            asked.check_temperatures(self._terms, names)
+        self._objective.teacher = asked
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)
         self.train_function = self.test_function = None  # their traces hold the last teacher
 
-    def _form_follows(self, teacher: Teacher) -> None:
-        kinds = teacher.kinds(self._logits.names)
-        if self.compiled:
-            self._form.check_taught(kinds, self.loss)
-        else:
-            _keras.set_untracked(self, "_terms", self._form.begin(kinds))
+    def get_config(self) -> dict[str, Any]:
+        """Returns student, terms and heads; never the teacher."""
+        serialize = keras.saving.serialize_keras_object
+        kinds = self._objective.teacher.kinds(self._logits.names)
+        terms = [serialize(term) for term in self._terms]
+        form = {"terms": None, "taught": kinds} if self.is_plain else {"terms": terms}
+        return {
+            "student": serialize(self.student),
+            **form,
+            "name": self.name,
+            **{key: keras.tree.map_structure(str, v) for key, v in self._heads_given.items() if v},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Distiller":
+        """Rebuilds a Distiller without teacher; set `distiller.teacher` to train on."""
+        student, terms = keras.saving.deserialize_keras_object(
+            [config["student"], config["terms"]], custom_objects=custom_objects
+        )
+        config = {**config, "student": student, "terms": terms}
+        return cls(teacher=NoTeacher(config.pop("taught", None)), **config)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, with alpha, temperature and weights as they are now."""
+        config = super().get_compile_config()
+        if not config:
+            return config
+        now = ["alpha", "temperature"] if self.is_plain else ["hard_weight"]
+        config.update({name: float(getattr(self, name)) for name in now})
+        return config | ({"evaluate_terms": True} if self.evaluates_terms else {})
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles from `get_compile_config()` and creates the optimizer's variables."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
         """Prints what teaches, what is minimised, trained and exported, then the student's summary.
 
-        Args:
-            *args: As in `keras.Model.summary`.
-            **kwargs: As in `keras.Model.summary`.
+        The arguments are those of `keras.Model.summary`.
         """
-        summary.summary(self, *args, **kwargs)
+        summary.summary(self, self._objective.teacher, *args, **kwargs)
 
     def __repr__(self) -> str:
-        return summary.line(self)
+        return summary.line(self, self._objective.teacher)
+
+    def __dir__(self) -> list[str]:
+        # Keras saves every model that dir() leads to.
+        hidden = ("teacher", "_teacher_given", "observers")
+        return [name for name in super().__dir__() if name not in hidden]
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Keras would track them before the property's setter sees them.

@@ -85,6 +85,13 @@ def _report(kind: str) -> dict[str, str]:
     }
 
 
+def not_finite(signals: dict[str, Any]) -> Any:
+    """Returns whether a number in the signals is NaN or infinite, `None` without any."""
+    if not signals:
+        return None
+    return ~ops.all(ops.stack([ops.all(ops.isfinite(answer)) for answer in signals.values()]))
+
+
 class Watch(keras.metrics.Metric):
     """Notes the first batch since the last reset that had a fault of each kind.
 

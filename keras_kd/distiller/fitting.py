@@ -1,19 +1,17 @@
 """fit, evaluate and their kin: Keras' own, and around them what a compiled step cannot do."""
 
 import contextlib
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import forms, labels
-from keras_kd.distiller.faults import Watch
-from keras_kd.distiller.logs import LossColumns
-from keras_kd.distiller.preprocessing import TakesRawData
+from keras_kd.distiller import forms, labels, preprocessing
+from keras_kd.distiller.steps import Steps
 from keras_kd.networks.structures import are_arrays
+from keras_kd.teachers import preprocessors
 
 _KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
 _DATA = ("x", "y", "sample_weight")
@@ -35,11 +33,9 @@ class FitFacts:
     @classmethod
     def of(cls, given: dict[str, Any]) -> "FitFacts":
         """Returns the facts of `fit` with these arguments."""
-        callbacks = given.get("callbacks")
-        callbacks = getattr(callbacks, "callbacks", callbacks)
+        callbacks = getattr(given["callbacks"], "callbacks", given["callbacks"])
         return cls(
-            validates=given.get("validation_data") is not None
-            or bool(given.get("validation_split")),
+            validates=given["validation_data"] is not None or bool(given["validation_split"]),
             foreign=any(
                 type(each).__module__.split(".")[0] not in ("keras", "keras_kd")
                 or isinstance(each, keras.callbacks.LambdaCallback)
@@ -48,13 +44,8 @@ class FitFacts:
         )
 
 
-class EntryPoints(TakesRawData):
-    """A model that reports what went wrong inside of its steps, and evaluates without its terms.
-
-    Args:
-        columns: Names of what the training logs show besides Keras' own.
-        signals: What `keras_kd.distiller.faults.faults_of` the terms says to look for.
-        **kwargs: As in `keras.Model`.
+class Fitting(Steps):
+    """A model that is given whole data, and reports what went wrong inside of its steps.
 
     Attributes:
         fit_facts: The `FitFacts` of the `fit` under way, or `None`.
@@ -62,54 +53,139 @@ class EntryPoints(TakesRawData):
 
     fit_facts: FitFacts | None = None
 
-    def __init__(self, columns: list[str], signals: list[str], **kwargs: Any):
-        super().__init__(**kwargs)
-        self._watch = Watch(signals)
-        self._weighs_all_alike = False
-        self._columns = LossColumns(columns)
-        self._trains_unlabelled = False
-
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains the student, as `keras.Model.fit`, with the same arguments.
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> keras.callbacks.History:
+        """Trains the student. The arguments are those of `keras.Model.fit`.
 
         Raises:
             ValueError: If a label is outside of the student's classes, or the teacher gave NaN or
                 Inf: after the first step or at the end of the epoch, naming the first such batch.
         """
-        given = _bound(super().fit, args, kwargs)
+        given = _without_self(locals())
+        with self._telling():
+            return super().fit(**self._prepared(given))
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Evaluates the student. The arguments are those of `keras.Model.evaluate`.
+
+        No teacher runs, except with `compile(evaluate_terms=True)`: then the terms are logged, too.
+
+        Raises:
+            ValueError: If there is nothing to compute, or a label is outside of the classes.
+        """
+        given = _without_self(locals())
+        given.update(given.pop("kwargs"))
         self._keep_weights(given)
-        validation = given.get("validation_data")
+        how = self._preprocessing(teaching=self.evaluates_terms)
+        # Keras' name for the data that `fit` has preprocessed already.
+        if how and not given.get("_use_cached_eval_dataset"):
+            given = preprocessing.data_arguments(how, given)
+        with self._evaluating():
+            return super().evaluate(**given)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Returns the student's outputs. The arguments are those of `keras.Model.predict`."""
+        given, how = _without_self(locals()), self._preprocessing(teaching=False)
+        return super().predict(**preprocessing.data_arguments(how, given) if how else given)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Trains on one batch. The arguments are those of `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: As in `fit`.
+        """
+        given = self._preprocessed(_without_self(locals()), teaching=True)
+        self._note_weights(None, None)  # as a batch they come as they are given
+        with self._tracing_anew_after_a_failure():
+            result = super().train_on_batch(**given)
+        self._watch.finish()
+        return result
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Evaluates on one batch. The arguments are those of `keras.Model.test_on_batch`.
+
+        Raises:
+            ValueError: As in `evaluate`.
+        """
+        given = self._preprocessed(_without_self(locals()), teaching=self.evaluates_terms)
+        with self._evaluating():
+            return super().test_on_batch(**given)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Returns the student's outputs for one batch."""
+        return super().predict_on_batch(**self._preprocessed({"x": x}, teaching=False))
+
+    def _prepared(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Returns the arguments of `fit` as Keras takes them, once they are checked."""
+        self._keep_weights(given)
+        validation = given["validation_data"]
         if isinstance(validation, (tuple, list)) and len(validation) == 3:
             given["validation_data"] = self._keep_weights(dict(zip(_DATA, validation)))
-        self.check_batch_size(_first_batch(given.get("x"), given.get("batch_size")))
-        self.check_data(given.get("x"))
-        self._note_weights(given.get("y"), given.get("sample_weight"))
-        if hasattr(given.get("x"), "element_spec"):
-            given.setdefault("shuffle", False)  # Keras' default, of which it warns for tf.data
-        added = self.fit_callbacks(given.get("steps_per_epoch"))
-        given["callbacks"] = self._watch.callbacks(given.get("callbacks"), added)
+        forms.check_pairs(self._terms, _first_batch(given["x"], given["batch_size"]))
+        teacher = self._objective.teacher
+        teacher.check_data(given["x"])
+        self._note_weights(given["y"], given["sample_weight"])
+        if hasattr(given["x"], "element_spec"):
+            given["shuffle"] = False  # Keras warns of its own default
+        added = teacher.callbacks(given["steps_per_epoch"])
+        given["callbacks"] = self._watch.callbacks(given["callbacks"], added)
         _keras.set_untracked(self, "fit_facts", FitFacts.of(given))
-        try:
-            with self._tracing_anew_after_a_failure():
-                return super().fit(**given)
-        except Exception as error:
-            explained = self.explained(error)
-            if explained is None:
-                raise
-            raise explained from None
-        finally:
-            self._watch.epoch = None
-            self.fit_facts = None
+        how = self._preprocessing(teaching=True)
+        if not how:
+            return given
+        held_out = self._preprocessing(teaching=self.evaluates_terms)
+        return preprocessing.fit_arguments(how, held_out, given)
 
-    def check_batch_size(self, batch_size: int | None) -> None:
-        """Raises where a batch is too small for what is minimised."""
+    def _preprocessing(self, *, teaching: bool) -> preprocessors.Preprocessing:
+        return preprocessing.needed(self.student, self._objective.teacher if teaching else None)
 
-    def check_data(self, x: Any) -> None:
-        """Raises where `fit` is given what it cannot train on."""
-
-    def explained(self, error: Exception) -> Exception | None:
-        """Returns what an error of a backend means, `None` where it says it itself."""
-        return None
+    def _preprocessed(self, given: dict[str, Any], *, teaching: bool) -> dict[str, Any]:
+        how = self._preprocessing(teaching=teaching)
+        return preprocessing.batch_arguments(how, given) if how else given
 
     def _keep_weights(self, given: dict[str, Any]) -> tuple:
         """Gives arrays with weights, but without labels, missing ones, and returns the three.
@@ -126,67 +202,23 @@ class EntryPoints(TakesRawData):
         """Notes whether Keras will repeat one array of weights for each of several outputs."""
         nested = [keras.tree.is_nested(each) for each in (y, sample_weight)]
         alike = sample_weight is not None and nested == [True, False]
-        if alike != self._weighs_all_alike:
-            self._weighs_all_alike, self.train_function = alike, None
+        if alike != self._objective.weighs_all_alike:
+            self._objective.weighs_all_alike, self.train_function = alike, None
 
-    def fit_callbacks(self, steps_per_epoch: int | None) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks that `fit` adds."""
-        return []
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates the student, as `keras.Model.evaluate`.
-
-        No teacher runs, except with `compile(evaluate_terms=True)`: then the terms are logged, too.
-
-        Raises:
-            ValueError: If there is nothing to compute, or a label is outside of the classes.
-        """
-        given = _bound(super().evaluate, args, kwargs)
-        self._keep_weights(given)
-        return self._evaluated(super().evaluate, (), given | given.pop("kwargs", {}))
-
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates the student on one batch, as `keras.Model.test_on_batch`.
-
-        Raises:
-            ValueError: As in `evaluate`.
-        """
-        return self._evaluated(super().test_on_batch, args, kwargs)
-
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains the student on one batch, as `keras.Model.train_on_batch`.
-
-        Raises:
-            ValueError: As in `fit`.
-        """
-        self._note_weights(None, None)  # as a batch they come as they are given
-        with self._tracing_anew_after_a_failure():
-            result = super().train_on_batch(*args, **kwargs)
-        self._watch.finish()
-        return result
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the logs, without what was not computed."""
-        evaluating = self._columns.is_evaluating
-        return self._logs(labelled=evaluating or not self._trains_unlabelled)
-
-    def _logs_of_step(self, *, training: bool, labelled: bool) -> dict[str, Any]:
-        if training:
-            self._trains_unlabelled = not labelled
-        with contextlib.nullcontext() if training else self._columns.evaluation():
-            return self._logs(labelled)
-
-    def _logs(self, labelled: bool) -> dict[str, Any]:
-        with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
-            logs = super().get_metrics_result()
-        if self._columns.is_evaluating:
-            # Keras' own counts a batch without labels as one with a loss of 0.
-            kept = logs.pop("loss")
-            if _keras.has_loss(self):
-                loss = self._columns.mean("hard_loss").result()
-                # Where Keras has made numbers of its logs already, as old versions do here.
-                logs = {"loss": float(loss) if isinstance(kept, float) else loss, **logs}
-        return logs
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Says what an error means that comes out of a backend or a pipeline."""
+        try:
+            with self._tracing_anew_after_a_failure():
+                yield
+        except Exception as error:
+            told = preprocessors.explained(error)
+            told = self._objective.teacher.explained(error) if told is None else told
+            if told is None:
+                raise
+            raise told from None
+        finally:
+            self._watch.epoch = self.fit_facts = None
 
     @contextlib.contextmanager
     def _tracing_anew_after_a_failure(self) -> Iterator[None]:
@@ -197,11 +229,17 @@ class EntryPoints(TakesRawData):
             self.train_function = None
             raise
 
-    def _evaluated(self, method: Callable, args: tuple, kwargs: dict) -> Any:
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
         forms.check_evaluable(self)
         _keras.up_to_date(self)
         with self._columns.evaluation(), self._watch.evaluation():
-            return method(*args, **kwargs)
+            yield
+
+
+def _without_self(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the `locals()` of a method that has just begun as its arguments."""
+    return {name: value for name, value in given.items() if name not in ("self", "__class__")}
 
 
 def _first_batch(x: Any, batch_size: int | None) -> int | None:
@@ -213,7 +251,3 @@ def _first_batch(x: Any, batch_size: int | None) -> int | None:
     if not sizes or sizes[0] is None or not isinstance(batch_size, int | None):
         return batch_size
     return min(sizes[0], batch_size or _KERAS_BATCH_SIZE) if arrays else sizes[0]
-
-
-def _bound(method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
-    return dict(inspect.signature(method).bind(*args, **kwargs).arguments)

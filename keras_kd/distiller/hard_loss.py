@@ -1,20 +1,41 @@
 """The loss on the labels: does it agree with what the student's heads give?"""
 
 import functools
-from collections.abc import Callable
+import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras import ops
 
-from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.losses import stock
 from keras_kd.networks.heads import Head
-from keras_kd.teachers import batch
 
 
-def check(loss: Any, heads: dict[str, Head]) -> None:
-    """Raises where a loss takes probabilities for logits or logits for probabilities.
+@dataclass(frozen=True)
+class HardLoss:
+    """What `compile(loss=)` asks for, read once.
+
+    Attributes:
+        names: The names of the student's outputs.
+        by_output: The loss of each by name, `None` for those that have none; empty where there are
+            more or fewer losses than outputs.
+        is_given: Whether there is a loss.
+    """
+
+    names: list[str]
+    by_output: dict[str, Any]
+    is_given: bool
+
+    @property
+    def compared(self) -> list[str]:
+        """The names of the outputs that are compared with labels; of all where that is open."""
+        return [n for n, loss in self.by_output.items() if loss is not None] or self.names
+
+
+def read(loss: Any, heads: dict[str, Head]) -> HardLoss:
+    """Returns what a loss asks for.
 
     Args:
         loss: What `compile(loss=)` was given: one loss, or a list or dict by output.
@@ -23,78 +44,49 @@ def check(loss: Any, heads: dict[str, Head]) -> None:
     Raises:
         ValueError: If a head and its loss's `from_logits` contradict each other.
     """
-    for name, single in by_output(loss, list(heads)):
+    given = HardLoss(list(heads), _by_output(loss, list(heads)), loss is not None)
+    for name, single in given.by_output.items():
         head = heads[name]
         from_logits = _from_logits(single)
         known = from_logits is not None and head.kind is not None
         if known and from_logits != (head.kind == "logits"):
             raise ValueError(_disagreement(name, head, single, from_logits))
+    return given
 
 
-def by_output(loss: Any, names: list[str]) -> list[tuple[str, Any]]:
-    """Returns the loss of each output, from one for all or a list or dict of them."""
+def _by_output(loss: Any, names: list[str]) -> dict[str, Any]:
     if isinstance(loss, dict) and set(loss) <= set(names):
-        return list(loss.items())
+        return loss
     flat = keras.tree.flatten(loss)
     if len(flat) == len(names):
-        return list(zip(names, flat))
-    return [(name, loss) for name in names] if len(flat) == 1 else []
+        return dict(zip(names, flat))
+    return dict.fromkeys(names, loss) if len(flat) == 1 else {}
 
 
-def outputs(loss: Any, names: list[str]) -> list[str]:
-    """Returns the names of the outputs that a loss compares with labels."""
-    return [name for name, single in by_output(loss, names) if single is not None] or names
+def gives_each_its_value(loss: Any, shape: tuple[int | None, ...] | None) -> bool:
+    """Whether a loss of the user's own gives one value per example, as a missing label needs.
 
-
-class ByExample:
-    """Which losses of the user's own give each example its value, as a missing label needs.
-
-    A value for the whole batch has been made with the missing labels, too. It shows when the loss
-    is called, so the calls are watched.
+    It is called on zeros: a value for the whole batch would be made with the missing labels, too.
 
     Args:
-        model: A model that has just been compiled.
-        own: The outputs with losses of the user's own.
-        names: The names of all outputs.
+        loss: A function or a `keras.losses.Loss`.
+        shape: The output's shape, `(batch, ..., classes)`.
     """
-
-    def __init__(self, model: keras.Model, own: list[str], names: list[str]):
-        self._names = own
-        self._seen: set[str] = set()
-        if own:
-            _keras.replace_losses(model, lambda losses: self._watched_in(losses, names))
-
-    def others(self) -> list[str]:
-        """Returns the outputs whose losses have not been seen to give each example its value."""
-        return [name for name in self._names if name not in self._seen]
-
-    def _watched_in(self, losses: Any, names: list[str]) -> Any:
-        given = dict(by_output(losses, names))
-        watched = {
-            name: self._watched(given[name], {n for n in names if given.get(n) is given[name]})
-            for name in self._names
-        }
-        return batch.replaced(losses, names, watched)
-
-    def _watched(self, loss: Any, names: set[str]) -> Any:
-        loss = keras.losses.get(loss)
-        original = loss.call if isinstance(loss, keras.losses.Loss) else loss
-
-        def call(y_true: Any, y_pred: Any) -> Any:
-            values = original(y_true, y_pred)
-            if len(values.shape) > 0 and values.shape[0] in (None, y_pred.shape[0]):
-                self._seen |= names
-            return values
-
-        return _with_call(loss, call)
-
-
-def _with_call(loss: Any, call: Callable) -> Any:
-    if not isinstance(loss, keras.losses.Loss):
-        return functools.wraps(loss)(call)
-    twin = _keras.shallow_copy(loss)
-    twin.call = call
-    return twin
+    if shape is None:
+        return False
+    sizes = [size or 2 for size in shape[1:]]
+    batch = next(size for size in itertools.count(2) if size not in sizes)
+    call = loss.call if isinstance(loss, keras.losses.Loss) else loss
+    output = ops.zeros((batch, *sizes))
+    ids = ((batch, *sizes[:-1]), "int32"), ((batch, *sizes[:-1], 1), "int32")
+    for labels, dtype in (*ids, (output.shape, "float32")):
+        try:
+            values = ops.convert_to_tensor(call(ops.zeros(labels, dtype), output))
+        except Exception:  # the user's code may want labels of one kind alone
+            continue
+        if len(values.shape) > 0 and values.shape[0] == batch:
+            return True
+    return False
 
 
 def _from_logits(loss: Any) -> bool | None:

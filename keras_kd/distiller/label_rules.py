@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from keras_kd.distiller import hard_loss
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import DistillationLoss
 from keras_kd.losses import stock as stock_losses
@@ -38,7 +37,7 @@ class Rule:
     own_rows: bool = False
 
 
-def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
+def rules(losses: dict[str, Any], heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
     """Returns the `Rule`s by name of the outputs that sort into classes.
 
     An output does if its loss is one of Keras' between labels and probabilities. Under another
@@ -46,11 +45,10 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
     logits. Other integers are numbers.
 
     Args:
-        loss: What `compile(loss=)` was given.
+        losses: The losses on the labels by output name, `None` for outputs without.
         heads: The student's heads by output name.
         terms: The Distiller's terms.
     """
-    given = dict(hard_loss.by_output(loss, list(heads)))
     compared = {
         term.output_name or next(iter(heads))
         for term in terms
@@ -63,7 +61,7 @@ def rules(loss: Any, heads: dict[str, Head], terms: Iterable[Term]) -> dict[str,
     }
     found = {}
     for name, head in heads.items():
-        single = given.get(name)
+        single = losses.get(name)
         stock = stock_losses.name_of(single)
         # Without a loss, labels are compared by metrics alone.
         alone = head.kind if single is None else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -10,9 +10,10 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd._errors import message
+from keras_kd.distiller import weights
 from keras_kd.distiller.label_rules import Rule
 from keras_kd.losses.base import same_shape
-from keras_kd.teachers import batch
+from keras_kd.networks.structures import by_name, replaced
 
 MISSING = -1
 
@@ -106,13 +107,13 @@ def _read_numbers(y: Any, dtype: str, in_rows: bool) -> Reading:
     return Reading(ops.where(known, y, ops.zeros_like(y)), inside, ops.any(~(inside | missing)))
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Labels and outputs of one batch, with what is missing out of the way.
+class Batch(NamedTuple):
+    """Labels, outputs and weights of one batch, with what is missing out of the way.
 
     Attributes:
         y: The labels, in their structure.
         output: The student's output, whose Keras masks leave out what has no label.
+        weights: The sample weights, as `keras_kd.distiller.weights.like_outputs` gives them.
         known: Which labels count, by name of the outputs that have class ids.
         wrong: Boolean scalar, or `None` where no labels are class ids.
         ids: The class ids, -1 for none, by name of the outputs that sort into classes; for labels
@@ -121,6 +122,7 @@ class Batch:
 
     y: Any
     output: Any
+    weights: Any
     known: dict[str, Any]
     wrong: Any
     ids: dict[str, Any]
@@ -143,37 +145,43 @@ class Batch:
         known = [ops.all(self.known[name]) for name in names if name in self.known]
         return ~ops.all(ops.stack(known)) if known else None
 
-    def metric_weights(self, names: list[str], sample_weight: Any) -> tuple[Any, Any]:
+    def metric_weights(self, names: list[str]) -> tuple[Any, Any]:
         """Returns what `metrics` and `weighted_metrics` are weighted by, like the output.
 
         Args:
             names: The outputs' names.
-            sample_weight: One tensor for all outputs, or in the structure of the output.
         """
-        given = batch.by_name(sample_weight, names)
+        given = by_name(self.weights, names)
         counted, weighted = dict.fromkeys(names), dict.fromkeys(names)
         for name in names:
             weight, known = given.get(name), self.known.get(name)
             if known is not None:
                 counted[name] = known = ops.cast(known, "float32")
             if known is not None and weight is not None:
-                weight = ops.cast(batch.at_rank(weight, len(known.shape)), "float32") * known
+                weight = ops.cast(weights.at_rank(weight, len(known.shape)), "float32") * known
             weighted[name] = known if weight is None else weight
-        return tuple(batch.replaced(self.output, names, each) for each in (counted, weighted))
+        return tuple(replaced(self.output, names, each) for each in (counted, weighted))
 
 
-def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> Batch:
+def sort_out(
+    y: Any, output: Any, sample_weight: Any, names: list[str], rules: dict[str, Rule]
+) -> Batch:
     """Separates the labels of a batch that count from those that are missing or wrong.
 
     Args:
         y: The labels of all outputs, as Keras was given them.
         output: The student's output, in its structure.
+        sample_weight: The weights, as Keras was given them.
         names: The outputs' names.
-        found: The rules by output name.
+        rules: The rules by output name.
+
+    Raises:
+        ValueError: If weights name an output that is not there, or a sparse loss is given rows.
     """
-    given, outputs = batch.by_name(y, names), batch.by_name(output, names)
+    fitted = weights.like_outputs(output, names, sample_weight)
+    given, outputs = by_name(y, names), by_name(output, names)
     readings, ids = {}, {}
-    for name, rule in found.items():
+    for name, rule in rules.items():
         if given.get(name) is not None:
             reading = read(given[name], outputs[name].shape, rule)
             if reading is not None:
@@ -181,13 +189,14 @@ def sort_out(y: Any, output: Any, names: list[str], found: dict[str, Rule]) -> B
             if not rule.binary:
                 ids[name] = _ids(given[name], outputs[name].shape, reading)
     if not readings:
-        return Batch(y, output, {}, None, ids)
+        return Batch(y, output, fitted, {}, None, ids)
     labels = {name: reading.labels for name, reading in readings.items()}
     known = {name: reading.known for name, reading in readings.items()}
     masked = {name: _masked(outputs[name], mask) for name, mask in known.items()}
     return Batch(
-        batch.replaced(y, names, labels),
-        batch.replaced(output, names, masked),
+        replaced(y, names, labels),
+        replaced(output, names, masked),
+        fitted,
         known,
         ops.any(ops.stack([reading.wrong for reading in readings.values()])),
         ids,
@@ -201,7 +210,7 @@ def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
         y = ops.cast(y, "int32")
     rows = same_shape(y.shape, shape)
     if reading is not None and not rows:
-        ids = ops.cast(batch.at_rank(y, len(shape) - 1), "int32")
+        ids = ops.cast(weights.at_rank(y, len(shape) - 1), "int32")
         return ops.where(reading.known, ids, MISSING)
     if not rows:
         return None
@@ -212,7 +221,7 @@ def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
 def _masked(output: Any, known: Any) -> Any:
     mask = _keras.keras_mask(output)
     if mask is not None:
-        known = known & batch.at_rank(mask, len(known.shape))
+        known = known & weights.at_rank(mask, len(known.shape))
     return _keras.masked(output, known)
 
 

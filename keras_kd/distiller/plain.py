@@ -1,11 +1,13 @@
 """The plain form: which soft targets suit each output, by what is certain of it."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
 
 from keras_kd._errors import message
-from keras_kd.distiller import hard_loss
 from keras_kd.distiller.terms.accepted_losses import default_name
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets, stock
@@ -13,6 +15,7 @@ from keras_kd.networks.heads import Head
 
 _BY_HEAD = {"softmax": SoftTargets, "sigmoid": MultiLabelSoftTargets}
 _BY_TARGET = {"class": SoftTargets, "labels": MultiLabelSoftTargets}
+_NONE_YET: Mapping[str, Any] = MappingProxyType({})
 
 
 class PlainForm:
@@ -50,22 +53,39 @@ class PlainForm:
         """Names of the outputs that show what they are, of which there are terms at most."""
         return [name for name, head in self._heads.items() if not _is_open(head)]
 
-    def follow(self, taught: dict[str, str | None], loss: Any = None) -> list[Term]:
-        """Returns the terms that suit the heads and the loss on the labels.
+    def follow(
+        self, taught: dict[str, str | None], losses: Mapping[str, Any] = _NONE_YET
+    ) -> list[Term]:
+        """Returns the terms that suit the heads and the losses on the labels.
 
         Args:
             taught: What the teacher's outputs are, by the student's output names.
-            loss: What `compile(loss=)` was given. An output that has none gets no term, unless
-                all have none.
+            losses: The losses on the labels by output name. An output that has none gets no term,
+                unless all have none.
 
         Raises:
             ValueError: If they contradict each other, or leave open what an output is.
         """
-        self._chosen = self._choose(taught, loss)
+        return self._take(self._choose(taught, losses))
+
+    @contextlib.contextmanager
+    def following(
+        self, taught: dict[str, str | None], losses: Mapping[str, Any]
+    ) -> Iterator[list[Term]]:
+        """Gives the terms that `follow` returns; they are as before if what follows fails."""
+        last = self._chosen
+        try:
+            yield self.follow(taught, losses)
+        except BaseException:
+            self._take(last)
+            raise
+
+    def _take(self, chosen: dict[str, type]) -> list[Term]:
+        self._chosen = chosen
         named = dict(zip(self._heads, self.terms))
-        for name, chosen in self._chosen.items():
-            named[name].compare_by(chosen())
-        return [named[name] for name in self._chosen]
+        for name, loss in chosen.items():
+            named[name].compare_by(loss())
+        return [named[name] for name in chosen]
 
     def begin(self, taught: dict[str, str | None]) -> list[Term]:
         """Returns the terms as far as the heads tell, before there is a loss.
@@ -81,9 +101,9 @@ class PlainForm:
             # The others may turn out to have no loss, and so no term.
             return self.follow(taught, dict.fromkeys(self.known, _unknown))
 
-    def check_taught(self, taught: dict[str, str | None], loss: Any) -> None:
+    def check_taught(self, taught: dict[str, str | None], losses: Mapping[str, Any]) -> None:
         """Raises where the terms of a compiled Distiller do not suit another teacher."""
-        if self._choose(taught, loss) != self._chosen:
+        if self._choose(taught, losses) != self._chosen:
             raise ValueError(
                 message(
                     "teacher must have outputs like those of the one before, which the terms of "
@@ -94,12 +114,11 @@ class PlainForm:
                 )
             )
 
-    def _choose(self, taught: dict[str, str | None], loss: Any) -> dict[str, type]:
-        given = dict(hard_loss.by_output(loss, list(self._heads)))
-        compared = [name for name, single in given.items() if single is not None]
+    def _choose(self, taught: dict[str, str | None], losses: Mapping[str, Any]) -> dict[str, type]:
+        compared = [name for name, loss in losses.items() if loss is not None]
         several = len(self._heads) > 1
         return {
-            name: _loss_for(name, head, taught.get(name), given.get(name), several)
+            name: _loss_for(name, head, taught.get(name), losses.get(name), several)
             for name, head in self._heads.items()
             if name in compared or not compared
         }

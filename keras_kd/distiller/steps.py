@@ -1,41 +1,54 @@
 """One step: the teacher's answers are added to the batch, and Keras does the rest."""
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_kd.distiller import jax_step
+from keras_kd import _keras
+from keras_kd.distiller import faults, jax_step
+from keras_kd.distiller.as_student import AsStudent
+from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.objective import Objective
+from keras_kd.distiller.settings import live_scalar
+from keras_kd.distiller.terms.term import Term
+from keras_kd.networks.heads import LogitsModel
 from keras_kd.teachers import batch
 
 
-class Steps(Objective):
-    """A model that asks its teacher about each batch of the training.
+class Steps(AsStudent):
+    """A model whose steps ask the teacher about each batch and minimise an `Objective`.
 
-    With `compile(evaluate_terms=True)` it does so in the evaluation, too.
+    With `compile(evaluate_terms=True)` the teacher is asked in the evaluation, too.
+
+    Args:
+        logits: The student, with the logits and signals that are compared.
+        terms: The terms.
+        columns: Names of what the training logs show of them.
+        plain: Whether the weight of the hard loss is `alpha`, so that the terms weigh `1 - alpha`.
+        **kwargs: As in `keras.Model`.
     """
 
-    _evaluates_terms = False
-
-    @property
-    def evaluates_terms(self) -> bool:
-        """Whether the teacher is asked in the evaluation, too."""
-        return self._evaluates_terms
-
-    @property
-    def _asks_to_evaluate(self) -> bool:
-        return self._evaluates_terms or bool(self.observers)
-
-    def make_train_function(self, force: bool = False) -> None:
-        """Makes Keras' training function, which reports the first step's faults."""
-        last, _ = self.train_function, super().make_train_function(force)
-        if self.train_function is not last:
-            step = self.train_function
-            if keras.backend.backend() == "jax":
-                step = jax_step.fed(step, self, self._teachers_own_variables())
-            self.train_function = self._watch.checking_the_first_step(
-                step, lambda: self.metrics_variables
-            )
+    def __init__(
+        self,
+        logits: LogitsModel,
+        terms: list[Term],
+        columns: Sequence[str],
+        *,
+        plain: bool,
+        **kwargs: Any,
+    ):
+        super().__init__(logits, **kwargs)
+        self._terms = terms
+        self._hard_weight = live_scalar(self, *(("alpha", 0.1) if plain else ("hard_weight", 1.0)))
+        self._watch = faults.Watch(faults.faults_of(terms))
+        self._columns = LossColumns(["hard_loss", *columns])
+        # A plain object, so that Keras neither tracks nor saves what only it holds: the teacher.
+        self._objective = Objective(
+            logits.heads, terms, self._hard_weight, plain, self._watch, self._columns
+        )
+        self._trains_unlabelled = False
 
     def train_step(self, *args: Any) -> Any:
         """Adds the teacher's answers to the batch and lets Keras train on it."""
@@ -49,24 +62,16 @@ class Steps(Objective):
             x = batch.with_answers(batch.inputs(x), answers)
         return super().train_step(*state, (x, y, sample_weight))
 
-    def make_test_function(self, force: bool = False) -> None:
-        """Makes Keras' evaluating function."""
-        last, _ = self.test_function, super().make_test_function(force)
-        fresh = self.test_function is not last
-        if fresh and self._asks_to_evaluate and keras.backend.backend() == "jax":
-            own = self._teachers_own_variables()
-            self.test_function = jax_step.fed(self.test_function, self, own)
-
     def test_step(self, *args: Any) -> Any:
         """Lets Keras evaluate the batch, with the teacher's answers where they are compared."""
-        if not self._asks_to_evaluate:
-            return super().test_step(*args)
         *state, data = args
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        asked = batch.carries_answers(x)
-        shown = batch.teacher_input(x)
-        answers = batch.answers(x) if asked else self._ask(shown, weights, *state)
+        answers = {}
+        if self._asks_to_evaluate:
+            carried = batch.carries_answers(x)
+            shown = batch.teacher_input(x)
+            answers = batch.answers(x) if carried else self._ask(shown, weights, *state)
         x = batch.to_evaluate(batch.inputs(x), answers)
         return super().test_step(*state, (x, y, sample_weight))
 
@@ -76,15 +81,128 @@ class Steps(Objective):
         shared = zip(
             self.trainable_variables + self.non_trainable_variables, [*state[0], *state[1]]
         )
-        return self._teacher(x, self._logits.names, [*values, *shared])
-
-    def _teachers_own_variables(self) -> list[keras.Variable]:
-        return jax_step.not_shared(self._teacher.variables, self.variables)
+        return self._objective.teacher(x, self._logits.names, [*values, *shared])
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs; where terms are computed, its logits too."""
         x = self._student_inputs.fed(batch.inputs(inputs))
-        asked = training and batch.carries_answers(inputs)
-        if not (asked or batch.is_to_evaluate(inputs)):
-            return self.student(x, training=training)
-        return batch.with_signals(*self._logits(x, training=training))
+        evaluating = batch.is_to_evaluate(inputs)
+        carries = training and batch.carries_answers(inputs)
+        if carries or (evaluating and batch.answers(inputs)):
+            return batch.with_signals(*self._logits(x, training=training))
+        output = self.student(x, training=training)
+        return batch.with_signals(output, {}) if evaluating else output
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Returns hard loss + terms + regularizers; outside of training, without the terms.
+
+        Raises:
+            ValueError: If `y_pred` lacks what the terms need in training, as in a loop of your own.
+        """
+        return self._objective.loss(self, x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
+        """Updates the metrics with the student's output, where there are labels."""
+        self._objective.update_metrics(self, y, y_pred, sample_weight)
+        training = batch.carries_signals(y_pred) and not batch.is_to_evaluate(x)
+        return self._logs_of_step(training=training, labelled=y is not None)
+
+    @property
+    def evaluates_terms(self) -> bool:
+        """Whether the teacher is asked in the evaluation, too."""
+        return self._objective.evaluates_terms
+
+    @property
+    def _asks_to_evaluate(self) -> bool:
+        return self.evaluates_terms or bool(self.observers)
+
+    @property
+    def distils(self) -> bool:
+        """Whether the terms are minimised; where not, no teacher is asked, and labels train alone.
+
+        Setting it drops the compiled training step.
+        """
+        return self._objective.distils
+
+    @distils.setter
+    def distils(self, value: bool) -> None:
+        if bool(value) != self._objective.distils:
+            self.train_function = None
+            self._objective.distil(bool(value))
+
+    @property
+    def observers(self) -> tuple[keras.metrics.Metric, ...]:
+        """Metrics that compare the student with the teacher in each evaluation.
+
+        They are told `update_state(answers, signals, ids)`: the logits of teacher and student, and
+        the labels that are class ids, by output name. They are neither tracked nor saved. Setting
+        them drops the compiled evaluation step.
+        """
+        return self._objective.observers
+
+    @observers.setter
+    def observers(self, observers: Sequence[keras.metrics.Metric]) -> None:
+        self._objective.observers, self.test_function = tuple(observers), None
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What Keras resets and logs; in an evaluation, the observers, too."""
+        return [*super().metrics, *(self.observers if self._columns.is_evaluating else ())]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of Keras' own metrics."""
+        own = (self._watch.name, self._columns.name)
+        return [name for name in super().metrics_names if name not in own]
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes Keras' training function, which reports the first step's faults."""
+        last, _ = self.train_function, super().make_train_function(force)
+        if self.train_function is not last:
+            step = self.train_function
+            if keras.backend.backend() == "jax":
+                step = jax_step.fed(step, self, self._teachers_own_variables())
+            self.train_function = self._watch.checking_the_first_step(
+                step, lambda: self.metrics_variables
+            )
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Makes Keras' evaluating function."""
+        last, _ = self.test_function, super().make_test_function(force)
+        fresh = self.test_function is not last
+        if fresh and self._asks_to_evaluate and keras.backend.backend() == "jax":
+            own = self._teachers_own_variables()
+            self.test_function = jax_step.fed(self.test_function, self, own)
+
+    def _teachers_own_variables(self) -> list[keras.Variable]:
+        return jax_step.not_shared(self._objective.teacher.variables, self.variables)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the logs, without what was not computed."""
+        evaluating = self._columns.is_evaluating
+        return self._logs(labelled=evaluating or not self._trains_unlabelled)
+
+    def _logs_of_step(self, *, training: bool, labelled: bool) -> dict[str, Any]:
+        if training:
+            self._trains_unlabelled = not labelled
+        with contextlib.nullcontext() if training else self._columns.evaluation():
+            return self._logs(labelled)
+
+    def _logs(self, labelled: bool) -> dict[str, Any]:
+        with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
+            logs = super().get_metrics_result()
+        if self._columns.is_evaluating:
+            # Keras' own counts a batch without labels as one with a loss of 0.
+            kept = logs.pop("loss")
+            if _keras.has_loss(self):
+                loss = self._columns.mean("hard_loss").result()
+                # Where Keras has made numbers of its logs already, as old versions do here.
+                logs = {"loss": float(loss) if isinstance(kept, float) else loss, **logs}
+        return logs

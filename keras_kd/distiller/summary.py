@@ -9,33 +9,36 @@ import keras
 from keras_kd import _text
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import stock
+from keras_kd.teachers.teacher import Teacher
 
 if TYPE_CHECKING:
     from keras_kd.distiller.distiller import Distiller
 
 
-def line(distiller: "Distiller") -> str:
+def line(distiller: "Distiller", teacher: Teacher) -> str:
     """Returns teacher, student and terms in one line."""
     terms = ", ".join(f"{weight} {term.name}" for term, weight in _weighted(distiller))
     return (
         f"<Distiller name={distiller.name}, student={distiller.student.name}, "
-        f"teacher={distiller.asked.name}, "
+        f"teacher={teacher.name}, "
         f"loss={_number(distiller.hard_weight)} hard_loss + {terms}>"
     )
 
 
-def summary(distiller: "Distiller", *args: Any, print_fn: Any = print, **kwargs: Any) -> None:
+def summary(
+    distiller: "Distiller", teacher: Teacher, *args: Any, print_fn: Any = print, **kwargs: Any
+) -> None:
     """Prints the page, then the student's own summary."""
-    rows = _text.pairs((f"  {name}", text) for name, text in _rows(distiller))
+    rows = _text.pairs((f"  {name}", text) for name, text in _rows(distiller, teacher))
     print_fn(f'Distiller: "{distiller.name}"\n{rows}')
     kwargs = kwargs if print_fn is print else {**kwargs, "print_fn": print_fn}
     distiller.student.summary(*args, **kwargs)
 
 
-def _rows(distiller: "Distiller") -> Iterable[tuple[str, str]]:
+def _rows(distiller: "Distiller", teacher: Teacher) -> Iterable[tuple[str, str]]:
     student = distiller.student
     trained = _count(student.trainable_variables)
-    yield "teacher", distiller.asked.described()
+    yield "teacher", teacher.described()
     if distiller.compiled:
         yield "hard loss", f"{_number(distiller.hard_weight)} · {_hard_loss(distiller)}"
     for term, weight in _weighted(distiller):

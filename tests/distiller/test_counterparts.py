@@ -63,7 +63,7 @@ def two_outputs():
 
 def asked(distiller, x):
     """Returns what the teacher answers to a batch, by the student's output names."""
-    answers = distiller.asked(x, distiller._logits.names)
+    answers = distiller._objective.teacher(x, distiller._logits.names)
     return {name: keras.ops.convert_to_numpy(values) for name, values in answers.items()}
 
 

@@ -27,8 +27,8 @@ def test_evaluation_is_the_students(net, data):
     }
     silent = Silent()
     silent.built = True
-    distiller._teacher.model = silent
-    distiller._teacher._logits.model = silent
+    distiller._objective.teacher.model = silent
+    distiller._objective.teacher._logits.model = silent
     logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
     student.compile("adam", loss=CROSS_ENTROPY, metrics=["accuracy"])
     assert logs == pytest.approx(student.evaluate(x, y, verbose=0, return_dict=True), rel=1e-6)

@@ -245,7 +245,10 @@ def test_a_built_layer_teaches(net, data, frozen, soft_targets):
         Distiller(student=layer, teacher=net())
     distiller = Distiller(student=student, teacher=layer, teacher_head="logits")
     assert distiller.teacher is layer
-    assert distiller.asked.described() == "logits, 15 parameters, neither trained nor saved"
+    assert (
+        distiller._objective.teacher.described()
+        == "logits, 15 parameters, neither trained nor saved"
+    )
     before = layer.get_weights()
     run = frozen(distiller, CROSS_ENTROPY)
     for _ in range(2):

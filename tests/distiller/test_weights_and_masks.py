@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from keras_kd import Distiller, Term
+from keras_kd.distiller.weights import like_outputs
 from keras_kd.losses import NKD, WTTM, DecoupledKD, SoftTargets
-from keras_kd.teachers import batch as batches
 
 pytestmark = pytest.mark.numbers
 
@@ -200,7 +200,7 @@ def test_weights_by_example_reach_every_position(frozen, soft_targets, cross_ent
 def test_weights_of_an_output_that_is_not_there():
     output = {"a": np.zeros((24, 3)), "b": np.zeros((24, 3))}
     with pytest.raises(ValueError, match=r"sample_weight must be given.*\['a', 'b'\]"):
-        batches.weights_like(output, ["a", "b"], {"a": EVEN, "c": EVEN})
+        like_outputs(output, ["a", "b"], {"a": EVEN, "c": EVEN})
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from keras import ops
 
 from keras_kd import _keras, _torch
 from keras_kd._errors import check_number, message
+from keras_kd.distiller import weights
 from keras_kd.distiller.settings import live_scalar
 from keras_kd.distiller.terms import accepted_losses, connection, keras_io
 from keras_kd.losses.base import DistillationLoss, full_precision, loss_dtype
 from keras_kd.losses.sizes import same_sizes
 from keras_kd.networks.projectors import Projector
 from keras_kd.networks.taps import check_path, signal_name
-from keras_kd.teachers import batch
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -205,9 +205,9 @@ class Term(keras.layers.Layer):
                 )
             )
         if sample_weight is not None:
-            sample_weight = batch.weights_of(values, sample_weight, "sample_weight", self.name)
+            sample_weight = weights.of_values(values, sample_weight, "sample_weight", self.name)
         if signal_mask is not None and not self._is_used_up(signal_mask, values):
-            signal_mask = batch.weights_of(values, signal_mask, "The student's mask", self.name)
+            signal_mask = weights.of_values(values, signal_mask, "The student's mask", self.name)
             signal_mask = ops.broadcast_to(signal_mask, ops.shape(values))
             values = _keras.masked(values, signal_mask)
             sample_weight = _torch.weights(sample_weight, signal_mask)

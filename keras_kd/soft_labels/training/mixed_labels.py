@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd.networks import structures
 from keras_kd.networks.heads import Head
-from keras_kd.teachers import batch
 
 
 class LabelMixer:
@@ -25,13 +25,13 @@ class LabelMixer:
 
     def __init__(self, heads: dict[str, Head], labels: Any):
         self._heads = heads
-        given = batch.by_name(labels, list(heads))
+        given = structures.by_name(labels, list(heads))
         _check_names(labels, given, list(heads))
         self._classes = {name: _classes(name, heads[name], leaf) for name, leaf in given.items()}
 
     def check(self, labels: Any) -> None:
         """Raises where arrays have class ids beyond their output's classes."""
-        for name, ids in batch.by_name(labels, list(self._heads)).items():
+        for name, ids in structures.by_name(labels, list(self._heads)).items():
             classes = self._classes.get(name)
             if classes and not (ids.min() >= -1 and ids.max() < classes):
                 raise ValueError(_out_of_range(name, classes, f"{ids.min()} to {ids.max()}"))
@@ -45,9 +45,9 @@ class LabelMixer:
             share: The part of the own label, `(batch,)`.
         """
         names = list(self._heads)
-        own, others = batch.by_name(labels, names), batch.by_name(partners, names)
+        own, others = structures.by_name(labels, names), structures.by_name(partners, names)
         mixed = {name: self._mixed(name, own[name], others[name], share) for name in own}
-        return batch.replaced(labels, names, mixed)
+        return structures.replaced(labels, names, mixed)
 
     def _mixed(self, name: str, own: Any, other: Any, share: Any) -> Any:
         import tensorflow as tf

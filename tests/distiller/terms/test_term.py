@@ -198,7 +198,7 @@ def test_maps_whose_sizes_only_the_batch_shows(loss, strides, jit):
 
     known, unknown = built(8), built(None)
     unknown.set_weights(known.get_weights())
-    unknown.asked.model.set_weights(known.asked.model.get_weights())
+    unknown._objective.teacher.model.set_weights(known._objective.teacher.model.get_weights())
     x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
     logs = [each.train_on_batch(x, return_dict=True) for each in (known, unknown)]
     assert float(logs[1]["mine"]) == pytest.approx(float(logs[0]["mine"]), rel=1e-4)
