@@ -1,7 +1,5 @@
 """Labels that miss (-1) or are wrong: hard loss and metrics go without them, the terms keep on."""
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from keras_kd import Distiller, Term
 from keras_kd.distiller.label_rules import Rule, rules
 from keras_kd.distiller.labels import read
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets
-from keras_kd.teachers import batch
 
 CROSS_ENTROPY = losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -184,17 +181,6 @@ def test_positions_of_sequences_may_miss(logs_of):
     assert evaluated["accuracy"] == pytest.approx(right, rel=1e-6)
 
 
-def test_labels_of_one_output_are_replaced_in_their_structure():
-    class Pair(NamedTuple):
-        a: int
-        b: int
-
-    for values in (Pair(1, 2), (1, 2), [1, 2]):
-        replaced = batch.replaced(values, ["a", "b"], {"b": 3})
-        assert type(replaced) is type(values)
-        assert list(replaced) == [1, 3]
-
-
 @pytest.mark.parametrize("units", [1, 3])
 def test_binary_labels_may_miss_by_example(net, data, units):
     x, _ = data
@@ -236,12 +222,14 @@ def test_outputs_miss_labels_one_by_one(data):
 def test_what_takes_class_ids(net):
     heads = Distiller(student=net(), teacher=net())._logits.heads
     mse = [Term(losses.MeanSquaredError())]
-    assert rules("mse", heads, mse) == {}
-    assert rules(None, heads, [Term(SoftTargets())])["output"].floats is False
-    assert rules("crossentropy", heads, mse)["output"].floats
-    assert rules(losses.BinaryCrossentropy(from_logits=True), heads, mse)["output"].binary
+    assert rules({"output": "mse"}, heads, mse) == {}
+    assert rules({}, heads, [Term(SoftTargets())])["output"].floats is False
+    assert rules({"output": "crossentropy"}, heads, mse)["output"].floats
+    assert rules({"output": losses.BinaryCrossentropy(from_logits=True)}, heads, mse)[
+        "output"
+    ].binary
     ignoring = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
-    assert rules(ignoring, heads, mse)["output"].ignored == 255
+    assert rules({"output": ignoring}, heads, mse)["output"].ignored == 255
 
 
 def test_a_loss_of_the_users_own_may_reduce_positions(logs_of):
@@ -330,7 +318,7 @@ def test_numbers_that_are_no_ids_stay(net, data):
     expected = np.mean((np.asarray(distiller.student(x)) - y) ** 2)
     assert distiller.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
     multi = Distiller(student=net(), teacher=net(), terms=[MultiLabelSoftTargets()])
-    rule = rules(None, multi._logits.heads, multi.terms)["output"]
+    rule = rules({}, multi._logits.heads, multi.terms)["output"]
     assert read(np.ones((24, 3), "int32"), (None, 3), rule) is None  # one-hot
     assert read(np.ones((24,), "float32"), (None, 3), rule) is None
 
