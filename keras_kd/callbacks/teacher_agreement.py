@@ -129,7 +129,7 @@ def _kinds(model: Distiller) -> dict[str, str]:
     kinds = {name: kind for name, kind in heads.items() if kind in ("softmax", "sigmoid")}
     targets = {
         name: {"class": "softmax", "labels": "sigmoid"}.get(stock.target_of(loss))
-        for name, loss in hard_loss.by_output(model.loss, names)
+        for name, loss in hard_loss.by_output(model.loss, names).items()
     }
     for term in model.terms:
         if term.on_outputs and isinstance(term.loss, DistillationLoss):

@@ -44,7 +44,7 @@ def read(loss: Any, heads: dict[str, Head]) -> HardLoss:
     Raises:
         ValueError: If a head and its loss's `from_logits` contradict each other.
     """
-    given = HardLoss(list(heads), _by_output(loss, list(heads)), loss is not None)
+    given = HardLoss(list(heads), by_output(loss, list(heads)), loss is not None)
     for name, single in given.by_output.items():
         head = heads[name]
         from_logits = _from_logits(single)
@@ -54,7 +54,8 @@ def read(loss: Any, heads: dict[str, Head]) -> HardLoss:
     return given
 
 
-def _by_output(loss: Any, names: list[str]) -> dict[str, Any]:
+def by_output(loss: Any, names: list[str]) -> dict[str, Any]:
+    """Returns the loss of each output, from one for all or a list or dict of them."""
     if isinstance(loss, dict) and set(loss) <= set(names):
         return loss
     flat = keras.tree.flatten(loss)
