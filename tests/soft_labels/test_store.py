@@ -8,6 +8,7 @@ import pytest
 
 import keras_kd
 from keras_kd import soft_labels
+from keras_kd.soft_labels.training.read_on import ReadOn
 from keras_kd.teachers import batch as batches
 
 pytestmark = pytest.mark.tensorflow
@@ -187,3 +188,20 @@ def test_fit_says_that_there_are_fewer_samples(images, classifier, write, stream
     distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match=r"^The dataset must have the samples.*Received: 200\."):
         distiller.fit(fewer, verbose=0)
+
+
+def test_the_pipeline_is_built_once_for_all_epochs(images, classifier, write, monkeypatch):
+    import tensorflow as tf
+
+    calls = []
+    images = tf.data.Dataset.from_tensor_slices(images)
+    soft = write(teacher=classifier(8), data=images)
+    begun = ReadOn._begun
+    monkeypatch.setattr(
+        ReadOn, "_begun", lambda self, epoch: calls.append(self) or begun(self, epoch)
+    )
+    rows = soft.attach(images)
+    for _ in range(3):
+        assert len(list(rows.shuffle(50).batch(64))) == 5
+    assert len(calls) == 3
+    assert len(calls[0]._idle) == 1

@@ -1,5 +1,6 @@
 """Datasets that show students what the teacher was shown, beside what it answered."""
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from keras_kd.soft_labels.storage.records import CHECK
 from keras_kd.soft_labels.training.epochs import Epochs
 from keras_kd.soft_labels.training.mixed_labels import LabelMixer
 from keras_kd.soft_labels.training.read_ahead import ReadAhead
+from keras_kd.soft_labels.training.read_on import ReadOn
 from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.views.sources import Arrays, Stream
@@ -21,6 +23,8 @@ from keras_kd.teachers import batch as batches
 
 _NOT_REPLAYED = "The pixels must be those that the teacher was shown"
 _OTHER_COUNT = "The dataset must have the samples that the labels were written for"
+
+_numbers = itertools.count(1)  # of passes, of whatever dataset
 
 
 def not_replayed(error: Exception) -> ValueError | None:
@@ -81,6 +85,8 @@ class Training:
             shuffle: Seed of the orders, or `None` for the data's own.
             drop_remainder: Whether a last batch of fewer rows is left out.
         """
+        import tensorflow as tf
+
         mixer = None
         if self._replay.augmentation.mixes and "y" in labels:
             mixer = LabelMixer(self._heads, keras.tree.map_structure(lambda y: y[0], labels["y"]))
@@ -105,7 +111,10 @@ class Training:
         def batch(epoch: Any, index: Any) -> Any:
             return self._element(loaded(epoch, index), mixer)
 
-        return _passes_of_batches(ReadAhead(batch, epochs.batches), epochs)
+        passes = _passes(ReadAhead(batch, epochs.batches), epochs, epochs.batches)
+        if epochs.batches == 1:
+            passes = passes.take_while(lambda *batch: tf.shape(tf.nest.flatten(batch)[0])[0] > 0)
+        return _finished(passes, epochs.batches)
 
     def of_stream(self, data: Stream, epochs: Epochs) -> Any:
         """Returns a dataset of single rows, in the order of the stream."""
@@ -143,9 +152,12 @@ class Training:
                 return self._element(batch, mixer)
 
             chunks = _to_the_end(data.dataset.batch(size), size, self._replay.samples)
-            return chunks.map(batch, num_parallel_calls=-1).unbatch()
+            return chunks.map(batch, num_parallel_calls=-1)
 
-        return _passes_of_rows(one_pass, epochs, self._replay.samples * self._times)
+        # One piece more, whose end says whether there are other samples.
+        pieces = -(-self._replay.samples // size) + 1
+        passes = _passes(ReadOn(one_pass), epochs, pieces).unbatch()
+        return _finished(passes, self._replay.samples * self._times)
 
     def _element(self, batch: dict[str, Any], mixer: LabelMixer | None) -> tuple:
         """Returns what `fit` takes."""
@@ -170,67 +182,48 @@ class Training:
         return (*element, y, *weight)
 
 
-def _passes_of_batches(ahead: ReadAhead, epochs: Epochs) -> Any:
-    """Returns a dataset whose every pass shows the epoch that is due, batch by batch."""
+def _passes(reader: ReadAhead | ReadOn, epochs: Epochs, pieces: int) -> Any:
+    """Returns a dataset whose every pass shows the epoch that is due, piece by piece.
+
+    A piece is a batch, or some rows of a stream. Beyond the last of them come empty ones: that
+    somebody asks for them says that a pass of one piece is over.
+    """
     import tensorflow as tf
 
-    size = epochs.batches
-    specs = tf.nest.flatten(ahead.element_spec)
+    specs = tf.nest.flatten(reader.element_spec, expand_composites=True)
 
-    def step(epoch: np.ndarray, times_set: np.ndarray, index: np.ndarray) -> list[Any]:
+    def step(
+        epoch: np.ndarray, times_set: np.ndarray, number: np.ndarray, index: np.ndarray
+    ) -> list:
         if index == 0:
-            epoch, times_set = epochs.start()
+            epoch, times_set, number = *epochs.start(), next(_numbers)
         if index == 1:
             epochs.advance(epoch, times_set)
-        batch = ahead.read(int(epoch), int(index)) if index < size else map(_blank, specs)
-        return [np.int64(epoch), np.int64(times_set), *batch]
+        piece = reader.read(int(number), int(epoch), int(index)) if index < pieces else None
+        state = map(np.int64, (epoch, times_set, number))
+        return [*state, *(map(_blank, specs) if piece is None else piece)]
 
     def shown(state: tuple, index: Any) -> tuple:
-        types = [tf.int64, tf.int64, *(spec.dtype for spec in specs)]
-        epoch, times_set, *leaves = tf.numpy_function(step, [*state, index], types)
-        for leaf, spec in zip([epoch, times_set, *leaves], [*state, *specs]):
+        types = [*[tf.int64] * len(state), *(spec.dtype for spec in specs)]
+        leaves = tf.numpy_function(step, [*state, index], types)
+        for leaf, spec in zip(leaves, [*state, *specs]):
             leaf.set_shape(spec.shape)
-        return (epoch, times_set), tf.nest.pack_sequence_as(ahead.element_spec, leaves)
+        state, leaves = tuple(leaves[: len(state)]), leaves[len(state) :]
+        structure = reader.element_spec
+        return state, tf.nest.pack_sequence_as(structure, leaves, expand_composites=True)
 
-    passes = tf.data.Dataset.range(max(size, 2)).scan((np.int64(0), np.int64(0)), shown)
-    if size == 1:  # it is over once somebody has asked for a second one
-        passes = passes.take_while(lambda *batch: tf.shape(tf.nest.flatten(batch)[0])[0] > 0)
+    nothing = (np.int64(0),) * 3
+    passes = tf.data.Dataset.range(max(pieces, 2)).scan(nothing, shown)
     options = tf.data.Options()
     # Nothing here is left to tune, and an epoch does not end before the tuner's thread wakes up.
     options.autotune.enabled = False
-    return _finished(passes.with_options(options), size)
+    return passes.with_options(options)
 
 
 def _blank(spec: Any) -> np.ndarray:
     """Returns a batch without rows."""
     shape = [size or 0 for size in spec.shape] if spec.shape.rank else [0]
     return np.zeros(shape, spec.dtype.as_numpy_dtype)
-
-
-def _passes_of_rows(one_pass: Callable, epochs: Epochs, size: int) -> Any:
-    """Returns a dataset whose every pass, of `size` elements, shows the epoch that is due."""
-    import tensorflow as tf
-
-    started = rows.on_host(epochs.start, (np.int64(0), np.int64(0)))
-    advanced = rows.on_host(epochs.advance, np.int64(0))
-
-    def counted(_: Any) -> Any:
-        epoch, times_set = started()
-        shown = one_pass(epoch).prefetch(-1)
-
-        def noted(index: Any, *element: Any) -> tuple:
-            past_first = tf.cond(index == 1, lambda: advanced(epoch, times_set), lambda: epoch)
-            with tf.control_dependencies([past_first]):
-                return tf.nest.map_structure(tf.identity, element)
-
-        def end(_: Any) -> Any:
-            with tf.control_dependencies([advanced(epoch, times_set)]):
-                return shown.take(tf.identity(tf.constant(0, tf.int64)))  # runs after advanced
-
-        marked = shown.enumerate().map(lambda index, element: noted(index, *element))
-        return marked.concatenate(tf.data.Dataset.range(1).flat_map(end).map(lambda *e: e))
-
-    return _finished(tf.data.Dataset.range(1).flat_map(counted), size)
 
 
 def _finished(passes: Any, size: int) -> Any:

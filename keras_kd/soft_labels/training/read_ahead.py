@@ -1,5 +1,6 @@
 """One pipeline for all passes over a dataset: to build another takes as long as many steps."""
 
+import collections
 import os
 import threading
 from collections.abc import Callable
@@ -10,9 +11,14 @@ import numpy as np
 # So many batches are made before they are needed, however many the cores.
 _MOST_AHEAD = 16
 
+# A pass, its epoch, and the number of a batch within it.
+_Order = tuple[int, int, int]
+
 
 class ReadAhead:
     """Gives any batch of any epoch, and prepares those that follow it in its epoch.
+
+    Passes may run beside each other: batches of one that come while another waits are kept for it.
 
     Args:
         batch: Makes a batch, a structure of tensors, of an epoch and the batch's number within it,
@@ -29,8 +35,8 @@ class ReadAhead:
         cores = os.cpu_count() or 1
         self._batches, self._most_ahead = batches, min(2 * cores + 4, _MOST_AHEAD)
         self._lock = threading.Lock()
-        self._due: tuple[int, int] | None = None
-        self._ordered = self._outstanding = 0
+        self._ordered: collections.deque[_Order] = collections.deque()
+        self._kept: dict[_Order, Any] = {}  # in the order in which they came
         options = tf.data.Options()
         options.autotune.enabled = False
         # Whoever waits in `read` holds a thread of TensorFlow's own pool.
@@ -43,11 +49,12 @@ class ReadAhead:
             self._made = iter(self._pipeline)
         self._queue, self.element_spec = queue, self._pipeline.element_spec
 
-    def read(self, epoch: int, index: int) -> list[np.ndarray]:
+    def read(self, number: int, epoch: int, index: int) -> list[np.ndarray]:
         """Returns the leaves of a batch, in TensorFlow's order.
 
         Args:
-            epoch: The epoch.
+            number: A number of the pass that asks, which no other has.
+            epoch: The epoch that it shows.
             index: The number of the batch in the epoch.
 
         Raises:
@@ -55,35 +62,40 @@ class ReadAhead:
         """
         import tensorflow as tf
 
+        wanted = number, epoch, index
         with self._lock:
-            if (epoch, index) != self._due:
-                self._drop()
-                self._ordered = index
-            self._order(epoch)
-            self._due = epoch, index + 1
-            self._outstanding -= 1
-            try:
-                return [leaf.numpy() for leaf in tf.nest.flatten(next(self._made))]
-            except tf.errors.OpError as error:
-                # TensorFlow hands on an error of Python's as an invalid argument again.
-                raise ValueError(error.message) from None
+            self._order_from(wanted)
+            while wanted not in self._kept:
+                self._keep_next()
+            made = self._kept.pop(wanted)
+        if isinstance(made, tf.errors.OpError):
+            # TensorFlow hands on an error of Python's as an invalid argument again.
+            raise ValueError(made.message) from None
+        return [leaf.numpy() for leaf in made]
 
-    def _order(self, epoch: int) -> None:
-        """Orders the next batches of an epoch, some at a time: a call takes as long as a batch."""
-        room = self._most_ahead - self._outstanding
-        new = range(self._ordered, min(self._ordered + room, self._batches))
-        if new and (not self._outstanding or room >= self._most_ahead // 2):
-            self._queue.enqueue_many(np.array([(epoch, index) for index in new], "int64"))
-            self._outstanding += len(new)
-            self._ordered = new.stop
+    def _order_from(self, wanted: _Order) -> None:
+        """Orders a batch and those after it, some at a time: a call takes as long as a batch."""
+        number, epoch, index = wanted
+        there = {place for *of, place in (*self._ordered, *self._kept) if of == [number, epoch]}
+        first = index
+        while first in there:
+            first += 1
+        while index not in there and len(self._ordered) == self._most_ahead:
+            self._keep_next()
+        room = self._most_ahead - len(self._ordered)
+        new = range(first, min(index + self._most_ahead, first + room, self._batches))
+        if new and (index not in there or len(new) >= self._most_ahead // 2):
+            self._queue.enqueue_many(np.array([(epoch, place) for place in new], "int64"))
+            self._ordered.extend((number, epoch, place) for place in new)
 
-    def _drop(self) -> None:
-        """Takes what was ordered for a pass that somebody has left, or that was interrupted."""
+    def _keep_next(self) -> None:
+        """Takes what was ordered first; of passes that somebody has left, the oldest goes."""
         import tensorflow as tf
 
-        while self._outstanding:
-            self._outstanding -= 1
-            try:
-                next(self._made)
-            except tf.errors.OpError:  # of a batch that nobody has asked for
-                continue
+        order = self._ordered.popleft()
+        try:
+            self._kept[order] = tf.nest.flatten(next(self._made))
+        except tf.errors.OpError as error:  # perhaps of a batch that nobody comes to ask for
+            self._kept[order] = error
+        if len(self._kept) > 2 * self._most_ahead:
+            del self._kept[next(iter(self._kept))]
