@@ -30,9 +30,12 @@ class ReadOn:
         self._open: dict[int, tuple[int, Any]] = {}  # how far each pass has come, and with what
         self._idle: list[Any] = []
 
+        specs: list[Any] = []
+
         def with_end(epoch: Any) -> Any:
             pieces = one_pass(epoch).prefetch(tf.data.AUTOTUNE)
-            self.element_spec = spec = pieces.element_spec
+            spec = pieces.element_spec
+            specs.append(spec)
             is_tuple = isinstance(spec, tuple)
             given = pieces.map(
                 lambda *parts: tf.experimental.Optional.from_value(parts if is_tuple else parts[0])
@@ -44,6 +47,7 @@ class ReadOn:
             self._queue = queue = tf.queue.FIFOQueue(1, tf.int64, shapes=())
             epochs = tf.data.Dataset.counter().map(lambda _: queue.dequeue())
             self._pipeline = epochs.flat_map(with_end)
+        self.element_spec = specs[0]
 
     def read(self, number: int, epoch: int, index: int) -> list[np.ndarray] | None:
         """Returns the leaves of a piece, in TensorFlow's order; `None` at the end of the pass.
@@ -74,6 +78,12 @@ class ReadOn:
                 del self._open[next(iter(self._open))]
         leaves = tf.nest.flatten(piece.get_value(), expand_composites=True)
         return [leaf.numpy() for leaf in leaves]
+
+    def __del__(self):
+        # The garbage collector knows no order, and TensorFlow crashes where the functions of an
+        # iterator go before it.
+        getattr(self, "_open", {}).clear()
+        getattr(self, "_idle", []).clear()
 
     def _begun(self, epoch: int) -> Any:
         """Returns an iterator whose next piece is the first of an epoch."""
