@@ -31,7 +31,7 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def require_tensorflow(what: str) -> None:
-    """Raises where TensorFlow is missing, as it may be under JAX and PyTorch.
+    """Raises if TensorFlow is missing, which it may be under JAX and PyTorch.
 
     Args:
         what: What cannot do without it.

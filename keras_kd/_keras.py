@@ -60,7 +60,7 @@ def origin(tensor: keras.KerasTensor) -> tuple[Any, Any, int]:
 
 
 def nodes(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
-    """Returns the calls that lead to symbolic tensors, each behind those that it needs."""
+    """Returns the calls that lead to symbolic tensors, each after those that it needs."""
     order, seen = [], set()
     stack = [(origin(tensor)[1], False) for tensor in reversed(tensors)]
     while stack:

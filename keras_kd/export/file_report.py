@@ -39,7 +39,7 @@ class Report:
         format: `"tflite"` or `"saved_model"`.
         quantization: The mode of a `.tflite` file, `None` for a SavedModel.
         bytes: Size on disk.
-        gzip_bytes: Size after gzip, as it is downloaded.
+        gzip_bytes: Size after gzip, which is what a download takes.
         operators: Number of uses of each operator by name, in alphabetical order; empty for a
             SavedModel.
         float_operators: Those of a calibrated mode that compute in float all the same.

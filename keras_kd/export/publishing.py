@@ -30,8 +30,8 @@ def file_target(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         TypeError: If `path` is not a path.
-        ValueError: If something else than a file or a Keras model is there already, or no folder
-            to put it in.
+        ValueError: If `path` holds something other than a file, or a Keras model, or its folder is
+            missing.
     """
     target = _target(path)
     kind = _kind(target)
@@ -49,7 +49,7 @@ def keras_target(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         TypeError: If `path` is not a path.
-        ValueError: If something else than a file is there, or no folder to put it in.
+        ValueError: If `path` holds something other than a file, or its folder does not exist.
     """
     target = _target(path)
     kind = _kind(target)
@@ -84,7 +84,7 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         TypeError: If `path` is not a path.
-        ValueError: If something else than a SavedModel is there, or no folder to put it in.
+        ValueError: If `path` holds something other than a SavedModel, or its folder does not exist.
     """
     target = _target(path)
     expected = "a new path, an empty folder or a SavedModel to replace"

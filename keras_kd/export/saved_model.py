@@ -53,7 +53,7 @@ def saved_model(
     Args:
         model: A built Functional or Sequential model, or a `keras_kd.Distiller`, whose student is
             exported.
-        path: The folder to write. A SavedModel that is there is replaced once the new one has
+        path: The folder to write. An existing SavedModel is replaced once the new one has
             passed the checks.
         verify: Samples to compare on, with labels or without, in the forms that `tflite` takes.
             Defaults to seeded random inputs.

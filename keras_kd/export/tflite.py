@@ -82,7 +82,7 @@ def tflite(
     Raises:
         ValueError: If an argument is wrong; nothing was written then.
         TypeError: If `model`, `path` or an array is of the wrong kind.
-        RuntimeError: If TensorFlow's converter fails, e.g. as an operator has no built-in form.
+        RuntimeError: If TensorFlow's converter fails, e.g. where an operator has no built-in form.
         VerificationError: If the file is wrong or disagrees; it was removed.
         OSError: If the disk is full.
 
@@ -137,7 +137,7 @@ def _expected(request: Request, signature: Signature, calibration: Arrays | None
 
 
 def _completed(request: Request, file: Path) -> bytes:
-    """Refuses what is no plain file with the student's weights, and adds metadata."""
+    """Refuses a file that lacks the student's weights or is not plain, and adds metadata."""
     content = file.read_bytes()
     requirements.require_plain_operators(operators(content))
     requirements.require_weights(request.signature, len(content), request.options.mode.weight_bytes)

@@ -41,7 +41,7 @@ class DistillationLoss(keras.losses.Loss):
     or per position, `(batch, ...)`. Keras reduces, `keras_kd.Term` weighs.
 
     A loss that needs more than the pair says so in `needs`; its `y_true` may then be a dict
-    `{"teacher": ..., "labels": ..., "mask": ...}`, of which only `"teacher"` must be there.
+    `{"teacher": ..., "labels": ..., "mask": ...}`, of which only `"teacher"` is required.
 
     Attributes:
         default_weight: The weight that a `Term` takes where none is given.
@@ -241,7 +241,7 @@ def bernoulli_kl(teacher: Any, student: Any) -> Any:
 def weighted_loss(weight: Any, loss: Any) -> Any:
     """Returns `weight * loss` in `loss_dtype()`, for a sum; 0 for a weight of 0."""
     weight, loss = ops.cast(weight, loss_dtype()), ops.cast(loss, loss_dtype())
-    return weight * ops.where(weight == 0.0, 0.0, loss)  # 0 · inf is no number
+    return weight * ops.where(weight == 0.0, 0.0, loss)  # 0 · inf is NaN
 
 
 def standardize(logits: Any) -> Any:

@@ -96,7 +96,7 @@ class FeatureLoss(DistillationLoss):
                     "features have a mask",
                     expected=f"the teacher's features at the positions {spatial(student.shape)}",
                     received=f"shape {tuple(teacher.shape)}",
-                    mend="Compare layers of the same positions, or layers behind pooling in both "
+                    mend="Compare layers of the same positions, or layers after pooling in both "
                     "networks",
                 )
             )

@@ -27,7 +27,7 @@ class Hint(FeatureLoss):
         reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
 
     Attributes:
-        default_weight: 100.0, for features behind batch normalization. Features of another scale
+        default_weight: 100.0, for features after batch normalization. Features of another scale
             want another weight.
 
     Call arguments:

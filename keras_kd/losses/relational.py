@@ -23,7 +23,7 @@ def smooth_l1(difference: Any) -> Any:
 def differences(rows: Any) -> tuple[Any, Any, Any]:
     """Returns the products of the rows, their distances and where two rows differ at all.
 
-    Only products are held, for the differences of all pairs would fill the memory.
+    Only products are kept: the differences of all pairs would fill the memory.
     """
     gram = products(rows - ops.mean(rows, axis=0, keepdims=True))  # less cancels
     squares = ops.diagonal(gram)

@@ -80,7 +80,7 @@ class SelfRelation(FeatureLoss):
     Raises:
         ValueError: If the tokens' numbers differ, `relation_heads` does not divide a width, or the
             mask does not fit.
-        TypeError: If `relation_heads` is no integer.
+        TypeError: If `relation_heads` is not an integer.
 
     Example:
     >>> loss = keras_kd.losses.SelfRelation(relation_heads=4)

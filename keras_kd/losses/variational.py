@@ -48,7 +48,7 @@ class Variational(FeatureLoss):
         may be negative.
 
     Raises:
-        ValueError: If the shapes differ, `y_pred` is no pair, or `y_true` brings a mask;
+        ValueError: If the shapes differ, `y_pred` is not a pair, or `y_true` brings a mask;
             `sample_weight` of 0 does its work. A Term heeds Keras' mask by itself.
 
     Example:

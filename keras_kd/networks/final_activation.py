@@ -62,9 +62,9 @@ UNKNOWN = Trace(None)
 def with_logits(
     name: str, inputs: Any, outputs: Any, traces: list[Trace], signals: Sequence[Any] = ()
 ) -> keras.Model:
-    """Returns a model that gives the list of the outputs, then the logits behind each.
+    """Returns a model that gives the list of the outputs, then the logits of each.
 
-    Behind them come the signals, symbolic tensors of the same graph.
+    After them come the signals, symbolic tensors of the same graph.
 
     Raises:
         ValueError: If a part of the graph would have to run twice for it.
@@ -74,7 +74,7 @@ def with_logits(
         trace.cut(cuts) if trace.cut else [tensor, tensor]
         for trace, tensor in zip(traces, keras.tree.flatten(outputs))
     ]
-    signals = [_behind_a_cut(signal, cuts) for signal in signals]
+    signals = [_after_a_cut(signal, cuts) for signal in signals]
     tapped = keras.Model(
         inputs,
         [*(pair[0] for pair in pairs), *(pair[1] for pair in pairs), *signals],
@@ -84,7 +84,7 @@ def with_logits(
     return tapped
 
 
-def _behind_a_cut(signal: Any, cuts: Cuts) -> Any:
+def _after_a_cut(signal: Any, cuts: Cuts) -> Any:
     """Returns what the layer of a signal gives where it has been rebuilt, else the signal."""
     operation, node, index = _keras.origin(signal)
     if id(node) not in cuts:
@@ -100,7 +100,7 @@ def _check_runs_once(tapped: keras.Model) -> None:
             raise ValueError(
                 message(
                     f"The nested model {layer.name!r} must not end in a softmax or sigmoid and "
-                    "feed other layers, too, for it would run twice",
+                    "feed other layers, too, because it would run twice",
                     expected="outputs of the nested model that are outputs of the whole",
                     received=f"{layer.name!r} with outputs that other layers use",
                     mend="Let it return logits, and add keras.layers.Softmax outside of it",
@@ -270,7 +270,7 @@ def _without_activation(layer: Any) -> tuple[keras.layers.Layer, Callable]:
     if layer.activity_regularizer is not None:
         raise ValueError(
             message(
-                f"The last layer {layer.name!r} must have no activity regularizer, for its "
+                f"The last layer {layer.name!r} must have no activity regularizer, because its "
                 "activation is taken apart",
                 expected="activity_regularizer=None",
                 received=layer.activity_regularizer,

@@ -39,7 +39,7 @@ class Head:
 
 
 class LogitsModel:
-    """A model together with the logits behind each of its outputs, in one forward pass.
+    """A model together with the logits of each of its outputs, in one forward pass.
 
     A softmax or sigmoid that Keras' graph shows is cut off: the logits are the tensor before it.
     Where only `head=` says that probabilities come out, they are inverted by a logarithm in
@@ -96,7 +96,7 @@ class LogitsModel:
         """Returns one that gives the signals at these layer paths, too, in the same forward pass.
 
         Raises:
-            TypeError: If a path is no string.
+            TypeError: If a path is not a string.
             ValueError: If a path names nothing, or more than one thing.
         """
         found = taps.find_all(self.model, paths, self._role)
@@ -201,7 +201,7 @@ def _check_override(head: Any, names: list[str], role: str) -> dict[str, str]:
 
 def _warn_of_inversion(names: list[str]) -> None:
     warnings.warn(
-        f"The student's logits behind {names} are taken from the logarithm of its probabilities, "
+        f"The student's logits of {names} are taken from the logarithm of its probabilities, "
         "since its graph does not show the layer before the activation. Where the student is "
         "certain beyond float32's precision it then learns nothing. Let the student return "
         "logits, or build it from keras.Input.",

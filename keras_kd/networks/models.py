@@ -148,7 +148,7 @@ def layers_between(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns the layers on the way from a model's inputs to its outputs, in nested models, too.
 
     Others that it has as attributes, e.g. a KerasHub task's tokenizer, are not among them. A model
-    that is no graph comes as a whole.
+    without a graph comes as a whole.
     """
     graph = _keras.graph(model) if isinstance(model, keras.Model) else None
     if graph is None:

@@ -131,7 +131,7 @@ def _warn_of_nothing(found: dict[str, list[_Place]], models: dict[str, keras.Mod
     warnings.warn(
         f"suggest_pairs has no pair, because no layer in the {role}'s graph is known to end a "
         "block: an activation, a sum, a concatenation, a normalization, a pooling. Layers of "
-        "one's own may be named in a Term all the same; the graph has "
+        "your own may be named in a Term all the same; the graph has "
         f"{taps.paths(models[role])[-8:]} last.",
         stacklevel=3,
     )

@@ -35,7 +35,7 @@ class Tap:
 class Call(keras.Operation):
     """A call of an operation that is at home in another graph.
 
-    It gives the flat list of what the operation gives, and, behind it, a copy of the signal that is
+    It gives the flat list of what the operation gives, followed by a copy of the signal that is
     tapped. The copy keeps the mask, which attention layers take off their arguments.
 
     Args:
@@ -92,7 +92,7 @@ class Call(keras.Operation):
 
 
 class Opened(keras.Model):
-    """A nested model that gives the flat list of its outputs and, behind them, signals.
+    """A nested model that gives the flat list of its outputs, followed by signals.
 
     It is called as the nested model is; Keras makes the same of names, ranks, dtypes and masks.
 
@@ -126,7 +126,7 @@ def with_taps(graph: tuple[Any, Any], taps: Iterable[Tap]) -> tuple[Any, Any, di
 
     Args:
         graph: A model's symbolic inputs and outputs, in their structures.
-        taps: Places that are there.
+        taps: Places in the graph.
     """
     inputs = keras.tree.map_structure(_keras.input_again, graph[0])
     first = keras.tree.flatten(graph[0])

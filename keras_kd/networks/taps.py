@@ -27,7 +27,7 @@ def check_path(path: Any, role: str) -> str:
     """Returns a layer path.
 
     Raises:
-        TypeError: If it is no string, or empty.
+        TypeError: If it is not a string, or empty.
     """
     if isinstance(path, str) and path:
         return path
@@ -39,10 +39,10 @@ def check_path(path: Any, role: str) -> str:
 def find(model: keras.Model, path: str, role: str) -> Tap:
     """Returns the place that a layer path names.
 
-    A path is a layer's name, behind those of the nested models around it: `"backbone/block3"`. Its
-    end is enough where no other path ends so: `"block3"`. A layer that is called several times has
-    a signal for each call, from `"shared:0"` on. The parts of an attention layer are `"att:query"`,
-    `"att:key"` and `"att:value"`.
+    A path is a layer's name, preceded by those of the nested models around it:
+    `"backbone/block3"`. Its end is enough where no other path ends so: `"block3"`. A layer that is
+    called several times has a signal for each call, from `"shared:0"` on. The parts of an attention
+    layer are `"att:query"`, `"att:key"` and `"att:value"`.
 
     Args:
         model: The model.
@@ -50,7 +50,7 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
         role: `"student"` or `"teacher"`, for messages.
 
     Raises:
-        TypeError: If `path` is no string.
+        TypeError: If `path` is not a string.
         ValueError: If the model is subclassed, nothing or more than one thing has that name, or it
             is an input of the student.
     """
@@ -133,7 +133,7 @@ def walk(model: keras.Model, around: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _split(name: str, known: set[str]) -> tuple[str, int | None, str | None]:
-    """Parts a name from the number of the call and the part of an attention layer behind it.
+    """Parts a name from the call number and the attention part that follow it.
 
     Layers may have names that end like these themselves.
     """
@@ -170,10 +170,10 @@ def _graph(model: keras.Model, path: str, role: str) -> Any:
 def _nothing_learns(path: str) -> ValueError:
     return ValueError(
         message(
-            "student of a Term must be the path of a layer behind the input",
+            "student of a Term must be the path of a layer after the input",
             expected="a layer whose signal depends on weights",
             received=f"{path!r}, an InputLayer",
-            mend="Take a layer behind it",
+            mend="Take a layer after it",
         )
     )
 
@@ -270,7 +270,7 @@ def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
                 f"{role} of a Term must be the path of a layer that gives one tensor",
                 expected="one output",
                 received=f"{path!r} with {len(node.outputs)}",
-                mend="Take a layer behind it",
+                mend="Take a layer after it",
             )
         )
     return tap

@@ -106,7 +106,7 @@ def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
         the file gives several.
 
     Raises:
-        ValueError: If the file is no `.tflite` file, or `x` does not fit it.
+        ValueError: If the file is not a `.tflite` file, or `x` does not fit it.
         TypeError: If `x` is not numeric.
 
     Example:
@@ -119,7 +119,7 @@ def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
     if isinstance(x, list | tuple) and len(runner.inputs) > 1:
         raise ValueError(
             message(
-                "x must name the inputs, as a file does not keep their order",
+                "x must name the inputs, because a file does not keep their order",
                 expected=f"a dict with the keys {[tensor.name for tensor in runner.inputs]}",
                 received=f"a list of {len(x)}",
                 mend="Pass a dict of arrays by input name",

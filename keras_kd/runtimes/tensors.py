@@ -31,7 +31,7 @@ class TensorInfo:
 
     @property
     def channels(self) -> int | None:
-        """How many color channels, `None` for what is no image."""
+        """The number of color channels, `None` if it is not an image."""
         shape = self.shape
         image = len(shape) == 4 and shape[3] in (1, 3) and None not in shape[1:]
         return shape[3] if image else None

@@ -192,7 +192,7 @@ def environment() -> dict[str, str]:
     changes = {
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
-        # Absolute, as the worker works in another folder: "" stands for this one.
+        # Absolute, because the worker works in another folder: "" stands for this one.
         "PYTHONPATH": os.pathsep.join([package, *map(os.path.abspath, [*given, *sys.path])]),
         # The caller's own rules, such as "error", are not meant for TensorFlow's converter.
         "PYTHONWARNINGS": "ignore",

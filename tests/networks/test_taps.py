@@ -86,7 +86,7 @@ def test_a_path_is_a_string(nested, path):
 def test_inputs_teach_a_student_nothing(nested):
     first = taps.paths(nested)[0]
     taps.find(nested, first, "teacher")
-    with pytest.raises(ValueError, match=r"layer behind the input.*an InputLayer"):
+    with pytest.raises(ValueError, match=r"layer after the input.*an InputLayer"):
         taps.find(nested, first, "student")
     inside = next(path for path in taps.paths(nested) if path.startswith("backbone/"))
     assert isinstance(nested.get_layer("backbone").layers[0], layers.InputLayer)

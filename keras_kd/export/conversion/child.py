@@ -58,7 +58,7 @@ def run(folder: Path, task: Task, signature: Signature, calibration: Arrays | No
         np.savez(folder / "calibration.npz", *(calibration[name] for name in task.inputs))
     task.write(folder)
     try:
-        # Modules of one's own may have been edited since they were loaded.
+        # The user's own modules may have been edited since they were loaded.
         CONVERTER.ask({"folder": str(folder)}, fresh=bool(task.modules))
     except (worker.CrashError, worker.WorkerError) as error:
         raise RuntimeError(_failure(error, folder, task, signature.student)) from error

@@ -100,7 +100,7 @@ def _check_stateless(student: keras.Model) -> None:
             raise ValueError(
                 message(
                     "The model's layers must not carry a state from one call to the next",
-                    expected="stateful=False, as a file starts each call afresh",
+                    expected="stateful=False, because a file starts each call afresh",
                     received=f"{layer.name!r} with stateful=True",
                     mend="Rebuild the layer with stateful=False and the same weights",
                 )

@@ -1,4 +1,4 @@
-"""Puts metadata into a `.tflite` file: a FlatBuffer inside, associated files as a zip behind."""
+"""Puts metadata into a `.tflite` file: a FlatBuffer, then associated files as a zip."""
 
 import io
 import zipfile

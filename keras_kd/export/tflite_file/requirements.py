@@ -33,7 +33,7 @@ def require_plain_operators(operators: dict[str, int]) -> None:
 def require_quantized(
     float_operators: dict[str, int], ends: dict[str, str], io_dtype: str | None
 ) -> None:
-    """Refuses a file that stayed float in part, as its student lacked the ranges.
+    """Refuses a file that stayed float in part because its student lacked the ranges.
 
     Args:
         float_operators: Operators that compute in float.
