@@ -13,6 +13,8 @@ from keras_kd.distiller.distiller import Distiller
 from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, stock
 from keras_kd.losses.base import categorical_kl, full_precision
 
+__all__ = ["TeacherAgreement"]
+
 
 class TeacherAgreement(keras.callbacks.Callback):
     """Compares student and teacher on the validation data, within the validation that `fit` does.

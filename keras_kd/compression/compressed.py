@@ -10,6 +10,8 @@ from keras_kd import _keras
 from keras_kd.compression.kernels import called_with
 from keras_kd.networks.stand_ins import LikeItsLayer
 
+__all__ = ["Compressed", "KernelTransform"]
+
 
 class KernelTransform(keras.layers.Layer):
     """A function from a layer's kernel to the kernel that the layer computes with.

@@ -14,6 +14,8 @@ from keras_kd.compression.students import methods
 from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import LikeIdentity, seen_through
 
+__all__ = ["finish", "plain_layer"]
+
 
 def finish(student: keras.Model) -> keras.Model:
     """Returns the ordinary student: the same layers as before compression, other weights.

@@ -11,6 +11,8 @@ from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.networks.stand_ins import LikeItsLayer
 
+__all__ = ["Affine", "CompressedSeparable", "Quantize", "on_grid"]
+
 
 def on_grid(kernel: Any, most: Any, bits: int) -> Any:
     """Returns a kernel rounded to whole numbers of a few bits, symmetric around 0.

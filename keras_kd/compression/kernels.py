@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_kd import _keras
 
+__all__ = ["Kernel", "called_with", "is_kernel", "kernels_of"]
+
 # What Keras' layers call the weights that their inputs are multiplied with, or picked from.
 _NAMES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
 

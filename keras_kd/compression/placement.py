@@ -11,6 +11,8 @@ from keras_kd.compression.ranges import FIXED
 from keras_kd.compression.rebuilding import is_graph
 from keras_kd.networks.stand_ins import seen_through
 
+__all__ = ["L", "Placement", "activation_of", "folds", "is_fused"]
+
 L = keras.layers
 
 # Layers that give values that they are given: the range before them holds after them, too.

@@ -21,6 +21,8 @@ from keras_kd.compression.rebuilding import copied, is_graph, parts, renamed
 from keras_kd.compression.students import check_student, skipped_paths
 from keras_kd.networks.stand_ins import seen_through
 
+__all__ = ["BEFORE", "L", "quantize_aware"]
+
 L = keras.layers
 # The end of the name of what gives an output, whose own name its range has.
 BEFORE = "_before_range"

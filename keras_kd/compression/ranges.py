@@ -11,6 +11,18 @@ from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer
 
+__all__ = [
+    "FIXED",
+    "ActivationRange",
+    "FixedRange",
+    "RoundedActivation",
+    "check_seen",
+    "is_composed",
+    "ranges_of",
+    "rounded",
+    "within",
+]
+
 _MOMENTUM = 0.99
 # So that no scale is 0 where all is 0.
 _NARROWEST = 1e-5

@@ -9,6 +9,8 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import message, reason
 
+__all__ = ["Replace", "copied", "is_graph", "parts", "rebuilt", "renamed"]
+
 # From a layer, its path and its calls in one pass of the model to the layer in its place; `None`
 # for none, so that what it is given goes on.
 Replace = Callable[[keras.layers.Layer, str, int], keras.layers.Layer | None]

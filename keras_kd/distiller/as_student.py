@@ -12,6 +12,8 @@ from keras_kd.distiller import weights_file
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.ports import Inputs
 
+__all__ = ["AsStudent"]
+
 
 def _of_student(name: str, doc: str) -> property:
     return property(lambda self: getattr(self.student, name), doc=doc)

@@ -13,6 +13,8 @@ from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.ports import Inputs
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
+__all__ = ["check_teacher", "matched"]
+
 
 def matched(
     teacher: Teacher, taught: Sequence[str], terms: list[Term], student: LogitsModel

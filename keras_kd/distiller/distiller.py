@@ -21,6 +21,8 @@ from keras_kd.networks.models import (
 from keras_kd.teachers.keras_model import asked_teacher
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
+__all__ = ["Distiller"]
+
 
 @keras.saving.register_keras_serializable(package="keras_kd")
 class Distiller(Fitting):

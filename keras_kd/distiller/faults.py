@@ -15,6 +15,8 @@ from keras import ops
 
 from keras_kd._errors import message
 
+__all__ = ["Watch", "faults_of", "not_finite", "signal_fault", "value_fault"]
+
 _REPORTS = {
     "labels": {
         "what": "Labels must be ids of the student's classes, or -1 for none",

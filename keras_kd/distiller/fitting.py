@@ -13,6 +13,8 @@ from keras_kd.distiller.steps import Steps
 from keras_kd.networks.structures import are_arrays
 from keras_kd.teachers import preprocessors
 
+__all__ = ["FitFacts", "Fitting"]
+
 _KERAS_BATCH_SIZE = 32  # of `fit`, where arrays come without a size
 _DATA = ("x", "y", "sample_weight")
 

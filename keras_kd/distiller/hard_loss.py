@@ -12,6 +12,8 @@ from keras_kd._errors import message
 from keras_kd.losses import stock
 from keras_kd.networks.heads import Head
 
+__all__ = ["HardLoss", "by_output", "gives_each_its_value", "read"]
+
 
 @dataclass(frozen=True)
 class HardLoss:

@@ -12,6 +12,8 @@ from keras_kd.losses import DistillationLoss
 from keras_kd.losses import stock as stock_losses
 from keras_kd.networks.heads import Head
 
+__all__ = ["Rule", "rules"]
+
 
 @dataclass(frozen=True)
 class Rule:

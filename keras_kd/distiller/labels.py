@@ -15,6 +15,8 @@ from keras_kd.distiller.label_rules import Rule
 from keras_kd.losses.base import same_shape
 from keras_kd.networks.structures import by_name, replaced
 
+__all__ = ["MISSING", "Batch", "Reading", "none_for", "read", "sort_out"]
+
 MISSING = -1
 
 

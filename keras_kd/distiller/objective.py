@@ -15,6 +15,8 @@ from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch as batches
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
+__all__ = ["Objective"]
+
 
 class Objective:
     """A weighted sum of a hard loss, `Term`s and the model's regularizers, and who is asked for it.

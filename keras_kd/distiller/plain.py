@@ -13,6 +13,8 @@ from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets, stock
 from keras_kd.networks.heads import Head
 
+__all__ = ["PlainForm"]
+
 _BY_HEAD = {"softmax": SoftTargets, "sigmoid": MultiLabelSoftTargets}
 _BY_TARGET = {"class": SoftTargets, "labels": MultiLabelSoftTargets}
 _NONE_YET: Mapping[str, Any] = MappingProxyType({})

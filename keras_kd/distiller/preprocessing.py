@@ -8,6 +8,8 @@ from keras_kd.teachers import preprocessors, raw_arrays
 from keras_kd.teachers.preprocessors import Preprocessing
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["batch_arguments", "data_arguments", "fit_arguments", "needed"]
+
 _DATA = ("x", "y", "sample_weight")
 
 

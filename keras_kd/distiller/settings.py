@@ -9,6 +9,8 @@ from keras import ops
 if TYPE_CHECKING:
     from keras_kd.distiller.terms.term import Term
 
+__all__ = ["live_scalar", "out_of_range"]
+
 
 def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:
     """Adds a float32 scalar that acts on the next step after `assign`, and is saved."""

@@ -16,6 +16,8 @@ from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.teachers import batch
 
+__all__ = ["Steps"]
+
 
 class Steps(AsStudent):
     """A model whose steps ask the teacher about each batch and minimise an `Objective`.

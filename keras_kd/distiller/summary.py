@@ -14,6 +14,8 @@ from keras_kd.teachers.teacher import Teacher
 if TYPE_CHECKING:
     from keras_kd.distiller.distiller import Distiller
 
+__all__ = ["line", "summary"]
+
 
 def line(distiller: "Distiller", teacher: Teacher) -> str:
     """Returns teacher, student and terms in one line."""

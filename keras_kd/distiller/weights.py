@@ -10,6 +10,8 @@ from keras_kd import _keras, _torch
 from keras_kd._errors import message
 from keras_kd.networks.structures import by_name, replaced
 
+__all__ = ["at_rank", "for_losses", "joint", "like_outputs", "of_values"]
+
 
 def like_outputs(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
     """Returns sample weights that Keras' losses multiply as they are meant.

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+__all__ = ["LikeIdentity", "LikeItsLayer", "seen_through"]
+
 
 class LikeItsLayer(keras.layers.Wrapper):
     """A wrapper that computes what its layer computes, with other values for the weights."""

@@ -143,20 +143,6 @@ def test_blocks_and_patterns(data, how):
         assert set(blocks.flat) == {0, 8}
 
 
-def test_saving_and_going_on(data, tmp_path):
-    x, y = data
-    student = compression.prune(dense(), sparsity=0.8, steps=6)
-    student.compile("adam", CROSS_ENTROPY)
-    student.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-    student.save(tmp_path / "student.keras")
-    loaded = keras.models.load_model(tmp_path / "student.keras")
-    for model in (student, loaded):
-        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-    for a, b in zip(student.get_weights(), loaded.get_weights()):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-    compression.finish(loaded)
-
-
 def test_mixed_precision(data):
     x, y = data
     hidden = layers.Dense(8, dtype="mixed_float16", name="hidden")
@@ -209,24 +195,3 @@ BAD = {
 def test_bad_arguments(match):
     with pytest.raises((ValueError, TypeError), match=match):
         compression.prune(dense(), **BAD[match])
-
-
-def test_bad_students():
-    class Subclassed(keras.Model):
-        def call(self, x):
-            return x
-
-    subclassed = Subclassed()
-    subclassed(np.ones((1, 4), "float32"))
-    with pytest.raises(TypeError, match="student must be a Keras model"):
-        compression.prune("model", 0.5)
-    with pytest.raises(ValueError, match="student must be built"):
-        compression.prune(keras.Sequential([layers.Dense(3)]), 0.5)
-    with pytest.raises(ValueError, match="student must show its graph"):
-        compression.prune(subclassed, 0.5)
-    with pytest.raises(ValueError, match="must come once, in the order prune, cluster"):
-        compression.prune(compression.prune(dense(), 0.5), 0.5)
-    with pytest.raises(ValueError, match="student must be compressed"):
-        compression.finish(dense())
-    with pytest.raises(ValueError, match="Train to the end of the schedule"):
-        compression.finish(compression.prune(dense(), 0.5))

@@ -16,6 +16,8 @@ from keras_kd.losses.sizes import same_sizes
 from keras_kd.networks.projectors import Projector
 from keras_kd.networks.taps import check_path, signal_name
 
+__all__ = ["Term"]
+
 
 @keras.saving.register_keras_serializable(package="keras_kd")
 class Term(keras.layers.Layer):
