@@ -6,6 +6,23 @@ Keras hands `x`, `y` and `sample_weight` from step to step, and nothing else, so
 
 from typing import Any
 
+__all__ = [
+    "answers",
+    "carries_answers",
+    "carries_signals",
+    "inputs",
+    "is_to_evaluate",
+    "keep_labels",
+    "kept_labels",
+    "output",
+    "signals",
+    "teacher_input",
+    "to_evaluate",
+    "with_answers",
+    "with_signals",
+    "with_teacher_input",
+]
+
 _INPUT, _ANSWERS, _SHOWN = "keras_kd.input", "keras_kd.answers", "keras_kd.shown"
 _EVALUATED = "keras_kd.evaluated"
 _OUTPUT, _SIGNALS = "keras_kd.output", "keras_kd.signals"

@@ -21,6 +21,8 @@ from keras_kd.soft_labels.views.replay import Replay, check_bytes, shown
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.teachers import batch as batches
 
+__all__ = ["Training", "not_replayed"]
+
 _NOT_REPLAYED = "The pixels must be those that the teacher was shown"
 _OTHER_COUNT = "The dataset must have the samples that the labels were written for"
 

@@ -8,6 +8,8 @@ from keras_kd._errors import message
 from keras_kd.networks import structures
 from keras_kd.networks.heads import Head
 
+__all__ = ["LabelMixer"]
+
 
 class LabelMixer:
     """Mixes a sample's labels with its partner's, by output.

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["ReadAhead"]
+
 # So many batches are made before they are needed, however many the cores.
 _MOST_AHEAD = 16
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["ReadOn"]
+
 # So many passes that nobody has ended are kept where they stand; older ones are read again.
 _MOST_OPEN = 4
 
