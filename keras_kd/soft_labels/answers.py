@@ -108,7 +108,8 @@ class StoredAnswers(Teacher):
         """Raises where the answers were not stored for the temperature of a term."""
         for term, own in self._learning(terms, names):
             if self._records[own].top_k is not None:
-                check_temperature(float(term.temperature), own, self._records[own])
+                value = float(ops.convert_to_numpy(term.temperature))
+                check_temperature(value, own, self._records[own])
 
     def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
         """Returns whether a term has got a temperature that the answers were not stored for."""

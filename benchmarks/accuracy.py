@@ -1,0 +1,111 @@
+"""Does a student that learns from a teacher end above one that learns alone?
+
+Tasks x methods x seeds, the same budget, batches and initial weights. The question is asked of the
+defaults first: whoever takes them must not end below the student alone. Every choice is made on a
+part held out of the training data; `--test` scores the students that were trained on the test set,
+each of them once. Required of the default: on no task more than 0.1 points below the student
+alone (mean over the seeds), and above it on 80 % of the tasks.
+
+    python benchmarks/accuracy.py --data=DIR [--subset=default] [--seeds=3]
+        [--tasks=digits,banking77] [--methods="alone" --methods="dist, weight 2"] [--test]
+
+DIR holds `load_data.py` with its folders. A run that is killed goes on where it stopped; several
+may run at a time. The results of all cells that there are become `results/accuracy.json`, of which
+`python benchmarks/accuracy.py --table` makes the tables in README.md and docs/recipes.md.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import difflib
+import pathlib
+import sys
+
+from absl import app, flags
+from interleaved import RESULTS, save
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data", None, "Folder with load_data.py.")
+flags.DEFINE_string("cache", "~/.cache/keras_kd/accuracy", "Where cells and teachers are kept.")
+flags.DEFINE_list("tasks", [], "Names of tasks; default: all.")
+flags.DEFINE_multi_string("methods", [], "Name of a method; may be given again. Default: --subset.")
+flags.DEFINE_integer("seeds", 3, "Students of each method.", 1)
+flags.DEFINE_integer("first_seed", 0, "The first of them.", 0)
+flags.DEFINE_enum("subset", "all", ["default", "all"], "Methods; default ends in 45 minutes.")
+flags.DEFINE_bool("test", False, "Score the trained students on the test set, each once.")
+flags.DEFINE_bool("collect", False, "Train nothing, gather what there is.")
+flags.DEFINE_bool("table", False, "Make the tables of the documentation, nothing else.")
+SUBSETS = {"default": 1, "all": 9}  # last tier
+
+
+def chosen(given, known, what):
+    """Returns the objects of the given names, all where none is given."""
+    by_name = {each.name: each for each in known}
+    for name in given:
+        if name not in by_name:
+            close = difflib.get_close_matches(name, by_name, n=1, cutoff=0)
+            raise app.UsageError(f"Unknown {what} {name!r}. Did you mean {close[0]!r}?")
+    return [by_name[name] for name in given] or list(known)
+
+
+def cells_to_do(tasks, methods, seeds):
+    """Returns cells in the order in which they tell most: first tiers first, each on all tasks."""
+    cells = [
+        (method.tier, seed, methods.index(method), tasks.index(task))
+        for method in methods
+        for task in tasks
+        for seed in seeds
+        if method.suits(task)
+    ]
+    return [(tasks[task], methods[method], seed) for _, seed, method, task in sorted(cells)]
+
+
+def train(cells, to_do):
+    """Trains what is missing, in a new process now and then, because TensorFlow keeps traces."""
+    trained = 0
+    for task, method, seed in to_do:
+        if cells.read(task, method, seed) is None:
+            if trained == 20:
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+            cell = cells.train(task, method, seed)
+            trained += cell is not None
+            if cell:
+                found = {name: value for name, value in cell.items() if name != "definition"}
+                print(f"{task.name}, {method.name}, seed {seed}: {found}", flush=True)
+
+
+def main(_):
+    from accuracy_suite import tables
+
+    if FLAGS.table:
+        tables.write_all(RESULTS / "accuracy.json")
+        return
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    from accuracy_suite.cells import Cells
+    from accuracy_suite.methods import METHODS
+    from accuracy_suite.results import collect
+    from accuracy_suite.tasks import TASKS
+
+    tasks = chosen(FLAGS.tasks, TASKS, "task")
+    methods = chosen(FLAGS.methods, METHODS, "method")
+    methods = [method for method in methods if method.tier <= SUBSETS[FLAGS.subset]]
+    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
+    data = pathlib.Path(FLAGS.data).expanduser().resolve() if FLAGS.data else None
+    cells = Cells(pathlib.Path(FLAGS.cache).expanduser(), data)
+    to_do = cells_to_do(tasks, methods, seeds)
+    if not FLAGS.collect:
+        train(cells, to_do)
+    if FLAGS.test:
+        for task, method, seed in sorted(to_do, key=lambda cell: tasks.index(cell[0])):
+            if cells.read(task, method, seed):
+                cells.score_test(task, method, seed)
+    command = "python benchmarks/accuracy.py --data=DIR"
+    print(save("accuracy", command, collect(cells, TASKS, METHODS)))
+
+
+if __name__ == "__main__":
+    app.run(main)

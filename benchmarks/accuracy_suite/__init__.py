@@ -1,0 +1,1 @@
+"""Tasks, methods and results of `benchmarks/accuracy.py`."""

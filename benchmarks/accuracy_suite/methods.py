@@ -1,0 +1,139 @@
+"""Methods: how a student learns, the same budget for all."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+import keras_kd
+from accuracy_suite.tasks import Task
+from keras_kd import Term, losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to train a student.
+
+    Attributes:
+        name: Its name.
+        alpha: Plain form: weight of the labels.
+        temperature: Plain form: a number, `"auto"`, or a mean confidence below 1 that the teacher's
+            answers are softened to.
+        terms: Full form: returns the terms.
+        hard_weight: Full form: weight of the labels.
+        peer: `keras.distillation`: `"default"`, or `"mended"` with its loss passed as an object.
+        views: Whether the images or texts change from epoch to epoch.
+        ensemble: Whether three teachers answer.
+        kinds: The tasks that it is for.
+        tier: 0 is trained first.
+    """
+
+    name: str
+    alpha: float | None = None
+    temperature: float | str | None = None
+    terms: Callable[[], list[Any]] | None = None
+    hard_weight: float = 1.0
+    peer: str | None = None
+    views: bool = False
+    ensemble: bool = False
+    kinds: tuple[str, ...] = ("classes",)
+    tier: int = 1
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody teaches."""
+        return self.alpha is None and self.terms is None and self.peer is None
+
+    def suits(self, task: Task) -> bool:
+        """Whether it can train a task's student."""
+        if task.kind not in self.kinds or (self.views and task.augment is None):
+            return False
+        own_teacher = task.trained is None
+        return own_teacher or not (self.peer or self.ensemble)
+
+    def definition(self, task: Task) -> str:
+        """Returns all that a result depends on but the seed."""
+        terms = [_described(term) for term in self.terms()] if self.terms else None
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields = {k: v for k, v in fields.items() if k not in ("name", "terms", "kinds", "tier")}
+        return f"{fields} {terms} {task.epochs} x {task.batch} at {task.rate}, {task.views} views"
+
+
+def _described(term: Any) -> str:
+    term = term if isinstance(term, Term) else Term(term)
+    return f"{float(term.weight):g} {term.loss.get_config()}"
+
+
+def _term(loss: Callable[[], Any], weight: float | None = None) -> Callable[[], list[Any]]:
+    return lambda: [Term(loss(), weight=weight)]
+
+
+def _standardized() -> keras.losses.Loss:
+    return losses.SoftTargets(temperature=2.0, standardize=True)
+
+
+def _plain(alpha: float, temperature: float, tier: int = 1, **options: Any) -> Method:
+    kind = "confidence" if temperature < 1 else "T"
+    name = f"alpha {alpha:g}, {kind} {temperature:g}"
+    kinds = ("classes", "labels")
+    return Method(name, alpha, temperature, kinds=kinds, tier=tier, **options)
+
+
+def _views(method: Method) -> Method:
+    return dataclasses.replace(method, name=f"views, {method.name}", views=True, tier=3)
+
+
+_EVERY = ("classes", "labels", "numbers")
+_ALONE = Method("alone", kinds=_EVERY, tier=0)
+_DIST = Method("dist, weight 2", terms=_term(losses.DIST))
+METHODS = [
+    _ALONE,
+    _plain(0.1, 4.0, tier=0),
+    _plain(0.5, 0.8, tier=0),
+    _plain(0.5, 4.0, tier=0),
+    _plain(0.5, 2.0),
+    _plain(0.7, 0.8),
+    _plain(0.5, 0.9),
+    _plain(0.5, 1.0),
+    _DIST,
+    _plain(0.9, 0.8, tier=2),
+    _plain(0.7, 2.0, tier=2),
+    _plain(0.3, 0.8, tier=2),
+    _plain(0.5, 0.7, tier=2),
+    dataclasses.replace(_DIST, name="dist, weight 1", terms=_term(losses.DIST, 1.0), tier=2),
+    Method("standardized, weight 9", terms=_term(_standardized, 9.0), tier=2),
+    Method("standardized, weight 1", terms=_term(_standardized, 1.0), tier=2),
+    Method("dkd, beta 8", terms=_term(losses.DecoupledKD), tier=2),
+    Method(
+        "dkd, beta 1, weight 0.5",
+        terms=_term(lambda: losses.DecoupledKD(beta=1.0, temperature=2.0), 0.5),
+        tier=2,
+    ),
+    Method("nkd, weight 1", terms=_term(losses.NKD), tier=2),
+    Method("nkd, weight 0.3", terms=_term(losses.NKD, 0.3), tier=2),
+    Method(
+        "squared error",
+        terms=_term(keras.losses.MeanSquaredError, 0.5),
+        hard_weight=0.5,
+        kinds=("numbers",),
+        tier=0,
+    ),
+    Method(
+        "squared error, labels 0.1",
+        terms=_term(keras.losses.MeanSquaredError, 0.9),
+        hard_weight=0.1,
+        kinds=("numbers",),
+        tier=0,
+    ),
+    _views(_ALONE),
+    _views(_plain(0.5, 0.8)),
+    _views(_plain(0.5, 2.0)),
+    _views(_DIST),
+    Method("keras.distillation, default", peer="default", tier=3),
+    Method("keras.distillation, mended", peer="mended", tier=3),
+]
+if hasattr(keras_kd.teachers, "Ensemble"):
+    METHODS.append(
+        dataclasses.replace(_plain(0.5, 0.8, tier=3), name="ensemble of three", ensemble=True)
+    )

@@ -1,0 +1,146 @@
+"""What all cells say together: one JSON, a table, a verdict on each choice."""
+
+import pathlib
+import re
+import statistics
+from typing import Any
+
+ALONE = "alone"
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+Results = dict[str, dict[str, Any]]
+
+
+def collect(cells: Any, tasks: list[Any], methods: list[Any]) -> Results:
+    """Returns the scores of all cells by task and method, by seed."""
+    results = {}
+    for task in tasks:
+        by_method = {m.name: found for m in methods if (found := _found(cells, task, m))}
+        if by_method:
+            results[task.name] = {
+                "teacher": cells.teacher_facts(task),
+                "student_parameters": task.student().count_params(),
+                "epochs": task.epochs,
+                "methods": by_method,
+            }
+    return results
+
+
+def _found(cells: Any, task: Any, method: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for seed in range(100):
+        cell = cells.read(task, method, seed) if method.suits(task) else None
+        for what in ("held_out", "test", "temperature", "seconds"):
+            if cell and what in cell:
+                found.setdefault(what, {})[str(seed)] = cell[what]
+    return found
+
+
+def differences(
+    task: dict[str, Any], method: str, part: str = "held_out", baseline: str = ALONE
+) -> list[float]:
+    """Returns the points above the student alone, seed by seed."""
+    scores, alone = (task["methods"].get(name, {}).get(part, {}) for name in (method, baseline))
+    return [scores[seed] - alone[seed] for seed in scores if seed in alone]
+
+
+def verdict(results: Results, part: str = "held_out") -> list[dict[str, Any]]:
+    """Returns, for each method on all tasks of several classes or labels, what it is worth.
+
+    Only methods that were trained on all of them are compared.
+    """
+    tasks = {n: t for n, t in results.items() if "alpha 0.1, T 4" in t["methods"]}
+    names = {n for t in tasks.values() for n in t["methods"] if differences(t, n, part)}
+    names = {n for n in names if all(differences(t, n, part) for t in tasks.values())}
+    means = {n: [statistics.mean(differences(t, n, part)) for t in tasks.values()] for n in names}
+    ranks = {n: [] for n in names}
+    for column in range(len(tasks)):
+        order = sorted(names, key=lambda n: -means[n][column])
+        for rank, name in enumerate(order, 1):
+            ranks[name].append(rank)
+    rows = [
+        {
+            "method": name,
+            "mean_rank": round(statistics.mean(ranks[name]), 2),
+            "worst": round(min(means[name]), 2),
+            "mean": round(statistics.mean(means[name]), 2),
+            "tasks_above": sum(value > 0 for value in means[name]),
+            "tasks": len(tasks),
+            "seeds": min(len(differences(t, name, part)) for t in tasks.values()),
+        }
+        for name in names
+        if name != ALONE
+    ]
+    return sorted(rows, key=lambda row: row["mean_rank"])
+
+
+def spread(values: list[float], signed: bool = False) -> str:
+    """Returns mean ± standard deviation."""
+    mean = f"{statistics.mean(values):+.2f}" if signed else f"{statistics.mean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Returns a table; all columns but the first are numbers."""
+    rule = [":---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
+
+
+def task_table(results: Results, methods: dict[str, str], part: str = "held_out") -> str:
+    """Returns a row for each task: teacher, student alone, and points above it by method.
+
+    Args:
+        results: As of `collect`.
+        methods: The columns' titles by the names of methods.
+        part: `"held_out"` or `"test"`.
+    """
+    header = ["task", "student's parameters", "teacher", "student alone", *methods.values()]
+    rows = []
+    for name, task in results.items():
+        alone = list(task["methods"].get(ALONE, {}).get(part, {}).values())
+        if not alone:
+            continue
+        cells = [differences(task, method, part) for method in methods]
+        rows.append(
+            [
+                name,
+                f"{task['student_parameters']:,}",
+                f"{task['teacher'][part]:.2f}" if part in task["teacher"] else "",
+                spread(alone),
+                *(spread(cell, signed=True) if cell else "" for cell in cells),
+            ]
+        )
+    return markdown(header, rows)
+
+
+def verdict_table(results: Results, part: str = "held_out") -> str:
+    """Returns a row for each method that all tasks have, the best mean rank first."""
+    rows = [
+        [
+            row["method"],
+            f"{row['mean_rank']:.2f}",
+            f"{row['mean']:+.2f}",
+            f"{row['worst']:+.2f}",
+            f"{row['tasks_above']} of {row['tasks']}",
+            str(row["seeds"]),
+        ]
+        for row in verdict(results, part)
+    ]
+    return markdown(
+        ["method", "mean rank", "mean", "worst task", "above the student alone", "seeds"], rows
+    )
+
+
+def write_between_marks(path: str, name: str, text: str) -> None:
+    """Replaces what stands between the marks of a name in a file of the project.
+
+    Raises:
+        ValueError: If the file has no such marks.
+    """
+    start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
+    file = _ROOT / path
+    content = file.read_text(encoding="utf-8")
+    if start not in content or end not in content:
+        raise ValueError(f"{path} has no {start} ... {end}")
+    pattern = re.escape(start) + r".*?" + re.escape(end)
+    content = re.sub(pattern, lambda _: f"{start}\n{text}\n{end}", content, flags=re.DOTALL)
+    file.write_text(content, encoding="utf-8")
