@@ -1,14 +1,28 @@
-"""The comparison of teacher, student and distilled student, in a table and in words."""
+"""The comparison of teacher, student and distilled student, in tables, words and pictures."""
 
+from keras_kd.report import plots
+from keras_kd.report.compared import Comparison, Measured, compare
 from keras_kd.report.comparison import Row, table, top1
-from keras_kd.report.verdicts import Spread, gap_closed, over_seeds, paired, spread, verdict
+from keras_kd.report.costs import Costs, Spent, spent
+from keras_kd.report.macs import macs
+from keras_kd.report.seeds import SeedsComparison, over_seeds
+from keras_kd.report.verdicts import Spread, gap_closed, paired, spread, verdict
 
 __all__ = [
+    "Comparison",
+    "Costs",
+    "Measured",
     "Row",
+    "SeedsComparison",
+    "Spent",
     "Spread",
+    "compare",
     "gap_closed",
+    "macs",
     "over_seeds",
     "paired",
+    "plots",
+    "spent",
     "spread",
     "table",
     "top1",

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["float_operators", "operators"]
+__all__ = ["float_operators", "operators", "parsed", "uses"]
 
 
 def operators(content: bytes) -> dict[str, int]:
@@ -16,8 +16,8 @@ def operators(content: bytes) -> dict[str, int]:
     Returns:
         Uses by name, e.g. `{"CONV_2D": 2, "SOFTMAX": 1}`; custom operators as `"CUSTOM FlexErf"`.
     """
-    graphs, names = _parsed(content)
-    return _counted(names[use.OpcodeIndex()] for graph in graphs for use in _uses(graph))
+    graphs, names = parsed(content)
+    return _counted(names[use.OpcodeIndex()] for graph in graphs for use in uses(graph))
 
 
 def float_operators(content: bytes) -> dict[str, int]:
@@ -25,16 +25,17 @@ def float_operators(content: bytes) -> dict[str, int]:
 
     Those that only lead from floats to whole numbers or back do not count.
     """
-    graphs, names = _parsed(content)
+    graphs, names = parsed(content)
     return _counted(
         names[use.OpcodeIndex()]
         for graph in graphs
-        for use in _uses(graph)
+        for use in uses(graph)
         if names[use.OpcodeIndex()] not in ("QUANTIZE", "DEQUANTIZE") and _takes_floats(graph, use)
     )
 
 
-def _parsed(content: bytes) -> tuple[list[Any], list[str]]:
+def parsed(content: bytes) -> tuple[list[Any], list[str]]:
+    """Returns the graphs of a file, and the names of the operators by their index in it."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
@@ -51,7 +52,8 @@ def _parsed(content: bytes) -> tuple[list[Any], list[str]]:
     return [model.Subgraphs(position) for position in range(model.SubgraphsLength())], names
 
 
-def _uses(graph: Any) -> Iterator[Any]:
+def uses(graph: Any) -> Iterator[Any]:
+    """Returns the operators of a graph, in the order of execution."""
     return (graph.Operators(position) for position in range(graph.OperatorsLength()))
 
 

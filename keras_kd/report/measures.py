@@ -1,0 +1,101 @@
+"""What the answers of one model are worth, from its outputs on labelled samples."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_kd._errors import message, wrong
+
+__all__ = ["calibration_error", "class_ids", "probabilities", "top_k"]
+
+_SLACK = 0.05  # by which the probabilities of a quantised file may miss a sum of 1
+
+
+def probabilities(outputs: Any, name: str = "outputs") -> np.ndarray:
+    """Returns the class probabilities of outputs, in float64.
+
+    Rows that are at least 0 and add up to 1 are probabilities, which quantisation may have moved by
+    0.05; other rows are logits.
+
+    Args:
+        outputs: Logits or probabilities, `(samples, classes)`.
+        name: Whose they are, for messages.
+
+    Raises:
+        ValueError: If they have another rank, or fewer than 2 classes, or are not finite.
+    """
+    outputs = np.asarray(outputs, "float64")
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or not np.isfinite(outputs).all():
+        rule = "give one row of finite numbers for each sample, one for each of 2 or more classes"
+        expected, mend = "shape (samples, classes)", "Compare models with one output of classes"
+        received = f"shape {outputs.shape}"
+        if outputs.ndim == 2 and outputs.shape[1] > 1:
+            received = f"{np.sum(~np.isfinite(outputs))} numbers that are NaN or Inf"
+        raise ValueError(
+            message(f"{name} must {rule}", expected=expected, received=received, mend=mend)
+        )
+    if (outputs >= 0).all() and (abs(outputs.sum(-1) - 1) < _SLACK).all():
+        return outputs / outputs.sum(-1, keepdims=True)
+    exponents = np.exp(outputs - outputs.max(-1, keepdims=True))
+    return exponents / exponents.sum(-1, keepdims=True)
+
+
+def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Returns the share of samples whose class is among the `k` most probable.
+
+    Args:
+        probabilities: `(samples, classes)`.
+        labels: Class ids, `(samples,)`.
+        k: How many classes may be named.
+    """
+    best = np.argsort(-probabilities, axis=-1, kind="stable")[:, :k]
+    return float(np.mean((best == labels[:, None]).any(-1)))
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Returns the expected calibration error, `Σ |accuracy - confidence| · share` over bins.
+
+    Args:
+        probabilities: `(samples, classes)`.
+        labels: Class ids, `(samples,)`.
+        bins: Number of bins of equal width, `((i-1)/bins, i/bins]`, of the largest probability.
+
+    Example:
+    >>> calibration_error(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), bins=1)
+    0.35
+
+    Reference:
+        - [Guo et al., On Calibration of Modern Neural Networks, 2017](
+            https://arxiv.org/abs/1706.04599)
+    """
+    confidence = probabilities.max(-1)
+    right = probabilities.argmax(-1) == labels
+    places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(places, weights=right - confidence, minlength=bins)
+    return round(float(abs(gaps).sum() / len(labels)), 12)
+
+
+def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
+    """Returns labels as class ids.
+
+    Args:
+        y: Class ids `(samples,)` or `(samples, 1)`, or one-hot rows `(samples, classes)`.
+        samples: How many there are of `x`.
+        classes: How many classes the models tell apart.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    labels = np.asarray(y)
+    if labels.ndim == 2:
+        labels = labels.argmax(-1) if labels.shape[1] == classes else labels.squeeze(-1)
+    if labels.shape != (samples,) or not samples:
+        rule = "hold one label for each sample of x, and x at least one sample"
+        mend = "Pass the x and y of one data set"
+        raise wrong("y", rule, np.shape(y), expected=f"shape ({samples},)", mend=mend)
+    if labels.min() < 0 or labels.max() >= classes or (labels != np.floor(labels)).any():
+        rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
+        received = f"{labels.min()} to {labels.max()}"
+        mend = "Leave out samples without a label, and map the others to 0, 1, ..."
+        raise ValueError(message(f"y must {rule}", expected=expected, received=received, mend=mend))
+    return labels.astype(int)
