@@ -30,6 +30,12 @@ def matched(
     Raises:
         ValueError: If inputs or outputs do not belong together.
     """
+    return teacher.each(lambda one: _matched(one, taught, terms, student))
+
+
+def _matched(
+    teacher: Teacher, taught: Sequence[str], terms: list[Term], student: LogitsModel
+) -> Teacher:
     if isinstance(teacher, NoTeacher):
         return teacher
     own, students = (dict(zip(side.heads, side.outputs)) for side in (teacher, student))

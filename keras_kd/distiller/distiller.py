@@ -18,7 +18,7 @@ from keras_kd.networks.models import (
     training_policy,
     warn_of_unused,
 )
-from keras_kd.teachers.keras_model import asked_teacher
+from keras_kd.teachers.asked import asked_teacher
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
 __all__ = ["Distiller"]
@@ -42,7 +42,7 @@ class Distiller(Fitting):
         student: A built `keras.Model`. Its weights are trained; nothing else of it changes. A
             KerasHub task is given raw data, which its `preprocessor` is applied to.
         teacher: A trained `keras.Model` with outputs like the student's, a built layer such as
-            `TFSMLayer`, or one of `keras_kd.teachers`. Inputs and outputs are matched by name.
+            `TFSMLayer`, one of `keras_kd.teachers`, or a list of these. All are matched by name.
         terms: Losses of `keras_kd.losses` or `keras_kd.Term`s. `None` takes the plain form.
         student_head: What the student's outputs are, `"logits"`, `"softmax"` or `"sigmoid"`, or a
             dict of these by output name. Found in models built from `keras.Input`; needed for
@@ -82,7 +82,7 @@ class Distiller(Fitting):
         self,
         *,
         student: keras.Model,
-        teacher: keras.Model | Teacher,
+        teacher: keras.Model | Teacher | Sequence[keras.Model | Teacher],
         terms: Sequence[keras.losses.Loss | Term] | None = None,
         student_head: str | dict[str, str] | None = None,
         teacher_head: str | dict[str, str] | None = None,
@@ -235,7 +235,7 @@ class Distiller(Fitting):
         compatibility.check_teacher(asked, self._terms, self._logits)
         if self.compiled:
             asked.check_temperatures(self._terms, names)
-        self._objective.teacher = asked
+        self._objective.teacher, self._watch.respondents = asked, asked.respondents
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)
         self.train_function = self.test_function = None  # their traces hold the last teacher

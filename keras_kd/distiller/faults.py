@@ -104,6 +104,7 @@ class Watch(keras.metrics.Metric):
 
     Attributes:
         epoch: Number of the epoch under way, from 1, or `None`.
+        respondents: The names of those who answer, where the teacher is several.
     """
 
     def __init__(self, others: Sequence[str] = ()):
@@ -111,6 +112,8 @@ class Watch(keras.metrics.Metric):
         self._reports = _REPORTS | {kind: _report(kind) for kind in others}
         self._batches = self._counter("batches")
         self._first = {kind: self._counter(f"fault_{n}") for n, kind in enumerate(self._reports)}
+        self._who = self._counter("who")
+        self.respondents: list[str] = []
         self.epoch: int | None = None
         self._looks: Iterator[bool] = iter(())
 
@@ -133,19 +136,29 @@ class Watch(keras.metrics.Metric):
 
         Args:
             **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures`, `pairs`, `answers`
-                or one of `faults_of`: a boolean scalar, or `None` where nobody looked.
+                or one of `faults_of`: a boolean scalar, of `answers` a vector with one for each
+                respondent, or `None` where nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)
         for kind, fault in faults.items():
             if fault is not None:
                 first, fault = self._first[kind], _on_any_replica(fault)
-                is_first = (first.value == 0) & fault
+                is_first = (first.value == 0) & ops.any(fault)
                 first.assign(ops.where(is_first, batch, first.value))
+                if kind == "answers":
+                    who = ops.cast(ops.argmax(fault), self._who.dtype)
+                    self._who.assign(ops.where(is_first, who, self._who.value))
 
     def result(self) -> dict[str, Any]:
         """Returns nothing to log."""
         return {}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves nothing, because the notes are of the epoch under way."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads nothing, whatever an older version has saved."""
 
     def check(self, where: str = "", values: dict[int, Any] | None = None) -> None:
         """Raises if a fault was noted.
@@ -158,18 +171,17 @@ class Watch(keras.metrics.Metric):
             ValueError: In the form of all messages, with the first batch that had the fault.
         """
         for kind, variable in self._first.items():
-            newer = (values or {}).get(id(variable))
-            # The sum is a tensor where the variable is mirrored on replicas, too.
-            noted = (variable.value if newer is None else newer) + 0.0
-            first = int(ops.convert_to_numpy(noted))
+            first = _number(variable, values)
             # A loop of one's own over `train_on_batch` may end in an example alone.
             if first and (kind != "pairs" or self.epoch is not None):
-                report = self._reports[kind]
+                report, who = self._reports[kind], ""
+                if kind == "answers" and len(self.respondents) > 1:
+                    who = f" from {self.respondents[_number(self._who, values)]!r}"
                 raise ValueError(
                     message(
                         report["what"],
                         expected=report["expected"],
-                        received=f"{report['found']}, first in batch {first}{where} "
+                        received=f"{report['found']}{who}, first in batch {first}{where} "
                         f"(index {first - 1})",
                         mend=report["mend"],
                     )
@@ -239,6 +251,13 @@ class Watch(keras.metrics.Metric):
 
 def _writers_first(callbacks: Sequence[Any]) -> list[Any]:
     return sorted(callbacks, key=lambda each: getattr(each, "order", math.inf))
+
+
+def _number(variable: keras.Variable, newer: dict[int, Any] | None) -> int:
+    """Returns a variable's value as an integer, where it has no newer one by its id."""
+    value = (newer or {}).get(id(variable))
+    # The sum is a tensor where the variable is mirrored on replicas, too.
+    return int(ops.convert_to_numpy((variable.value if value is None else value) + 0.0))
 
 
 def _on_any_replica(fault: Any) -> Any:

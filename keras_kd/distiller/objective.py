@@ -114,7 +114,7 @@ class Objective:
             total = self._without_terms(model, batch)
         if answers and not training:
             for observer in self.observers:
-                observer.update_state(answers, signals, batch.ids)
+                observer.update_state(self._observed(answers), signals, batch.ids)
             if self.evaluates_terms:
                 by_column = self._compared(batch, joint, answers, signals, training)
         self._note_faults(batch, answers, signals, by_column)
@@ -140,12 +140,13 @@ class Objective:
     def _answers(self, x: Any, y_pred: Any) -> dict[str, Any]:
         """Returns the teacher's logits and signals out of what came with the batch, if any."""
         carried = batches.answers(x) if batches.carries_signals(y_pred) else {}
-        temperatures = {
-            term.output_of(self._names): term.temperature
-            for term in self.terms
-            if term.teacher is None
-        }
-        return self.teacher.carried(carried, self._names, temperatures) if carried else {}
+        return self.teacher.carried(carried, self._names) if carried else {}
+
+    def _observed(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """Returns the answers as the terms on outputs read them."""
+        read = {term.output_of(self._names): term for term in self.terms if term.teacher is None}
+        logits = {n: self.teacher.answer_to(read[n], answers[n]) for n in read if n in answers}
+        return {**answers, **logits}
 
     def _compared(
         self,
@@ -162,13 +163,13 @@ class Objective:
             output = term.output_of(self._names)
             answer, signal = term.signals_of(self._names)
             losses[term.name] = term(
-                answers[answer],
+                self.teacher.answer_to(term, answers[answer]),
                 signals[signal],
                 sample_weight=by_output[output],
                 labels=batch.ids.get(output),
                 training=training,
             )
-        self._columns.update_state(losses, ops.shape(next(iter(answers.values())))[0])
+        self._columns.update_state(losses, ops.shape(keras.tree.flatten(answers)[0])[0])
         return losses
 
     def _weighted(
@@ -212,7 +213,7 @@ class Objective:
         self._watch.update_state(
             labels=batch.wrong,
             hard_loss=batch.missing_in(self._by_batch),
-            answers=faults.not_finite({n: answers[n] for n in names if n in answers}),
+            answers=self.teacher.not_finite(answers, names) if asked else None,
             settings=settings_fault if asked else None,
             temperatures=self.teacher.out_of_range(self.terms, names) if asked else None,
             **(self._faults_of_terms(answers, signals, by_column) if by_column else {}),
@@ -231,6 +232,6 @@ class Objective:
                 fault = faults.not_finite({term.name: by_column[term.name]})
                 noted[faults.value_fault(term.name)] = fault
         if any(getattr(term.loss, "needs_pairs", False) for term in self.terms):
-            examples = ops.shape(next(iter(answers.values())))[0]
+            examples = ops.shape(keras.tree.flatten(answers)[0])[0]
             noted["pairs"] = self._watch.at_the_start() & (examples < 2)
         return noted

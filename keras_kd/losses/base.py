@@ -50,6 +50,8 @@ class DistillationLoss(keras.losses.Loss):
         min_classes: With fewer classes the loss teaches nothing, or is not defined.
         shift_invariant: Whether a constant added to all logits of a position changes nothing, so
             that the logarithm of a softmax serves, too.
+        reads_twice: Whether the teacher's logits are read at temperature 1 as well as at the
+            loss's own, so that no one mean of several teachers serves both.
     """
 
     default_weight: float = 1.0
@@ -57,6 +59,7 @@ class DistillationLoss(keras.losses.Loss):
     batch_statistic: bool = False
     min_classes: int = 1
     shift_invariant: bool = True
+    reads_twice: bool = False
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size"):
         # Half precision holds neither large losses nor class ids above 256 (bfloat16).

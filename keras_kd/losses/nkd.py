@@ -68,6 +68,7 @@ class NKD(DistillationLoss):
     """
 
     needs = frozenset({"labels"})
+    reads_twice = True
     min_classes = 3
 
     def __init__(

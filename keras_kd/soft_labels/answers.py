@@ -26,6 +26,7 @@ from keras_kd.soft_labels.training import data_checks
 from keras_kd.soft_labels.training.datasets import not_replayed
 from keras_kd.soft_labels.training.epochs import EpochCallback, Epochs, epochs_of
 from keras_kd.soft_labels.views.replay import shown
+from keras_kd.teachers.averaging import reading_of
 from keras_kd.teachers.teacher import Teacher
 
 
@@ -37,6 +38,8 @@ class StoredAnswers(Teacher):
         shards: The records of each shard, by number.
         directory: Where they lie, `None` for memory.
     """
+
+    can_be_asked = False
 
     def __init__(
         self,
@@ -51,7 +54,9 @@ class StoredAnswers(Teacher):
         self._records = {n: Record.from_json(r) for n, r in content["signals"].items()}
         self._type = record_type(self._records)
         outputs = content["teacher"]["outputs"]
-        self.heads = {n: Head(outputs[n]["head"], (None, *self._records[n].shape)) for n in outputs}
+        self.heads = {
+            n: Head(outputs[n]["head"], (None, *self._records[n].answer)) for n in outputs
+        }
         self.signals = {
             name: (None, *record.shape)
             for name, record in self._records.items()
@@ -107,8 +112,8 @@ class StoredAnswers(Teacher):
     def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where the answers were not stored for the temperature of a term."""
         for term, own in self._learning(terms, names):
-            if self._records[own].top_k is not None:
-                value = float(ops.convert_to_numpy(term.temperature))
+            if self._records[own].is_tempered:
+                value = float(ops.convert_to_numpy(reading_of(term)[1]))
                 check_temperature(value, own, self._records[own])
 
     def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
@@ -116,9 +121,10 @@ class StoredAnswers(Teacher):
         known = [ops.convert_to_tensor(True)]
         for term, own in self._learning(terms, names):
             record = self._records[own]
-            if record.top_k is not None:
+            if record.is_tempered:
                 stored = ops.convert_to_tensor(np.asarray(record.temperatures, "float32"))
-                known.append(ops.any(ops.isclose(stored, term.temperature.value)))
+                temperature = ops.cast(reading_of(term)[1], "float32")
+                known.append(ops.any(ops.isclose(stored, temperature)))
         return ~ops.all(ops.stack(known))
 
     def _learning(self, terms: Sequence[Any], names: list[str]) -> Iterator[tuple[Any, str]]:
@@ -189,16 +195,20 @@ class StoredAnswers(Teacher):
             )
         return self
 
-    def carried(
-        self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the dense logits by the student's output names, and the signals by theirs."""
+    def carried(self, answers: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        """Returns what is stored of each output by the student's names, and the signals."""
         _check_fields(answers, self._type)
-        logits = {
-            name: dense(answers, own, self._records[own], temperatures.get(name))
+        return {
+            name: {own: {f: answers[f] for f, *_ in self._records[own].fields(own)}}
             for name, own in self.taught_by(names).items()
-        }
-        return logits | {name: answers[name] for name in self.signals}
+        } | {name: answers[name] for name in self.signals}
+
+    def answer_to(self, term: Any, answer: Any) -> Any:
+        """Returns a signal, or dense logits for the term's temperature."""
+        if not isinstance(answer, dict):
+            return answer
+        ((own, fields),) = answer.items()
+        return dense(fields, own, self._records[own], reading_of(term)[1])
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for only the datasets of `dataset` and `attach` carry the answers."""

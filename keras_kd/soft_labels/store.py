@@ -88,7 +88,8 @@ class SoftLabels(StoredAnswers):
         Args:
             directory: Where the answers go, about 21 bytes per view for 10 classes; `None` keeps
                 them in memory.
-            teacher: A `keras.Model` or a `keras_kd.teachers.KerasModel`.
+            teacher: A `keras.Model`, one of `keras_kd.teachers`, or a list of these, of whose
+                answers one mean is stored for each of `temperatures`.
             data: An array, or a dict or list of arrays; an unbatched `tf.data.Dataset` that gives
                 the same samples in the same order each time, `x`, `(x, y)` or `(x, y, weight)`; or
                 a TFDS builder, of which `"train"` is read. The student's input, or the raw data
@@ -98,8 +99,8 @@ class SoftLabels(StoredAnswers):
             views: How many views of each sample the teacher is shown.
             seed: Seed of all draws.
             top_k: How many classes are kept. Default: all, up to 256; 10 of more.
-            temperatures: With `top_k`: at which temperatures students will train. The sum of the
-                other classes is kept for each of them.
+            temperatures: With `top_k`, and of several teachers: at which temperatures students
+                will train. The sum of the other classes, or the mean, is kept for each of them.
             dtype: `"float16"` or `"float32"`.
             signals: Layer paths of the teacher whose signals are stored, too, for terms on
                 features. Pooled ones are small: name the pooling layer.
@@ -272,7 +273,8 @@ class SoftLabels(StoredAnswers):
         replay = same_data.replay(self._content, self._augmentation, data)
         ids = data.spread(n)
         views = np.arange(len(ids)) % self.views
-        questions = Questions(asked(teacher), data, replay, batch_size=len(ids))
+        temperatures = next((r.temperatures for r in self._records.values() if r.averaged), ())
+        questions = Questions(asked(teacher), data, replay, len(ids), temperatures)
         fresh = questions.answers(questions.about(ids, views))
         return compare(fresh, self.read(ids, views), self._records, self.heads)
 

@@ -14,7 +14,7 @@ from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import teacher_model
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers import preprocessors
-from keras_kd.teachers.teacher import NoTeacher, Teacher
+from keras_kd.teachers.teacher import Teacher
 
 
 class KerasModel(Teacher):
@@ -178,19 +178,3 @@ def _changes_by_the_step(preprocess: Any) -> Exception:
     expected = "no random numbers and no state that changes"
     mend = "Augment in the input pipeline, before teacher and student see the batch"
     return wrong("preprocess", rule, preprocess, expected=expected, mend=mend)
-
-
-def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
-    """Returns what is asked for answers: a teacher of `keras_kd.teachers` as it is, or a model.
-
-    Raises:
-        TypeError: If it is neither.
-        ValueError: If `teacher_head` says again what the teacher says itself.
-    """
-    if not isinstance(teacher, Teacher):
-        return KerasModel(teacher, head)
-    if head is not None and not isinstance(teacher, NoTeacher):
-        mend = f"Say it where the teacher is made, e.g. KerasModel(model, head={head!r})"
-        rule = "be left to a teacher of keras_kd.teachers"
-        raise wrong("teacher_head", rule, head, expected="teacher_head=None", mend=mend)
-    return teacher

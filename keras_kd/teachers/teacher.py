@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_kd._errors import message
 from keras_kd.networks.heads import Head
@@ -32,6 +33,7 @@ class Teacher:
         input_order: Names of the inputs that it was shown in a list once and for all, `None` where
             it was not.
         signals: Shapes of the signals from the inside of the model, by name.
+        can_be_asked: Whether there is somebody who answers now.
     """
 
     models: Sequence[keras.Model] = ()
@@ -45,6 +47,7 @@ class Teacher:
     keyed: bool
     inverted: dict[str, bool]
     input_order: list[str] | None = None
+    can_be_asked = True
     signals: Mapping[str, tuple[int | None, ...]] = MappingProxyType({})
     _taught_by: dict[str, str] | None = None
     _shown: Callable[[Any], Any] | None = None
@@ -68,6 +71,15 @@ class Teacher:
         return [] if self.input_shapes() is None else [port.name for port in self.inputs.ports]
 
     @property
+    def respondents(self) -> list[str]:
+        """The names of those who answer."""
+        return [str(self.name)]
+
+    def each(self, change: Callable[["Teacher"], "Teacher"]) -> "Teacher":
+        """Returns the teacher with a change made to each of those who answer."""
+        return change(self)
+
+    @property
     def preprocess_name(self) -> str | None:
         """What `preprocess` is called, `None` without one."""
         function = self.preprocess
@@ -84,6 +96,22 @@ class Teacher:
             The logits `(batch, ..., classes)` by output name, and the signals by theirs.
         """
         raise NotImplementedError
+
+    def stored(
+        self, answers: dict[str, np.ndarray], temperatures: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """Returns what is stored of what `predict` returned.
+
+        Args:
+            answers: What it returned.
+            temperatures: Those at which students will train.
+        """
+        return answers
+
+    @property
+    def averages(self) -> bool:
+        """Whether `stored` returns logits `(batch, temperatures, ..., classes)`."""
+        return False
 
     def with_taps(self, paths: Sequence[str]) -> "Teacher":
         """Returns a teacher that answers with the signals at these layer paths, too.
@@ -116,15 +144,12 @@ class Teacher:
         """
         raise NotImplementedError
 
-    def carried(
-        self, answers: dict[str, Any], names: list[str], temperatures: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the logits by the student's output names, of answers that came with a batch.
+    def carried(self, answers: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        """Returns answers that came with a batch, by the student's output names.
 
         Args:
             answers: What came.
             names: The student's output names.
-            temperatures: The temperature of the terms on each output.
 
         Raises:
             ValueError: If something else came, too.
@@ -139,6 +164,27 @@ class Teacher:
                 )
             )
         return answers
+
+    def answer_to(self, term: Any, answer: Any) -> Any:
+        """Returns what a term compares, of one of the `carried` answers.
+
+        Args:
+            term: A `keras_kd.Term`.
+            answer: The answer, here a tensor `(batch, ...)`.
+        """
+        return answer
+
+    def not_finite(self, answers: dict[str, Any], names: list[str]) -> Any:
+        """Returns which of the `respondents` gave NaN or Inf as logits, a boolean vector.
+
+        Args:
+            answers: What `carried` returns.
+            names: The student's output names.
+        """
+        logits = [keras.tree.flatten(answers[name]) for name in names if name in answers]
+        leaves = [leaf for leaf in keras.tree.flatten(logits) if _is_float(leaf)]
+        fine = [ops.all(ops.isfinite(leaf)) for leaf in leaves]
+        return ~ops.expand_dims(ops.all(ops.stack(fine)), 0) if fine else None
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where terms on the student's outputs cannot learn from the answers."""
@@ -190,12 +236,18 @@ class Teacher:
         return {name: self.heads[own].kind for name, own in taught_by if own in self.heads}
 
 
+def _is_float(tensor: Any) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
+
+
 class NoTeacher(Teacher):
     """The place of the teacher in a Distiller that has just been loaded.
 
     Args:
         kinds: What the heads of the teacher before were, by the student's output names.
     """
+
+    can_be_asked = False
 
     def __init__(self, kinds: dict[str, str | None] | None = None):
         self._kinds = kinds or {}

@@ -12,13 +12,15 @@ from keras_kd.soft_labels.storage.records import Record, record_type
 NAME = "manifest.json"
 # Of format 1, the names of shards do not say which labels they are part of.
 FORMAT = 2
+# Has records of several teachers' means, which versions before did not know.
+AVERAGED = 3
 # Bytes of a file, and indentation of a line: nothing that is written comes near.
 LARGEST, _DEEPEST = 2**28, 20
 
 _COUNT = range(1, 2**48)
 # Types, ranges, or what stands in a dict; a type in a list stands for all its items.
 _SCHEMA = {
-    "format": range(1, FORMAT + 1),
+    "format": range(1, AVERAGED + 1),
     "samples": _COUNT,
     "views": _COUNT,
     "samples_per_shard": _COUNT,
@@ -45,8 +47,10 @@ _SIGNAL = {
     "centered": bool,
     "top_k": (int, None),
     "temperatures": [(int, float)],
+    "averaged": bool,
 }
-_OPTIONAL = {"inputs"}  # of a teacher that was shown lists
+# Of a teacher that was shown lists; of several teachers.
+_OPTIONAL = {"inputs", "averaged"}
 # What may differ between two writes of the same labels.
 _NOT_IDENTITY = {"format", "versions", "shards", "teacher.name", "teacher.inputs"}
 _RUN = 16  # hexadecimal digits
@@ -69,7 +73,7 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
         content = json.loads(data.decode())
         content.pop("checksum")
         newer = content.get("format")
-        is_newer = type(newer) is int and newer > FORMAT
+        is_newer = type(newer) is int and newer > AVERAGED
         sound = is_newer or (to_bytes(content) == data and _is_sound(content, data))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise _damaged(where) from error
@@ -77,7 +81,7 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
         raise ValueError(
             message(
                 f"Soft labels in {where.parent} must have a format that this version knows",
-                expected=f"format {FORMAT} or older",
+                expected=f"format {AVERAGED} or older",
                 received=f"format {newer}",
                 mend="Upgrade keras_kd: pip install --upgrade keras_kd",
             )
@@ -127,7 +131,12 @@ def _can_be_stored(signal: dict[str, Any]) -> bool:
         and min(signal["shape"]) > 0
         and (top_k is None or (0 < top_k <= signal["shape"][-1] and bool(temperatures)))
         and all(0 < temperature < math.inf for temperature in temperatures)
+        and (not signal.get("averaged") or _has_an_axis_of(temperatures, signal["shape"]))
     )
+
+
+def _has_an_axis_of(temperatures: list[float], shape: list[int]) -> bool:
+    return len(shape) > 1 and shape[0] == len(temperatures)
 
 
 def _fits(value: Any, kind: Any) -> bool:

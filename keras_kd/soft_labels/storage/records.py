@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd.teachers.averaging import check_read_once, reading_of
 
 # Up to here a dense answer is smaller, or hardly larger, than one by top classes.
 DENSE_CLASSES = 256
@@ -22,7 +23,10 @@ class Record:
         dtype: `"float16"` or `"float32"`.
         centered: Whether the mean over the classes is taken off, which a softmax does not see.
         top_k: How many classes are kept, or `None` for all.
-        temperatures: Temperatures at which the other classes' sum is kept.
+        temperatures: Temperatures at which the other classes' sum is kept, or those at which
+            several teachers are averaged.
+        averaged: Whether the first axis of `shape` is that of these temperatures: at each, `T`
+            times the logarithm of the mean probabilities.
     """
 
     shape: tuple[int, ...]
@@ -30,6 +34,17 @@ class Record:
     centered: bool = False
     top_k: int | None = None
     temperatures: tuple[float, ...] = field(default=())
+    averaged: bool = False
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The shape of what a term compares, without the batch."""
+        return self.shape[1:] if self.averaged else self.shape
+
+    @property
+    def is_tempered(self) -> bool:
+        """Whether it serves the temperatures alone that it was written for."""
+        return self.averaged or self.top_k is not None
 
     @property
     def classes(self) -> int:
@@ -83,7 +98,10 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the Record as a dict of JSON's types."""
-        return asdict(self) | {"shape": list(self.shape), "temperatures": list(self.temperatures)}
+        values = asdict(self)
+        if not self.averaged:  # as versions before knew it
+            del values["averaged"]
+        return values | {"shape": list(self.shape), "temperatures": list(self.temperatures)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Record":
@@ -106,20 +124,24 @@ def dense(answers: dict[str, Any], name: str, record: Record, temperature: Any) 
     """
     from keras import ops
 
-    if record.top_k is None:
+    if not record.is_tempered:
         return answers[name]
-    tails = ops.cast(answers[f"{name}.tails"], "float32")
     known = ops.convert_to_tensor(np.asarray(record.temperatures, "float32"))
     nearest = ops.argmin(ops.abs(known - ops.cast(temperature, "float32")))
+    if record.averaged:
+        answers = {field: ops.take(values, nearest, axis=1) for field, values in answers.items()}
+    if record.top_k is None:
+        return answers[name]
+    tails = ops.take(ops.cast(answers[f"{name}.tails"], "float32"), nearest, axis=-1)
     rest = record.classes - record.top_k
-    tail = ops.take(known, nearest) * (ops.take(tails, nearest, axis=-1) - float(np.log(rest)))
+    tail = ops.take(known, nearest) * (tails - float(np.log(rest)))
     logits = ops.cast(answers[f"{name}.logits"], "float32")
     spread = ops.repeat(ops.reshape(tail, (-1,)), record.classes)
     starts = record.classes * ops.arange(ops.size(tail), dtype="int32")
     indices = ops.cast(answers[f"{name}.indices"], "int32")
     places = ops.reshape(indices, (-1, record.top_k)) + ops.expand_dims(starts, axis=-1)
     full = ops.scatter_update(spread, ops.reshape(places, (-1, 1)), ops.reshape(logits, (-1,)))
-    return ops.reshape(full, (-1, *record.shape))
+    return ops.reshape(full, (-1, *record.answer))
 
 
 def check_term(term: Any, name: str, record: Record) -> None:
@@ -130,32 +152,39 @@ def check_term(term: Any, name: str, record: Record) -> None:
         name: The output's name.
         record: How it is stored.
     """
-    if record.top_k is None:
+    if not record.is_tempered:
         return
-    standardizes = getattr(term.loss, "standardize", False)
-    of_softmax = getattr(term.loss, "shift_invariant", False) and term.temperature is not None
-    if standardizes or not of_softmax:
+    if record.averaged:
+        check_read_once(term)
+    reading, standardizes = reading_of(term)[0], getattr(term.loss, "standardize", False)
+    kept = f"the top {record.top_k} of {record.classes} classes at {name!r}"
+    mend, fits = f"top_k={record.classes}", reading == "softmax" and term.temperature is not None
+    if record.top_k is None:
+        kept, fits = f"the mean of several teachers' probabilities at {name!r}", reading != "logits"
+        mend = "the teacher that is to be followed alone"
+    if not fits or (standardizes and record.top_k is not None):
         raise ValueError(
             message(
-                f"The loss of term {term.name!r} must be a tempered softmax of the logits, for "
-                f"the labels keep the top {record.top_k} of {record.classes} classes at {name!r}",
+                f"The loss of term {term.name!r} must be a tempered softmax of the logits, because "
+                f"the labels keep {kept}",
                 expected="e.g. SoftTargets(temperature=4.0), without standardize",
                 received=type(term.loss).__name__ + "(standardize=True)" * standardizes,
-                mend=f"Write the labels with top_k={record.classes}",
+                mend=f"Write the labels with {mend}",
             )
         )
 
 
 def check_temperature(temperature: float, name: str, record: Record) -> None:
-    """Raises where top classes were not stored for a temperature."""
-    if record.top_k is not None and not np.isclose(temperature, record.temperatures).any():
+    """Raises where answers were not stored for a temperature."""
+    if record.is_tempered and not np.isclose(temperature, record.temperatures).any():
+        every = f", or with top_k={record.classes} for any temperature"
         raise ValueError(
             message(
                 f"The temperature at {name!r} must be one that the labels were written for",
                 expected=f"one of {list(record.temperatures)}",
                 received=f"{temperature:g}",
-                mend=f"Write the labels with temperatures=[{temperature:g}], or with "
-                f"top_k={record.classes} for any temperature",
+                mend=f"Write the labels with temperatures=[{temperature:g}]"
+                + ("" if record.averaged else every),
             )
         )
 

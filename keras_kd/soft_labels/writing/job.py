@@ -65,7 +65,7 @@ class Job:
         pairing = data.pairing if augmentation.mixes else 1
         replay = Replay(augmentation, options.seed, data.samples, options.views, pairing)
         outputs = probe(replay, data)
-        questions = Questions(teacher, data, replay, options.batch_size)
+        questions = Questions(teacher, data, replay, options.batch_size, options.temperatures)
         teacher_checks.check_inputs(teacher, questions)
         logits, seconds = teacher_checks.trial(questions)
         records = {
@@ -75,6 +75,7 @@ class Job:
         layout = Layout.of(data.samples, options.views, record_type(records).itemsize, pairing)
         content = {
             **_content(replay, layout, outputs),
+            "format": manifest.AVERAGED if teacher.averages else manifest.FORMAT,
             "data": description(data),
             "teacher": {**describe(teacher), **_inputs(teacher, data)},
             "signals": {name: record.to_json() for name, record in records.items()},
@@ -126,7 +127,6 @@ def _content(replay: Replay, layout: Layout, outputs: str) -> dict[str, Any]:
     """Returns the part of a manifest that is about views, with the hash of what they show."""
     stages = replay.augmentation.description()
     return {
-        "format": manifest.FORMAT,
         "samples": layout.samples,
         "views": layout.views,
         "samples_per_shard": layout.samples_per_shard,
@@ -185,8 +185,10 @@ def _record(
     categorical = kind in ("softmax", "logits")
     if top_k is None and categorical and classes > DENSE_CLASSES:
         top_k = _TOP_K
+    # What several teachers are averaged at, first.
+    averaged = {"averaged": True, "temperatures": options.temperatures} if teacher.averages else {}
     if top_k is None or top_k >= classes:
-        return Record(tuple(shape), dtype, centered)
+        return Record(tuple(shape), dtype, centered, **averaged)
     if not categorical:
         raise ValueError(
             message(
@@ -196,7 +198,8 @@ def _record(
                 mend="Leave top_k out to keep all classes",
             )
         )
-    return Record(tuple(shape), dtype, centered, top_k, options.temperatures)
+    averaged["temperatures"] = options.temperatures
+    return Record(tuple(shape), dtype, centered, top_k, **averaged)
 
 
 def _versions() -> dict[str, str]:

@@ -7,12 +7,11 @@ import numpy as np
 
 from keras_kd._errors import message, reason
 from keras_kd.networks.ports import same_but_for_ones
-from keras_kd.soft_labels.answers import StoredAnswers
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.writer import Questions
-from keras_kd.teachers.keras_model import asked_teacher
-from keras_kd.teachers.teacher import NoTeacher, Teacher
+from keras_kd.teachers.asked import asked_teacher
+from keras_kd.teachers.teacher import Teacher
 
 
 def asked(teacher: Any) -> Teacher:
@@ -22,7 +21,7 @@ def asked(teacher: Any) -> Teacher:
         TypeError: If it cannot be asked.
     """
     teacher = asked_teacher(teacher, None)
-    if not isinstance(teacher, StoredAnswers | NoTeacher):
+    if teacher.can_be_asked:
         return teacher
     raise TypeError(
         message(

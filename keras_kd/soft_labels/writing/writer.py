@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -36,9 +36,18 @@ class Questions:
         data: The source of the samples.
         replay: The views.
         batch_size: Rows in a batch, at most.
+        temperatures: Those for which several teachers are averaged.
     """
 
-    def __init__(self, teacher: Teacher, data: Arrays | Stream, replay: Replay, batch_size: int):
+    def __init__(
+        self,
+        teacher: Teacher,
+        data: Arrays | Stream,
+        replay: Replay,
+        batch_size: int,
+        temperatures: Sequence[float] = (),
+    ):
+        self._temperatures = temperatures
         self._teacher, self.heads = teacher, teacher.heads
         self._prepared = functools.partial(preprocessors.shown, teacher.preprocess_samples)
         self._data, self._replay, self._batch_size = data, replay, batch_size
@@ -76,20 +85,26 @@ class Questions:
         """
         logits = self._teacher.predict(batch.images)
         for name, values in logits.items():
-            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-            if not finite.all():
-                row = int(np.argmin(finite))
-                raise ValueError(
-                    message(
-                        f"The teacher's answer {name!r} must be finite",
-                        expected="finite numbers",
-                        received=f"NaN or Inf for sample {batch.ids[row]} in view "
-                        f"{batch.views[row]}",
-                        mend="Look whether the sample is finite, then at what teacher.predict "
-                        "makes of it",
-                    )
+            self._check_finite(name, values, batch)
+        return self._teacher.stored(logits, self._temperatures)
+
+    def _check_finite(self, name: str, values: Any, batch: Batch) -> None:
+        several = values if isinstance(values, list) else [values]
+        for who, answers in zip(self._teacher.respondents, several):
+            finite = np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)
+            if finite.all():
+                continue
+            row, of = int(np.argmin(finite)), f" of {who!r}" if len(several) > 1 else ""
+            raise ValueError(
+                message(
+                    f"The teacher's answer {name!r} must be finite",
+                    expected="finite numbers",
+                    received=f"NaN or Inf{of} for sample {batch.ids[row]} in view "
+                    f"{batch.views[row]}",
+                    mend="Look whether the sample is finite, then at what teacher.predict "
+                    "makes of it",
                 )
-        return logits
+            )
 
     def first_batch(self) -> Any:
         """Returns what the teacher is shown first."""

@@ -1,0 +1,277 @@
+"""Several teachers that teach as one."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd._errors import check_number, message, shown, wrong
+from keras_kd.networks.heads import Head
+from keras_kd.networks.ports import same_but_for_ones
+from keras_kd.teachers.averaging import check_read_once, mean, reading_of
+from keras_kd.teachers.keras_model import KerasModel
+from keras_kd.teachers.teacher import Teacher
+
+
+class Ensemble(Teacher):
+    """Several teachers, all of whom are asked; the student follows their mean.
+
+    Terms that soften logits learn from the mean of the members' probabilities at the term's
+    temperature, `Σ_m w_m·softmax(z_m/T)`, also when that moves; terms that compare logits as they
+    are, such as `LogitMSE`, from the mean of the logits. Losses without a temperature of their
+    own, such as `HardLabels`, read the mean probabilities at temperature 1.
+
+    All members answer every batch. Drawing one at random for each batch is cheaper, and in
+    published trials the student ends lower; stored answers cost no more than those of one teacher.
+
+    Args:
+        models: Models, built layers or teachers of `keras_kd.teachers`, at least one. Their heads,
+            resolutions and class orders may differ: say so by `head=`, `preprocess=` and
+            `classes=` of each. Ensembles among them count as their members.
+        weights: The weight of each, at least 0. They are divided by their sum, and members of
+            weight 0 are not asked. Default: equal ones.
+
+    Attributes:
+        members: The teachers that are asked.
+        weights: Their weights, together 1.
+
+    Raises:
+        TypeError: If a member cannot be asked, or a weight is not a number.
+        ValueError: If there is no member, a weight is negative or all are 0, there are not as many
+            weights as members, or the members' outputs or inputs differ.
+
+    Example:
+    >>> teacher = keras_kd.teachers.Ensemble([resnet, mobilenet, vit], weights=[0.5, 0.25, 0.25])
+    >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
+
+    Reference:
+        - [Hinton et al., Distilling the Knowledge in a Neural Network, 2015](
+            https://arxiv.org/abs/1503.02531)
+        - [You et al., Learning from Multiple Teacher Networks, KDD 2017](
+            https://doi.org/10.1145/3097983.3098135)
+    """
+
+    def __init__(self, models: Sequence[Any], weights: Sequence[float] | None = None):
+        members = [_member(model, place) for place, model in enumerate(_listed(models))]
+        pairs = [
+            (member, share * weight)
+            for (whole, weight) in zip(members, _shares(weights, len(members)))
+            for member, share in (
+                zip(whole.members, whole.weights) if isinstance(whole, Ensemble) else [(whole, 1.0)]
+            )
+            if weight > 0
+        ]
+        self.members: list[Teacher] = [member for member, _ in pairs]
+        self.weights: list[float] = [weight for _, weight in pairs]
+        self._own = [_own_names(self.members[0], member) for member in self.members]
+        first = self.members[0]
+        self.outputs, self.keyed = first.outputs, first.keyed
+        self.heads = {name: self._joint_head(name) for name in first.heads}
+        self.inverted = {
+            name: any(m.inverted[own[name]] for m, own in zip(self.members, self._own))
+            for name in first.heads
+        }
+        self.inputs = next((m.inputs for m in self.members if m.input_shapes()), None)
+        _check_inputs(self.members)
+        self.preprocess_samples = _shared_preprocessor(self.members)
+
+    @property
+    def models(self) -> list[keras.Model]:
+        """The Keras models among the members."""
+        return [model for member in self.members for model in member.models]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The variables of all members."""
+        found = {id(v): v for member in self.members for v in member.variables}
+        return list(found.values())
+
+    @property
+    def name(self) -> str:
+        """The members' names."""
+        return f"ensemble of {', '.join(self.respondents)}"
+
+    @property
+    def respondents(self) -> list[str]:
+        """The members' names, numbered where they are equal."""
+        names = [str(member.name) for member in self.members]
+        return [
+            f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
+            for place, name in enumerate(names)
+        ]
+
+    @property
+    def averages(self) -> bool:
+        """True: one mean is stored for each temperature."""
+        return True
+
+    def fingerprint(self) -> str:
+        """Returns a hash of the members' own, their preprocessing by name and their weights."""
+        parts = [
+            (m.fingerprint(), m.preprocess_name, w) for m, w in zip(self.members, self.weights)
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def described(self) -> str:
+        """Returns the members with their weights."""
+        parts = (f"{w:.3g} · {name}" for w, name in zip(self.weights, self.respondents))
+        return f"ensemble of {', '.join(parts)}; neither trained nor saved"
+
+    def each(self, change: Callable[[Teacher], Teacher]) -> "Ensemble":
+        """Returns the ensemble of the changed members."""
+        twin = copy.copy(self)
+        twin.members = [change(member) for member in self.members]
+        return twin
+
+    def taught_by(self, names: list[str]) -> dict[str, str]:
+        """Returns the ensemble's output names, those of its first member, by the student's."""
+        return self.members[0].taught_by(names)
+
+    def __call__(
+        self, x: Any, names: list[str], values: Sequence[tuple[keras.Variable, Any]] = ()
+    ) -> dict[str, Any]:
+        """Returns a list of the members' logits by the student's output names."""
+        said = [member(x, names, values) for member in self.members]
+        return {name: [each[name] for each in said] for name in said[0]}
+
+    def predict(self, x: Any) -> dict[str, Any]:
+        """Returns a list of the members' logits by output name."""
+        said = [member.predict(x) for member in self.members]
+        return {
+            name: [each[own[name]] for each, own in zip(said, self._own)] for name in self.heads
+        }
+
+    def answer_to(self, term: Any, answer: list[Any]) -> Any:
+        """Returns the members' mean, as the term reads it."""
+        if not isinstance(answer, list):  # a mean that came with the batch
+            return answer
+        return mean(answer, self.weights, *reading_of(term))
+
+    def stored(
+        self, answers: dict[str, list[np.ndarray]], temperatures: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """Returns the members' mean at each temperature, `(batch, temperatures, ..., classes)`."""
+        return {
+            name: np.stack(
+                [
+                    ops.convert_to_numpy(mean(logits, self.weights, self._reading(name), each))
+                    for each in temperatures
+                ],
+                axis=1,
+            )
+            for name, logits in answers.items()
+        }
+
+    def _reading(self, name: str) -> str:
+        return "sigmoid" if self.heads[name].kind == "sigmoid" else "softmax"
+
+    def not_finite(self, answers: dict[str, Any], names: list[str]) -> Any:
+        """Returns which of the members gave NaN or Inf."""
+        logits = [answers[name] for name in names if isinstance(answers.get(name), list)]
+        if not logits:
+            return super().not_finite(answers, names)
+        return ops.stack(
+            [
+                ~ops.all(ops.stack([ops.all(ops.isfinite(each)) for each in of_member]))
+                for of_member in zip(*logits)
+            ]
+        )
+
+    def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
+        """Raises where a term reads its teacher at two temperatures."""
+        for term in terms:
+            check_read_once(term)
+
+    check_temperatures = check_terms
+
+    def out_of_range(self, terms: Sequence[Any], names: list[str]) -> Any:
+        """Returns whether a term has begun to read its teacher at two temperatures."""
+        twice = [t.temperature.value for t in terms if getattr(t.loss, "reads_twice", False)]
+        return ops.any(ops.stack(twice) != 1.0) if twice else False
+
+    def _joint_head(self, name: str) -> Head:
+        heads = [member.heads[own[name]] for member, own in zip(self.members, self._own)]
+        kinds, shapes = {head.kind for head in heads}, {head.shape for head in heads if head.shape}
+        if {"softmax", "sigmoid"} <= kinds or len({shape[1:] for shape in shapes}) > 1:
+            said = [f"{head.kind} {head.shape}" for head in heads]
+            raise _misfit("outputs of one kind and shape", dict(zip(self.respondents, said)))
+        kind = None if None in kinds else next((k for k in kinds if k != "logits"), "logits")
+        return Head(kind, next(iter(shapes), None))
+
+
+def _listed(models: Any) -> Sequence[Any]:
+    if isinstance(models, (list, tuple)) and len(models):
+        return models
+    rule, kind = "be a list of teachers, at least one", type(models)
+    error = ValueError if kind in (list, tuple) else TypeError
+    raise wrong("models", rule, models, error=error, mend="Pass e.g. Ensemble([a, b])")
+
+
+def _member(model: Any, place: int) -> Teacher:
+    member = model if isinstance(model, Teacher) else KerasModel(model)
+    if member.can_be_asked:
+        return member
+    raise TypeError(
+        message(
+            "Members of an ensemble must be models that can be asked",
+            expected="models, layers or teachers of keras_kd.teachers",
+            received=f"{shown(model)} in place {place}",
+            mend="Pass the models, and write one set of labels of all of them",
+        )
+    )
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Returns weights that sum to 1."""
+    if weights is None:
+        return [1.0 / count] * count
+    given = [check_number(f"weights[{n}]", w, "at least 0") for n, w in enumerate(weights)]
+    if len(given) == count and sum(given) > 0:
+        return [weight / sum(given) for weight in given]
+    rule = "have one number for each member, and not be 0 for all of them"
+    raise wrong("weights", rule, given, example=[1.0] * count)
+
+
+def _own_names(first: Teacher, member: Teacher) -> dict[str, str]:
+    """Returns a member's output names by those of the first member."""
+    if len(first.heads) == len(member.heads) == 1:
+        return dict(zip(first.heads, member.heads))
+    if set(first.heads) == set(member.heads):
+        return {name: name for name in first.heads}
+    said = {str(each.name): [*each.heads] for each in (first, member)}
+    raise _misfit("outputs of the same names", said)
+
+
+def _check_inputs(members: list[Teacher]) -> None:
+    shapes = {str(m.name): m.input_shapes() for m in members if m.input_shapes()}
+    alone = [each[0] for each in shapes.values() if len(each) == 1]
+    if not all(same_but_for_ones(alone[0], shape) for shape in alone[1:]):
+        raise _misfit(
+            "one input, or a preprocess", shapes, "KerasModel(model, preprocess=...) of the others"
+        )
+
+
+def _shared_preprocessor(members: list[Teacher]) -> Callable | None:
+    given = [member.preprocess_samples for member in members]
+    owners = {id(getattr(g.__self__, "preprocessor", g.__self__)) for g in given if g is not None}
+    if len(owners) > 1 or (owners and None in given):
+        said = {str(m.name): m.preprocess_name for m in members}
+        raise _misfit("one preprocessor for raw data", said, "one preprocessor to all tasks")
+    return next(iter(given)) if owners else None
+
+
+def _misfit(
+    rule: str, received: dict[str, Any], mend: str = "teachers of the same task"
+) -> ValueError:
+    return ValueError(
+        message(
+            f"Members of an ensemble must have {rule}",
+            expected="the same of each",
+            received=shown(received),
+            mend=f"Pass {mend}",
+        )
+    )
