@@ -28,7 +28,7 @@ def _figure(columns: int = 1, rows: int = 1, *, size: tuple[float, float], dark:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_facecolor(colors["paper"])
-        axis.tick_params(colors=colors["ink"])
+        axis.tick_params(colors=colors["ink"], which="both")
         for text in (axis.title, axis.xaxis.label, axis.yaxis.label):
             text.set_color(colors["ink"])
         for side, spine in axis.spines.items():
