@@ -78,15 +78,20 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     ids = ops.squeeze(y, axis=-1) if per_class else y
     if not same_shape(ids.shape, shape[:-1]):
         return None
+    return _read_ids(ids, per_class, dtype, shape[-1], rule)
+
+
+def _read_ids(ids: Any, in_rows: bool, dtype: str, classes: int | None, rule: Rule) -> Reading:
+    """Reads class ids, which stand in rows of one where that is how they came."""
     missing = ids == MISSING
-    inside = ~missing if rule.own else (ids >= 0) & (ids < shape[-1])
+    inside = ~missing if rule.own else (ids >= 0) & (ids < classes)
     if rule.ignored is not None:
         inside = inside | (ids == rule.ignored)
     if "int" not in dtype:
         inside = inside & (ids == ops.floor(ids))
     known = inside & ~missing
     labels = ops.where(known, ids, ops.zeros_like(ids))
-    labels = ops.expand_dims(labels, axis=-1) if per_class else labels
+    labels = ops.expand_dims(labels, axis=-1) if in_rows else labels
     return Reading(labels, known, ops.any(~(inside | missing)))
 
 

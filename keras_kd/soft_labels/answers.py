@@ -29,6 +29,8 @@ from keras_kd.soft_labels.views.replay import shown
 from keras_kd.teachers.averaging import reading_of
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["StoredAnswers"]
+
 
 class StoredAnswers(Teacher):
     """A teacher's answers by sample and view.

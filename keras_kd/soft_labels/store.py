@@ -23,6 +23,8 @@ from keras_kd.soft_labels.writing.options import WriteOptions
 from keras_kd.soft_labels.writing.teacher_checks import asked
 from keras_kd.soft_labels.writing.writer import Questions
 
+__all__ = ["SoftLabels"]
+
 
 class SoftLabels(StoredAnswers):
     """A teacher's answers to every view of every sample, stored once and replayed exactly.

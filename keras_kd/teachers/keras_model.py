@@ -16,6 +16,8 @@ from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers import preprocessors
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["KerasModel"]
+
 
 class KerasModel(Teacher):
     """A `keras.Model` that is asked online, in inference mode and without gradient.

@@ -13,6 +13,8 @@ from keras_kd._errors import message
 from keras_kd.networks.heads import Head
 from keras_kd.networks.ports import Inputs, Port
 
+__all__ = ["NoTeacher", "Teacher"]
+
 
 class Teacher:
     """What a Distiller has to know of whoever answers, and to ask for.

@@ -9,6 +9,8 @@ from typing import Any
 from keras_kd._errors import message
 from keras_kd.soft_labels.storage.records import Record, record_type
 
+__all__ = ["FORMAT", "NAME", "differences", "from_bytes", "run", "to_bytes"]
+
 NAME = "manifest.json"
 # Of format 1, the names of shards do not say which labels they are part of.
 FORMAT = 2

@@ -8,6 +8,16 @@ import numpy as np
 from keras_kd._errors import message
 from keras_kd.teachers.averaging import check_read_once, reading_of
 
+__all__ = [
+    "CHECK",
+    "DENSE_CLASSES",
+    "Record",
+    "check_temperature",
+    "check_term",
+    "dense",
+    "record_type",
+]
+
 # Up to here a dense answer is smaller, or hardly larger, than one by top classes.
 DENSE_CLASSES = 256
 # The field of the byte by which other images are found out.

@@ -128,8 +128,7 @@ class Training:
         mixer = LabelMixer(self._heads, specs) if mixes else None
 
         def plan(first: int, count: int, epoch: int) -> dict[str, Any]:
-            ids = first + np.arange(count)
-            ids, views = shown(ids, self._replay.views, epoch, self._times)
+            ids, views = shown(first + np.arange(count), self._replay.views, epoch, self._times)
             planned = rows.drawn(self._replay, ids, views)
             return planned | {"answers": self._answers(ids, views)}
 

@@ -23,6 +23,8 @@ from keras_kd.soft_labels.writing.options import WriteOptions
 from keras_kd.soft_labels.writing.writer import Questions, write
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["Job", "describe"]
+
 _TOP_K = 10
 
 

@@ -13,6 +13,8 @@ from keras_kd.soft_labels.writing.writer import Questions
 from keras_kd.teachers.asked import asked_teacher
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["asked", "check_can_mix", "check_inputs", "check_single", "trial"]
+
 
 def asked(teacher: Any) -> Teacher:
     """Returns the teacher as what is asked.

@@ -18,6 +18,8 @@ from keras_kd.soft_labels.writing.view_batches import batches_to_ask
 from keras_kd.teachers import preprocessors
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["Batch", "Questions", "write"]
+
 
 class Batch(NamedTuple):
     """Some views of some samples, as the teacher is asked for them."""
