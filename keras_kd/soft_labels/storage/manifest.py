@@ -12,17 +12,16 @@ from keras_kd.soft_labels.storage.records import Record, record_type
 __all__ = ["FORMAT", "NAME", "differences", "from_bytes", "run", "to_bytes"]
 
 NAME = "manifest.json"
-# Of format 1, the names of shards do not say which labels they are part of.
-FORMAT = 2
-# Has records of several teachers' means, which versions before did not know.
-AVERAGED = 3
+# Of format 1, the names of shards do not say which labels they are part of; of format 2, there are
+# no means of several teachers. What needs no newer format is written in the older one.
+FORMAT, WITHOUT_MEANS = 3, 2
 # Bytes of a file, and indentation of a line: nothing that is written comes near.
 LARGEST, _DEEPEST = 2**28, 20
 
 _COUNT = range(1, 2**48)
 # Types, ranges, or what stands in a dict; a type in a list stands for all its items.
 _SCHEMA = {
-    "format": range(1, AVERAGED + 1),
+    "format": range(1, FORMAT + 1),
     "samples": _COUNT,
     "views": _COUNT,
     "samples_per_shard": _COUNT,
@@ -75,7 +74,7 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
         content = json.loads(data.decode())
         content.pop("checksum")
         newer = content.get("format")
-        is_newer = type(newer) is int and newer > AVERAGED
+        is_newer = type(newer) is int and newer > FORMAT
         sound = is_newer or (to_bytes(content) == data and _is_sound(content, data))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise _damaged(where) from error
@@ -83,7 +82,7 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
         raise ValueError(
             message(
                 f"Soft labels in {where.parent} must have a format that this version knows",
-                expected=f"format {AVERAGED} or older",
+                expected=f"format {FORMAT} or older",
                 received=f"format {newer}",
                 mend="Upgrade keras_kd: pip install --upgrade keras_kd",
             )

@@ -77,7 +77,7 @@ class Job:
         layout = Layout.of(data.samples, options.views, record_type(records).itemsize, pairing)
         content = {
             **_content(replay, layout, outputs),
-            "format": manifest.AVERAGED if teacher.averages else manifest.FORMAT,
+            "format": manifest.FORMAT if teacher.averages else manifest.WITHOUT_MEANS,
             "data": description(data),
             "teacher": {**describe(teacher), **_inputs(teacher, data)},
             "signals": {name: record.to_json() for name, record in records.items()},

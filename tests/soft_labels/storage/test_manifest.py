@@ -70,7 +70,7 @@ def test_what_is_no_manifest_is_refused(data):
 
 def test_a_newer_format_is_refused(content):
     data = manifest.to_bytes({**content, "format": manifest.FORMAT + 1, "novelty": 1})
-    with pytest.raises(ValueError, match=r"format 2 or older. Received: format 3. Upgrade"):
+    with pytest.raises(ValueError, match=r"format 3 or older. Received: format 4. Upgrade"):
         manifest.from_bytes(data, WHERE)
 
 
