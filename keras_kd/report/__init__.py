@@ -4,7 +4,7 @@ from keras_kd.report import plots
 from keras_kd.report.compared import Comparison, Measured, compare
 from keras_kd.report.comparison import Row, table, top1
 from keras_kd.report.costs import Costs, Spent, spent
-from keras_kd.report.macs import macs
+from keras_kd.report.mac_counts import macs
 from keras_kd.report.seeds import SeedsComparison, over_seeds
 from keras_kd.report.verdicts import Spread, gap_closed, paired, spread, verdict
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras_kd._errors import message, wrong
 from keras_kd.export.file_report import Latency, measure
 from keras_kd.export.tflite_file import operators
-from keras_kd.report.macs import file_macs, macs
+from keras_kd.report.mac_counts import file_macs, macs
 
 __all__ = ["Contestant", "contestant"]
 

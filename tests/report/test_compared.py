@@ -8,7 +8,7 @@ import pytest
 import keras_kd
 from keras_kd import report
 from keras_kd.report import costs, measures
-from keras_kd.report.macs import file_macs, macs
+from keras_kd.report.mac_counts import file_macs, macs
 
 PRETRAINED = Path(__file__).parents[3] / "shared" / "data" / "pretrained"
 

@@ -1,7 +1,11 @@
+import doctest
+
+import keras
 import numpy as np
 import pytest
 
 from keras_kd import report
+from keras_kd.report import costs, mac_counts, measures, seeds
 
 scipy = pytest.importorskip("scipy.stats", reason="SciPy is not installed", exc_type=ImportError)
 
@@ -54,3 +58,11 @@ def test_wrong_use():
         report.over_seeds({"a": [0.5, 0.6], "b": [50, 60]})
     with pytest.raises(ValueError, match="scores must come from several seeds"):
         report.over_seeds({"a": [0.5], "b": [0.5]})
+
+
+@pytest.mark.parametrize("name", ["costs", "mac_counts", "measures", "seeds"])
+def test_examples(name):
+    module = {"costs": costs, "mac_counts": mac_counts, "measures": measures, "seeds": seeds}[name]
+    found = doctest.testmod(module, extraglobs={"report": report, "keras": keras})
+    assert found.attempted
+    assert not found.failed
