@@ -45,8 +45,7 @@ class Distiller(Fitting):
             `TFSMLayer`, one of `keras_kd.teachers`, or a list of these. All are matched by name.
         terms: Losses of `keras_kd.losses` or `keras_kd.Term`s. `None` takes the plain form.
         student_head: What the student's outputs are, `"logits"`, `"softmax"` or `"sigmoid"`, or a
-            dict of these by output name. Found in models built from `keras.Input`; needed for
-            subclassed ones.
+            dict of these by output name. Read off models of `keras.Input`; needed for others.
         teacher_head: The same of the teacher.
         name: Name of the model. Default `"distiller"`.
 
@@ -57,9 +56,8 @@ class Distiller(Fitting):
         temperature: Plain form: scalar variable, the temperature of the soft targets.
         hard_weight: Scalar variable, the weight of the hard loss; in the plain form it is `alpha`.
 
-    These variables and each `terms[i].weight` act on the next execution after `.assign(value)`. On
-    JAX this holds for `distiller.alpha.assign`; a variable that was kept from before the epoch
-    (`alpha = distiller.alpha`) is stale within it.
+    These variables and each `terms[i].weight` act on the next step after `.assign(value)`; on JAX
+    only through the Distiller, `distiller.alpha.assign`, not through a variable kept from before.
     The logs have `loss`, `hard_loss`, a column per term (unweighted) and the metrics.
 
     Raises:

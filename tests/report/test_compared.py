@@ -7,8 +7,7 @@ import pytest
 
 import keras_kd
 from keras_kd import report
-from keras_kd.report import costs, measures
-from keras_kd.report.mac_counts import file_macs, macs
+from keras_kd.report import measures
 
 PRETRAINED = Path(__file__).parents[3] / "shared" / "data" / "pretrained"
 
@@ -82,82 +81,6 @@ def test_one_object_in_every_form(three, tmp_path):
     frame = found.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
     assert frame.loc["a<b|c", "parameters"] == models["Teacher"].count_params()
-
-
-def test_energy_is_read_or_said_to_be_unknown(three, tmp_path, monkeypatch):
-    models, x = three
-    monkeypatch.setattr(costs, "_POWERCAP", tmp_path / "none")
-    found = report.compare({"Teacher": models["Teacher"]}, x, np.zeros(50), latency=False)
-    assert found.rows[0].joules is None
-    assert "Energy: not measurable here" in str(found)
-    zone = tmp_path / "intel-rapl:0"
-    zone.mkdir()
-    (zone / "max_energy_range_uj").write_text("1000000\n")
-    (zone / "energy_uj").write_text("900000\n")
-    monkeypatch.setattr(costs, "_POWERCAP", tmp_path)
-    with report.spent() as taken:
-        (zone / "energy_uj").write_text("100000\n")  # it has begun anew
-    assert taken.joules == pytest.approx(0.2)
-    assert taken.cpu_seconds >= 0
-
-
-def test_when_stored_labels_pay():
-    def pays(labels, online):
-        return report.Costs(teacher=1, labels=labels, student=10, student_online=online).pays_after
-
-    assert [pays(30, 40), pays(31, 40), pays(90, 40), pays(30, 10)] == [1, 2, 3, None]
-    assert report.Costs(teacher=1, labels=1, student=1).pays_after is None
-    with pytest.raises(ValueError, match="labels must be a finite number at least 0"):
-        report.Costs(teacher=1, labels=-1, student=1)
-
-
-def test_macs_of_mobilenet_v2():
-    model = keras.applications.MobileNetV2(weights=None)
-    assert macs(model) == pytest.approx(300e6, rel=0.01)
-
-
-@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="needs ../shared/data/pretrained")
-def test_macs_of_resnet8_and_of_files():
-    folder = PRETRAINED / "mlperf_tiny"
-    model = keras.models.load_model(folder / "pretrainedResnet.h5", compile=False)
-    assert macs(model) == pytest.approx(12.5e6, rel=0.01)
-    for name in ("pretrainedResnet.tflite", "pretrainedResnet_quant.tflite"):
-        assert file_macs((folder / name).read_bytes()) == macs(model)
-    coral = PRETRAINED / "coral_imagenet" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
-    assert file_macs(coral.read_bytes()) == pytest.approx(300e6, rel=0.01)
-
-
-def test_macs_of_other_layers():
-    layers = keras.layers
-    for layer, shape, want in [
-        (layers.SeparableConv2D(6, 3), (8, 8, 2), 36 * (9 * 2 + 2 * 6)),
-        (layers.DepthwiseConv2D(3, depth_multiplier=2), (8, 8, 3), 36 * 9 * 6),
-        (layers.Conv2DTranspose(5, 3, strides=2), (4, 4, 2), 16 * 9 * 2 * 5),
-        (layers.Conv1D(4, 3, groups=2), (10, 2), 8 * 3 * 1 * 4),
-        (layers.LSTM(4), (5, 3), 5 * (3 * 16 + 4 * 16)),
-        (layers.Bidirectional(layers.GRU(4)), (5, 3), 2 * 5 * (3 * 12 + 4 * 12)),
-        (layers.TimeDistributed(layers.Dense(2)), (5, 3), 5 * 6),
-        (layers.EinsumDense("abc,cd->abd", (5, 2)), (5, 3), 5 * 6),
-        (layers.Dense(2), (5, 3), 5 * 6),
-        (layers.BatchNormalization(), (4,), 0),
-    ]:
-        assert macs(keras.Sequential([keras.Input(shape), layer])) == want, layer
-    x = keras.Input((6, 8))
-    attended = layers.MultiHeadAttention(2, 4)(x, x)
-    assert macs(keras.Model(x, attended)) == 4 * 6 * 64 + 2 * 6 * 6 * 8
-    inner = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
-    y = keras.Input((8,))
-    assert macs(keras.Model(y, inner(y) + inner(y))) == 48
-    assert macs(keras.Sequential([keras.Input((None, 3)), layers.Dense(2)])) is None
-
-    class Own(layers.Layer):
-        def build(self, shape):
-            self.w = self.add_weight(shape=(3, 3))
-
-        def call(self, x):
-            return x
-
-    assert macs(keras.Sequential([keras.Input((3,)), Own()])) is None
 
 
 def test_wrong_use(three, tmp_path):
