@@ -14,6 +14,8 @@ from keras_kd.compression.rebuilding import parts
 from keras_kd.compression.students import METHODS, methods
 from keras_kd.networks.models import check_model
 
+__all__ = ["KernelReport", "Report", "report"]
+
 
 @dataclass(frozen=True)
 class KernelReport:
