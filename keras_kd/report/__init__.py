@@ -1,11 +1,12 @@
 """The comparison of teacher, student and distilled student, in tables, words and pictures."""
 
 from keras_kd.report import plots
-from keras_kd.report.compared import Comparison, Measured, compare
+from keras_kd.report.compared import compare
 from keras_kd.report.comparison import Row, table, top1
 from keras_kd.report.costs import Costs, Spent, spent
 from keras_kd.report.mac_counts import macs
 from keras_kd.report.seeds import SeedsComparison, over_seeds
+from keras_kd.report.tables import Comparison, Measured
 from keras_kd.report.verdicts import Spread, gap_closed, paired, spread, verdict
 
 __all__ = [

@@ -1,160 +1,21 @@
 """Teacher, student, distilled student and files on the same samples: one object to show."""
 
-import html
-import json
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_kd._errors import check_integer, message, wrong
-from keras_kd._extras import require
-from keras_kd._text import bytes_in_words, markdown
 from keras_kd.report import measures
 from keras_kd.report.contestants import contestant
 from keras_kd.report.costs import Costs, spent
+from keras_kd.report.tables import Comparison, Measured
 from keras_kd.report.verdicts import gap_closed, verdict
 
-__all__ = ["Comparison", "Measured", "compare"]
+__all__ = ["compare"]
 
 _NO_ENERGY = "not measurable here"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of one model or file.
-
-    Attributes:
-        method: What it is called.
-        parameters: Number of weights; of a file, of those that it holds.
-        bytes: Size of the file; of a Keras model, of its weights.
-        top1: Share of right answers.
-        top5: Share of samples whose class is among the five most probable, `None` where there are
-            five classes or fewer.
-        gap_closed: Share of the gap between teacher and student, `None` for those two and where
-            there is no gap.
-        agreement: Share of samples where it gives the teacher's class.
-        calibration_error: Expected calibration error.
-        macs: Multiply-accumulates of one answer, `None` where the graph does not tell.
-        latency_ms: Median time of one sample on this machine.
-        joules: Energy of one answer, `None` where it cannot be measured.
-    """
-
-    method: str
-    parameters: int
-    bytes: int
-    top1: float
-    top5: float | None
-    gap_closed: float | None
-    agreement: float
-    calibration_error: float
-    macs: int | None
-    latency_ms: float | None
-    joules: float | None
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
-
-
-def _macs_in_words(count: float) -> str:
-    for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= 0.9995 * factor:
-            return f"{count / factor:.1f} {unit}"
-    return str(count)
-
-
-_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "method": ("Method", str),
-    "parameters": ("Parameters", "{:,}".format),
-    "bytes": ("Model size", bytes_in_words),
-    "top1": ("Top-1", _percent),
-    "top5": ("Top-5", _percent),
-    "gap_closed": ("Gap closed", lambda share: f"{100 * share:.1f} %"),
-    "agreement": ("Agreement", _percent),
-    "calibration_error": ("Calibration error", "{:.4f}".format),
-    "macs": ("MACs", _macs_in_words),
-    "latency_ms": ("Latency", "{:.2f} ms".format),
-    "joules": ("Energy", lambda joules: f"{1000 * joules:.2f} mJ"),
-}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What `report.compare` found: print it, or take it as Markdown, HTML, JSON or a frame.
-
-    Attributes:
-        rows: A `Measured` for each model, in the order that they were given.
-        notes: What the table does not say, a sentence each.
-        machine: The CPU that the latency was measured on, `None` where it was not.
-        samples: Number of samples.
-        costs: What the trainings cost, where that was given.
-    """
-
-    rows: tuple[Measured, ...]
-    notes: tuple[str, ...]
-    machine: str | None
-    samples: int
-    costs: Costs | None = None
-
-    def __str__(self) -> str:
-        return self.to_markdown()
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        rows = [asdict(row) for row in self.rows]
-        columns = [name for name in _COLUMNS if any(row[name] is not None for row in rows)]
-        cells = [
-            ["-" if row[name] is None else _COLUMNS[name][1](row[name]) for name in columns]
-            for row in rows
-        ]
-        return [_COLUMNS[name][0] for name in columns], cells
-
-    def to_markdown(self) -> str:
-        """Returns the table in Markdown, and the notes."""
-        return "\n\n".join([markdown(*self._table()), *self.notes])
-
-    def to_html(self) -> str:
-        """Returns the table as HTML, and the notes."""
-        header, rows = self._table()
-        aligned = ["left"] + ["right"] * (len(header) - 1)
-
-        def line(tag: str, cells: list[str]) -> str:
-            return "".join(
-                f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
-                for side, cell in zip(aligned, cells)
-            )
-
-        body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        head = f"<thead><tr>{line('th', header)}</tr></thead>"
-        return f"<table>{head}<tbody>{body}</tbody></table>{notes}"
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Returns all values as JSON, and writes them to a file where one is named.
-
-        Args:
-            path: The file.
-        """
-        text = json.dumps(asdict(self), indent=2)
-        if path is not None:
-            Path(path).write_text(text + "\n")
-        return text
-
-    def to_pandas(self) -> Any:
-        """Returns the rows as a pandas frame.
-
-        Raises:
-            ImportError: If pandas is not installed.
-        """
-        pandas = require("pandas", extra="report")
-        return pandas.DataFrame([asdict(row) for row in self.rows]).set_index("method")
 
 
 def compare(
@@ -202,47 +63,73 @@ def compare(
     found.to_json("comparison.json")
     ```
     """
-    if not isinstance(models, Mapping) or not models:
-        rule, expected = "name what is compared", "a dict such as {'Teacher': teacher, ...}"
-        kind = ValueError if isinstance(models, Mapping) else TypeError
-        mend = "Pass a dict of at least one model or file by name"
-        raise wrong("models", rule, models, expected=expected, mend=mend, error=kind)
+    _check_models(models)
     bins = check_integer("bins", bins, 1, example=15)
     teacher = _role("teacher", teacher, models) or next(iter(models))
     student = _role("student", student, models)
-    asked = {name: contestant(name, given) for name, given in models.items()}
-    samples = _samples(x)
-    answers, energy = {}, {}
-    for name, each in asked.items():
-        with spent() as cost:
-            outputs = _asked(name, each, x)
-        answers[name] = measures.probabilities(outputs, f"models[{name!r}]")
-        energy[name] = None if cost.joules is None else cost.joules / samples
-    _check_classes(answers)
+    asked, samples = {n: contestant(n, each) for n, each in models.items()}, _samples(x)
+    answers, joules = _answered(asked, x, samples)
     labels = measures.class_ids(y, samples, answers[teacher].shape[1])
     top1 = {name: measures.top_k(each, labels, 1) for name, each in answers.items()}
     timed = {name: each.latency(x) if latency else None for name, each in asked.items()}
+    classes = {name: each.argmax(-1) for name, each in answers.items()}
     rows = [
         Measured(
             method=name,
             parameters=each.parameters,
             bytes=each.bytes,
             top1=top1[name],
-            top5=measures.top_k(answers[name], labels, 5) if answers[name].shape[1] > 5 else None,
-            gap_closed=gap_closed(top1[teacher], top1[student], top1[name])
-            if student and name not in (teacher, student)
-            else None,
-            agreement=float(np.mean(answers[name].argmax(-1) == answers[teacher].argmax(-1))),
+            top5=_top5(answers[name], labels),
+            gap_closed=_gap_closed(top1, teacher, student, name),
+            agreement=float(np.mean(classes[name] == classes[teacher])),
             calibration_error=measures.calibration_error(answers[name], labels, bins),
             macs=each.macs,
             latency_ms=timed[name] and timed[name].latency_ms,
-            joules=energy[name],
+            joules=joules[name],
         )
         for name, each in asked.items()
     ]
     machine = timed[teacher].machine if latency else None
     notes = _notes(rows, teacher, student, machine, samples, costs)
-    return Comparison(tuple(rows), tuple(notes), machine, samples, costs)
+    return Comparison(tuple(rows), notes, machine, samples, costs)
+
+
+def _check_models(models: Any) -> None:
+    if not isinstance(models, Mapping) or not models:
+        raise wrong(
+            "models",
+            "name what is compared",
+            models,
+            expected="a dict such as {'Teacher': teacher, ...}",
+            mend="Pass a dict of at least one model or file by name",
+            error=ValueError if isinstance(models, Mapping) else TypeError,
+        )
+
+
+def _answered(
+    asked: dict[str, Any], x: Any, samples: int
+) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
+    """Returns each one's probabilities, and the energy of one answer."""
+    answers, joules = {}, {}
+    for name, each in asked.items():
+        with spent() as cost:
+            outputs = _asked(name, each, x)
+        answers[name] = measures.probabilities(outputs, f"models[{name!r}]")
+        joules[name] = None if cost.joules is None else cost.joules / samples
+    _check_classes(answers)
+    return answers, joules
+
+
+def _top5(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    return measures.top_k(probabilities, labels, 5) if probabilities.shape[1] > 5 else None
+
+
+def _gap_closed(
+    top1: dict[str, float], teacher: str, student: str | None, name: str
+) -> float | None:
+    if student is None or name in (teacher, student):
+        return None
+    return gap_closed(top1[teacher], top1[student], top1[name])
 
 
 def _notes(
@@ -252,7 +139,7 @@ def _notes(
     machine: str | None,
     samples: int,
     costs: Costs | None,
-) -> list[str]:
+) -> tuple[str, ...]:
     top1 = {row.method: row.top1 for row in rows}
     others = [name for name in top1 if name not in (teacher, student)]
     notes = [verdict(top1[teacher], top1[student], top1[others[0]])] if student and others else []
@@ -262,7 +149,7 @@ def _notes(
     )
     if any(row.joules is None for row in rows):
         notes.append(f"Energy: {_NO_ENERGY} (the powercap counters cannot be read).")
-    return notes + ([str(costs)] if costs else [])
+    return (*notes, str(costs)) if costs else tuple(notes)
 
 
 def _role(role: str, given: str | None, models: Mapping[str, Any]) -> str | None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_kd._errors import message
 from keras_kd._extras import require
-from keras_kd.report.compared import Comparison
 from keras_kd.report.measures import probabilities
+from keras_kd.report.tables import Comparison
 
 __all__ = ["accuracy_against_size", "class_similarity", "flipped", "learning_curves"]
 

@@ -7,6 +7,8 @@ from keras_kd.teachers.ensemble import Ensemble
 from keras_kd.teachers.keras_model import KerasModel
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
+__all__ = ["asked_teacher"]
+
 
 def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
     """Returns what is asked: a teacher of `keras_kd.teachers` as it is, or one around a model.

@@ -13,6 +13,8 @@ from keras_kd._errors import message
 from keras_kd.losses import MultiLabelSoftTargets
 from keras_kd.losses.base import full_precision
 
+__all__ = ["check_read_once", "mean", "reading_of"]
+
 
 def reading_of(term: Any) -> tuple[str, Any]:
     """Returns what the loss of a term makes of a teacher's logits, and at which temperature.

@@ -16,6 +16,8 @@ from keras_kd.teachers.averaging import check_read_once, mean, reading_of
 from keras_kd.teachers.keras_model import KerasModel
 from keras_kd.teachers.teacher import Teacher
 
+__all__ = ["Ensemble"]
+
 
 class Ensemble(Teacher):
     """Several teachers, all of whom are asked; the student follows their mean.

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import keras
@@ -60,27 +59,6 @@ def test_all_figures_against_their_formulas(three, tmp_path):
     assert rows["Teacher"].gap_closed is rows["Student"].gap_closed is None
     assert rows["file"].top1 == rows["Distilled"].top1
     assert all(row.latency_ms > 0 for row in found.rows)
-
-
-def test_one_object_in_every_form(three, tmp_path):
-    models, x = three
-    costs_given = report.Costs(teacher=400, labels=30, student=50, student_online=60)
-    y = keras.utils.to_categorical(np.arange(50) % 7, 7)
-    found = report.compare({"a<b|c": models["Teacher"]}, x, y, costs=costs_given, latency=False)
-    text = str(found)
-    assert text == found.to_markdown()
-    assert text.startswith("| Method | Parameters | Model size |   Top-1 |") or "a<b\\|c" in text
-    assert "Latency" not in text
-    assert "Stored labels pay after 3 trainings." in text
-    page = found.to_html()
-    assert page == found._repr_html_()
-    assert '<td style="text-align: left">a&lt;b|c</td>' in page
-    assert json.loads(found.to_json(tmp_path / "c.json"))["rows"][0]["top1"] == found.rows[0].top1
-    assert json.loads((tmp_path / "c.json").read_text())["costs"]["labels"] == 30
-    pandas = pytest.importorskip("pandas", exc_type=ImportError)
-    frame = found.to_pandas()
-    assert isinstance(frame, pandas.DataFrame)
-    assert frame.loc["a<b|c", "parameters"] == models["Teacher"].count_params()
 
 
 def test_wrong_use(three, tmp_path):
