@@ -16,7 +16,8 @@ import keras_kd
 from accuracy_suite.methods import Method
 from accuracy_suite.tasks import Data, Task
 from keras_kd import SoftLabels
-from keras_kd.distiller.auto_temperature import confidence, temperature_of
+from keras_kd.distiller.auto_temperature import temperature_of
+from keras_kd.teachers.confidence import confidence
 
 _STEPS = 10  # in one execution
 

@@ -53,7 +53,7 @@ class Distiller(Fitting):
         teacher: The teacher. Setting another one drops the compiled training step.
         terms: List of `Term`s.
         alpha: Plain form: scalar variable, the weight of the hard loss.
-        temperature: Plain form: scalar variable, the temperature of the soft targets.
+        temperature: Plain form: scalar variable, that of the (first output's) soft targets.
         hard_weight: Scalar variable, the weight of the hard loss; in the plain form it is `alpha`.
 
     These variables and each `terms[i].weight` act on the next step after `.assign(value)`; on JAX
@@ -62,8 +62,7 @@ class Distiller(Fitting):
 
     Raises:
         TypeError: If teacher or student is not a `keras.Model`.
-        ValueError: If one is unbuilt, if their outputs differ in names or classes, if neither names
-            nor shapes tell which belong together, or if a head that is needed is not known.
+        ValueError: If one is unbuilt, or their outputs or heads do not belong together.
 
     Example:
     >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
@@ -114,7 +113,7 @@ class Distiller(Fitting):
         metrics: Any = None,
         *,
         alpha: float | None = None,
-        temperature: float | None = None,
+        temperature: float | str | dict[str, float] | None = None,
         hard_weight: float | None = None,
         evaluate_terms: bool = False,
         student_loss_fn: Any = None,
@@ -130,8 +129,8 @@ class Distiller(Fitting):
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
                 `1 - alpha`. Default 0.1.
-            temperature: Plain form: that of the soft targets. Default 4.0; 1.0 where there are
-                sigmoids only.
+            temperature: Plain form: that of the soft targets; `"auto"` softens each output until
+                the teacher's mean confidence is 0.8. Default 4.0; 1.0 for sigmoids only.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
             evaluate_terms: Whether the teacher is asked in `evaluate` and validation, too, which
                 then log the terms (`val_<term>`). `val_loss` stays the hard loss.
@@ -158,7 +157,8 @@ class Distiller(Fitting):
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
             self._hard_weight.assign(weight)
             if self.is_plain:
-                self.temperature.assign(temperature)
+                self.plain_temperature.take(temperature, self._terms)
+                self._find_stored_temperature()
             self._objective.teacher.check_temperatures(self._terms, self._logits.names)
         self._objective.follow(asked, evaluate_terms=evaluate_terms)
 
@@ -234,6 +234,7 @@ class Distiller(Fitting):
         if self.compiled:
             asked.check_temperatures(self._terms, names)
         self._objective.teacher, self._watch.respondents = asked, asked.respondents
+        self._find_stored_temperature(again=True)
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)
         self.train_function = self.test_function = None  # their traces hold the last teacher
@@ -265,8 +266,9 @@ class Distiller(Fitting):
         config = super().get_compile_config()
         if not config:
             return config
-        now = ["alpha", "temperature"] if self.is_plain else ["hard_weight"]
-        config.update({name: float(getattr(self, name)) for name in now})
+        config["alpha" if self.is_plain else "hard_weight"] = summary.value(self.hard_weight)
+        if self.is_plain:
+            config["temperature"] = self.plain_temperature.now(self._terms)
         return config | ({"evaluate_terms": True} if self.evaluates_terms else {})
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -276,10 +278,7 @@ class Distiller(Fitting):
             self.optimizer.build(self.trainable_variables)
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
-        """Prints what teaches, what is minimised, trained and exported, then the student's summary.
-
-        The arguments are those of `keras.Model.summary`.
-        """
+        """Prints what teaches, is trained and exported, then as `keras.Model.summary`."""
         summary.summary(self, self._objective.teacher, *args, **kwargs)
 
     def __repr__(self) -> str:

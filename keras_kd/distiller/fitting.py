@@ -82,7 +82,7 @@ class Fitting(Steps):
         """
         given = _without_self(locals())
         with self._telling():
-            return super().fit(**self._prepared(given))
+            return super().fit(**self._find_temperature(self._prepared(given)))
 
     def evaluate(
         self,
@@ -141,7 +141,7 @@ class Fitting(Steps):
         given = self._preprocessed(_without_self(locals()), teaching=True)
         self._note_weights(None, None)  # as a batch they come as they are given
         with self._tracing_anew_after_a_failure():
-            result = super().train_on_batch(**given)
+            result = super().train_on_batch(**self._find_temperature(given))
         self._watch.finish()
         return result
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import faults, jax_step
+from keras_kd.distiller import auto_temperature, faults, jax_step
 from keras_kd.distiller.as_student import AsStudent
 from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.objective import Objective
@@ -30,6 +30,9 @@ class Steps(AsStudent):
         columns: Names of what the training logs show of them.
         plain: Whether the weight of the hard loss is `alpha`, so that the terms weigh `1 - alpha`.
         **kwargs: As in `keras.Model`.
+
+    Attributes:
+        plain_temperature: The temperatures of the plain form, and what is to be found of them.
     """
 
     def __init__(
@@ -51,12 +54,15 @@ class Steps(AsStudent):
             logits.heads, terms, self._hard_weight, plain, self._watch, self._columns
         )
         self._trains_unlabelled = False
+        self.plain_temperature = auto_temperature.PlainTemperature()
 
     def train_step(self, *args: Any) -> Any:
         """Adds the teacher's answers to the batch and lets Keras train on it."""
         *state, data = args
         data, weights = jax_step.unpack(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self.distils:
+            self.plain_temperature.check_found()
         if not self.distils:
             x = batch.with_answers(batch.inputs(x), {})
         elif not batch.carries_answers(x):
@@ -195,9 +201,9 @@ class Steps(AsStudent):
         if training:
             self._trains_unlabelled = not labelled
         with contextlib.nullcontext() if training else self._columns.evaluation():
-            return self._logs(labelled)
+            return self._logs(labelled, in_step=True)
 
-    def _logs(self, labelled: bool) -> dict[str, Any]:
+    def _logs(self, labelled: bool, in_step: bool = False) -> dict[str, Any]:
         with contextlib.nullcontext() if labelled else _keras.without_metrics(self):
             logs = super().get_metrics_result()
         if self._columns.is_evaluating:
@@ -207,4 +213,20 @@ class Steps(AsStudent):
                 loss = self._columns.mean("hard_loss").result()
                 # Where Keras has made numbers of its logs already, as old versions do here.
                 logs = {"loss": float(loss) if isinstance(kept, float) else loss, **logs}
+        elif self.distils:
+            logs |= self.plain_temperature.columns(self._terms, in_step=in_step)
         return logs
+
+    def _find_stored_temperature(self, again: bool = False) -> None:
+        """Finds what `temperature="auto"` asks for where the answers are stored."""
+        found = self.plain_temperature
+        found.pending |= again and found.automatic
+        found.find_stored(self._objective.teacher, self._terms, self._logits.names)
+
+    def _find_temperature(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Finds it from the first batches of what a method for training was given."""
+        if self.plain_temperature.pending and self.distils:
+            batches = auto_temperature.first_batches(given)
+            teacher, names = self._objective.teacher, self._logits.names
+            self.plain_temperature.find_online(teacher, self._terms, names, batches)
+        return given

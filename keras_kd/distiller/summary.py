@@ -14,7 +14,7 @@ from keras_kd.teachers.teacher import Teacher
 if TYPE_CHECKING:
     from keras_kd.distiller.distiller import Distiller
 
-__all__ = ["line", "summary"]
+__all__ = ["line", "summary", "value"]
 
 
 def line(distiller: "Distiller", teacher: Teacher) -> str:
@@ -43,6 +43,9 @@ def _rows(distiller: "Distiller", teacher: Teacher) -> Iterable[tuple[str, str]]
     yield "teacher", teacher.described()
     if distiller.compiled:
         yield "hard loss", f"{_number(distiller.hard_weight)} · {_hard_loss(distiller)}"
+    temperature = distiller.plain_temperature
+    if temperature.automatic:
+        yield "temperature", temperature.described(distiller.terms)
     for term, weight in _weighted(distiller):
         yield f"term {term.name}", f"{weight} · {_term(term)}"
         if term.projector is not None:
@@ -60,8 +63,8 @@ def _rows(distiller: "Distiller", teacher: Teacher) -> Iterable[tuple[str, str]]
 
 
 def _weighted(distiller: "Distiller") -> list[tuple[Term, str]]:
-    share = 1.0 - float(distiller.hard_weight) if distiller.is_plain else 1.0
-    return [(term, _number(share * float(term.weight))) for term in distiller.terms]
+    share = 1.0 - value(distiller.hard_weight) if distiller.is_plain else 1.0
+    return [(term, _number(share * value(term.weight))) for term in distiller.terms]
 
 
 def _hard_loss(distiller: "Distiller") -> str:
@@ -92,5 +95,10 @@ def _count(variables: list[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
 
 
-def _number(value: Any) -> str:
-    return f"{float(value):.4g}"
+def value(variable: keras.Variable | float) -> float:
+    """Returns the number in a variable, a mirrored one included."""
+    return float(keras.ops.convert_to_numpy(variable))
+
+
+def _number(number: Any) -> str:
+    return f"{value(number):.4g}"

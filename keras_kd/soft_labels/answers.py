@@ -1,5 +1,7 @@
 """Stored answers, read at random; to a Distiller, a teacher that is not there."""
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,12 @@ from keras_kd.soft_labels.training.datasets import not_replayed
 from keras_kd.soft_labels.training.epochs import EpochCallback, Epochs, epochs_of
 from keras_kd.soft_labels.views.replay import shown
 from keras_kd.teachers.averaging import reading_of
+from keras_kd.teachers.confidence import confidence, tempered_confidence
 from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["StoredAnswers"]
+
+_MOST_NUMBERS = 2**26  # that are held in memory to find a temperature
 
 
 class StoredAnswers(Teacher):
@@ -105,6 +110,34 @@ class StoredAnswers(Teacher):
         """Returns the answers that an epoch shows, in the order of the samples, as `read` does."""
         check_integer("epoch", epoch)
         return self.read(*shown(np.arange(self.samples), self.views, epoch))
+
+    def stored_confidences(self, names: list[str]) -> dict[str, tuple]:
+        """Returns how sure the answers are at a temperature, and where that is known exactly.
+
+        All samples and views count; of more than `_MOST_NUMBERS`, evenly spread ones.
+        """
+        found = {}
+        for name, own in self.taught_by(names).items():
+            record = self._records[own]
+            kept = record.top_k or math.prod(record.shape)
+            rows = self.samples * self.views
+            picked = np.unique(np.linspace(0, rows - 1, min(rows, _MOST_NUMBERS // kept + 1)))
+            values = self.read_checked(*divmod(picked.astype("int64"), self.views))
+            if not record.is_tempered:
+                found[name] = functools.partial(confidence, values[own]), None
+                continue
+            top = record.top_k is not None
+            found[name] = (
+                functools.partial(
+                    tempered_confidence,
+                    logits=values[f"{own}.logits" if top else own],
+                    tails=values[f"{own}.tails"] if top else None,
+                    kept=record.temperatures,
+                    averaged=record.averaged,
+                ),
+                record.temperatures,
+            )
+        return found
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where terms cannot learn from what is stored."""

@@ -191,6 +191,15 @@ class Teacher:
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where terms on the student's outputs cannot learn from the answers."""
 
+    def stored_confidences(self, names: list[str]) -> dict[str, tuple] | None:
+        """Returns how sure the stored answers are at a temperature, `None` where none are stored.
+
+        Returns:
+            By the student's output names, a function `(temperature, head=)` of
+            `keras_kd.teachers.confidence`, and the temperatures that it is exact at, or `None`.
+        """
+        return None
+
     def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where the answers do not serve the temperature of a term."""
 

@@ -24,32 +24,30 @@ class Term(keras.layers.Layer):
     """One distillation term: a loss between a signal of the teacher and one of the student.
 
     A signal is a model's output, the logits of it, or what a layer gives. A Term is a layer: its
-    weight and its temperature are scalar variables. They act on the next step after
-    `.assign(value)`, without a new trace, and are saved with the Distiller; so is its projector,
-    which trains with the student but is not part of it. On JAX, reach them through the Distiller
+    weight and its temperature are scalar variables, which act on the next step after
+    `.assign(value)` and are saved with the Distiller; so is its projector, which trains with the
+    student but is not part of it. On JAX, reach them through the Distiller
     (`distiller.terms[0].weight.assign`): a variable kept from before the epoch is stale within it.
 
     Args:
         loss: A loss of `keras_kd.losses`, or any `keras.losses.Loss` that takes unbounded values,
-            such as `keras.losses.MeanSquaredError()`; one that takes probabilities, such as
-            `keras.losses.KLDivergence()`, only between layers that give such; or a loss of
-            `keras.distillation`. Its temperature, if
-            it has one, is the Term's first temperature; the object itself is not changed.
+            such as `keras.losses.MeanSquaredError()`; one that takes probabilities, only between
+            layers that give such; or a loss of `keras.distillation`. Its temperature, if it has
+            one, is the Term's first temperature; the object itself is not changed.
         weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
             for Keras' own losses.
         teacher: Path of the teacher's layer: its name, behind those of the nested models around
-            it, `"backbone/block3"`, of which an end that is unique, `"block3"`, is enough; with the
-            number of the call where there are several, `"shared:1"`; of an attention layer also
-            `"att:query"`, `"att:key"`, `"att:value"`. Default: the output's logits.
+            it, `"backbone/block3"`, or a unique end, `"block3"`; with the number of the call where
+            there are several, `"shared:1"`; of an attention layer also `"att:query"`, `"att:key"`,
+            `"att:value"`. Default: the output's logits.
         student: Path of the student's layer. Default: the output's logits.
         projector: `"auto"` for the smallest one that fits, none where the loss can compare the
-            signals as they are; a layer from the student's signal to the teacher's shape, such as
-            those of `keras_kd.projectors`; `None` where the loss must take them as they are.
+            signals as they are; a layer from the student's signal to the teacher's shape; `None`
+            where the loss must take them as they are.
         name: Name of the Term and of its column in the logs. Default: the loss's name, behind the
             output's where there are several; numbered from the second on.
         output: Name of the student's output, needed only where it has several and a side has no
-            path. The teacher's output is the one of the same name; a teacher with a single output
-            teaches whichever is named.
+            path. The teacher's is the one of the same name, or its only one.
         temperature: A scalar variable to share with another Term, instead of one of its own.
 
     Attributes:
@@ -58,13 +56,11 @@ class Term(keras.layers.Layer):
         projector: The layer, once a Distiller has the Term; `None` where none is needed.
 
     Raises:
-        TypeError: If `loss` is no loss object, `weight` no number, a path no string, or `projector`
-            no layer.
+        TypeError: If an argument is of the wrong type.
         ValueError: If `loss` on outputs compares probabilities, or `weight` is negative.
 
     Example:
     >>> term = keras_kd.Term(keras_kd.losses.SoftTargets(temperature=2.0), weight=0.5)
-    >>> term.weight.assign(0.25)
     >>> hint = keras_kd.Term(keras_kd.losses.Hint(), teacher="conv4", student="conv2")
     """
 
@@ -93,6 +89,7 @@ class Term(keras.layers.Layer):
         self.projector = connection.check_projector(projector)
         self._student_shape: tuple[int | None, ...] | None = None
         self.temperature = accepted_losses.check_shared(temperature, loss)
+        self.shares_temperature = temperature is not None
         if temperature is None and hasattr(loss, "temperature"):
             self.temperature = live_scalar(self, "temperature", loss.temperature)
         self._set_loss(loss)
@@ -111,6 +108,13 @@ class Term(keras.layers.Layer):
         self._set_loss(loss)
         self.name = accepted_losses.default_name(self.output_name, loss)
 
+    def keep_own_temperature(self) -> None:
+        """Takes a temperature of its own in place of one that it shares."""
+        if self.shares_temperature:
+            self.shares_temperature = False
+            self.temperature = live_scalar(self, "temperature", self.default_temperature)
+            self.loss.temperature = self.temperature
+
     @property
     def on_outputs(self) -> bool:
         """Whether both signals are the models' outputs."""
@@ -126,11 +130,7 @@ class Term(keras.layers.Layer):
         return self.output_name or (names[0] if self.needs_output else None)
 
     def signals_of(self, names: Sequence[str]) -> tuple[str, str]:
-        """Returns the names of the teacher's and of the student's signal.
-
-        Args:
-            names: The names of the student's outputs.
-        """
+        """Returns the names of teacher's and student's signal, given the student's outputs."""
         output = self.output_of(names)
         return tuple(
             output if path is None else signal_name(path) for path in (self.teacher, self.student)
