@@ -170,6 +170,9 @@ class Fitting(Steps):
         forms.check_pairs(self._terms, _first_batch(given["x"], given["batch_size"]))
         teacher = self._objective.teacher
         teacher.check_data(given["x"])
+        if self.evaluates_terms and validation is not None:
+            is_pair = isinstance(validation, (tuple, list))
+            teacher.check_data(validation[0] if is_pair else validation, "Validation data")
         self._note_weights(given["y"], given["sample_weight"])
         if hasattr(given["x"], "element_spec"):
             given["shuffle"] = False  # Keras warns of its own default

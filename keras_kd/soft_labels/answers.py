@@ -194,9 +194,9 @@ class StoredAnswers(Teacher):
         if all(epochs.last_pass <= before for epochs in self._epochs):
             raise data_checks.others_answers(self.described())
 
-    def check_data(self, x: Any) -> None:
+    def check_data(self, x: Any, what: str = "Training data") -> None:
         """Raises where a dataset has no answers, or no batches."""
-        data_checks.check_training_data(x, self._type)
+        data_checks.check_training_data(x, self._type, what)
 
     def explained(self, error: Exception) -> Exception | None:
         """Returns the error of pixels that the teacher was not shown."""

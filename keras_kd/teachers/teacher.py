@@ -207,7 +207,7 @@ class Teacher:
         """Returns whether a term now has a temperature that the answers do not serve."""
         return False
 
-    def check_data(self, x: Any) -> None:
+    def check_data(self, x: Any, what: str = "Training data") -> None:
         """Raises where what `fit` is given cannot be learned from."""
 
     def explained(self, error: Exception) -> Exception | None:

@@ -393,3 +393,15 @@ def test_lists_in_the_teachers_order_are_not_shown_to_a_student_of_another(two_i
     keras_kd.Distiller(student=two_inputs(("query", "document")), teacher=soft)
     with pytest.raises(ValueError, match=r"one order of their inputs.*from a dict by"):
         keras_kd.Distiller(student=student, teacher=soft)
+
+
+def test_validation_data_without_answers_are_refused_at_the_start(images, soft, twins):
+    distiller = keras_kd.Distiller(student=twins(), teacher=soft)
+    distiller.compile("sgd", loss=cross_entropy(), evaluate_terms=True)
+    train = soft.dataset(*images, batch_size=BATCH)
+    before = [keras.ops.convert_to_numpy(weight) for weight in distiller.student.weights]
+    with pytest.raises(ValueError, match=r"Validation data must carry the stored answers"):
+        distiller.fit(train, validation_data=images, verbose=0)
+    for weight, old in zip(distiller.student.weights, before):
+        np.testing.assert_array_equal(weight, old)
+    distiller.fit(train, validation_data=train, verbose=0)

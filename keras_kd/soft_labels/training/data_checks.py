@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_integer, message, wrong
+from keras_kd.networks.structures import are_arrays
 from keras_kd.soft_labels.views.sources import Arrays, Stream, source
 from keras_kd.teachers import batch as batches
 
@@ -129,19 +130,21 @@ def _check_leaf(name: str, leaf: np.ndarray, samples: int) -> None:
         )
 
 
-def check_training_data(x: Any, record: np.dtype) -> None:
+def check_training_data(x: Any, record: np.dtype, what: str = "Training data") -> None:
     """Raises where a dataset carries no answers, or single rows."""
     spec = getattr(x, "element_spec", None)
     if spec is None:
+        if are_arrays(x) and not batches.carries_answers(x):
+            raise no_answers(what)
         return
     given = spec[0] if isinstance(spec, tuple) else spec
     if not batches.carries_answers(given):
-        raise no_answers()
+        raise no_answers(what)
     name, answer = next(iter(batches.answers(given).items()))
     if name in record.names and answer.shape.rank == len(record[name].shape):
         raise ValueError(
             message(
-                "Training data must come in batches",
+                f"{what} must come in batches",
                 expected="soft.attach(dataset).shuffle(1024).batch(128)",
                 received="single rows",
                 mend="Call batch() after soft.attach(dataset)",
@@ -161,13 +164,14 @@ def others_answers(described: str) -> ValueError:
     )
 
 
-def no_answers() -> ValueError:
+def no_answers(what: str = "Training data") -> ValueError:
     """Returns the error of training data without answers."""
     return ValueError(
         message(
-            "Training data must carry the stored answers where the teacher is a SoftLabels",
+            f"{what} must carry the stored answers where the teacher is a SoftLabels",
             expected="soft.dataset(x, y, ...), or soft.attach(dataset) shuffled and batched",
             received="data without answers",
-            mend="Call distiller.fit(soft.dataset(x, y, batch_size=128))",
+            mend="Pass soft.dataset(x, y, batch_size=128); for validation, only evaluate_terms "
+            "needs it",
         )
     )
