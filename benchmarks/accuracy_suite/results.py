@@ -43,20 +43,22 @@ def differences(
     return [scores[seed] - alone[seed] for seed in scores if seed in alone]
 
 
-def verdict(results: Results, part: str = "held_out") -> list[dict[str, Any]]:
-    """Returns, for each method on all tasks of several classes or labels, what it is worth.
+def verdict(results: Results, part: str = "held_out", seeds: int = 3) -> list[dict[str, Any]]:
+    """Returns, for each method on all tasks of classes or labels, what it is worth.
 
-    Only methods that were trained on all of them are compared.
+    Only methods that were trained on all of them, with so many seeds, are compared.
     """
     tasks = {n: t for n, t in results.items() if "alpha 0.1, T 4" in t["methods"]}
     names = {n for t in tasks.values() for n in t["methods"] if differences(t, n, part)}
-    names = {n for n in names if all(differences(t, n, part) for t in tasks.values())}
+    names = {n for n in names if all(len(differences(t, n, part)) >= seeds for t in tasks.values())}
     means = {n: [statistics.mean(differences(t, n, part)) for t in tasks.values()] for n in names}
     ranks = {n: [] for n in names}
     for column in range(len(tasks)):
-        order = sorted(names, key=lambda n: -means[n][column])
-        for rank, name in enumerate(order, 1):
-            ranks[name].append(rank)
+        values = [round(means[name][column], 6) for name in names]
+        for name in names:
+            own = round(means[name][column], 6)
+            better = sum(value > own for value in values)
+            ranks[name].append(better + (values.count(own) + 1) / 2)  # ties share their ranks
     rows = [
         {
             "method": name,
@@ -70,7 +72,7 @@ def verdict(results: Results, part: str = "held_out") -> list[dict[str, Any]]:
         for name in names
         if name != ALONE
     ]
-    return sorted(rows, key=lambda row: row["mean_rank"])
+    return sorted(rows, key=lambda row: (row["mean_rank"], row["method"]))
 
 
 def spread(values: list[float], signed: bool = False) -> str:
@@ -93,6 +95,11 @@ def task_table(results: Results, methods: dict[str, str], part: str = "held_out"
         methods: The columns' titles by the names of methods.
         part: `"held_out"` or `"test"`.
     """
+    methods = {
+        name: title
+        for name, title in methods.items()
+        if any(differences(task, name, part) for task in results.values())
+    }
     header = ["task", "student's parameters", "teacher", "student alone", *methods.values()]
     rows = []
     for name, task in results.items():
