@@ -31,9 +31,9 @@ class Ensemble(Teacher):
     published trials the student ends lower; stored answers cost no more than those of one teacher.
 
     Args:
-        models: Models, built layers or teachers of `keras_kd.teachers`, at least one. Their heads,
-            resolutions and class orders may differ: say so by `head=`, `preprocess=` and
-            `classes=` of each. Ensembles among them count as their members.
+        models: Models, built layers or teachers of `keras_kd.teachers`, at least one. Their heads
+            and resolutions may differ: say so by `head=` and `preprocess=` of each, as in
+            `keras_kd.teachers.KerasModel`. Ensembles among them count as their members.
         weights: The weight of each, at least 0. They are divided by their sum, and members of
             weight 0 are not asked. Default: equal ones.
 
