@@ -158,15 +158,17 @@ class Ensemble(Teacher):
     ) -> dict[str, np.ndarray]:
         """Returns the members' mean at each temperature, `(batch, temperatures, ..., classes)`."""
         return {
-            name: np.stack(
-                [
-                    ops.convert_to_numpy(mean(logits, self.weights, self._reading(name), each))
-                    for each in temperatures
-                ],
-                axis=1,
-            )
+            name: np.stack([self._mean(name, logits, each) for each in temperatures], axis=1)
             for name, logits in answers.items()
         }
+
+    def _mean(self, name: str, logits: list[np.ndarray], temperature: float) -> np.ndarray:
+        reading = self._reading(name)
+        values = ops.convert_to_numpy(mean(logits, self.weights, reading, temperature))
+        if reading == "sigmoid":
+            return values
+        # Logarithms of probabilities are all far below 0, where half precision is coarse.
+        return values - values.mean(axis=-1, keepdims=True)
 
     def _reading(self, name: str) -> str:
         return "sigmoid" if self.heads[name].kind == "sigmoid" else "softmax"

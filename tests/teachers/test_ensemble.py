@@ -254,3 +254,11 @@ def test_a_member_that_gives_nan_is_named_when_labels_are_written(net, members, 
     soft = SoftLabels.write(None, teacher=members[0], data=data[0], verbose=0)
     with pytest.raises(TypeError, match="Members of an ensemble must be models that can be asked"):
         Ensemble([members[0], soft])
+
+
+def test_stored_means_of_classes_have_no_common_offset(members, data):
+    """Half precision could not hold small differences far below 0."""
+    teacher = Ensemble(members)
+    stored = teacher.stored(teacher.predict(data[0]), (1.0, 50.0))["output"]
+    assert stored.shape == (len(data[0]), 2, 3)
+    np.testing.assert_allclose(stored.mean(axis=-1), 0.0, atol=1e-5)
