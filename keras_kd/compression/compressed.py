@@ -93,15 +93,28 @@ class Compressed(LikeItsLayer):
             self.add_loss(loss)
         return output
 
-    def kernels(self, training: bool | None = False) -> dict[int, Any]:
-        """Returns the kernels that the layer computes with, by their place in its weights."""
+    def kernels(self, training: bool | None = False, until: str = "") -> dict[int, Any]:
+        """Returns the kernels that the layer computes with, by their place in its weights.
+
+        Args:
+            training: Whether the layer trains.
+            until: The method whose transforms are left out.
+        """
         kernels: dict[int, Any] = {}
         for transform in self.transforms:
+            if transform.method == until:
+                continue
             kernel = kernels.get(transform.index)
             if kernel is None:
                 kernel = ops.convert_to_tensor(self.layer.weights[transform.index])
             kernels[transform.index] = transform(kernel, training=bool(training))
         return kernels
+
+    def around(
+        self, layer: keras.layers.Layer, transforms: Sequence[KernelTransform]
+    ) -> "Compressed":
+        """Returns one like this around another layer of the same kind."""
+        return type(self)(layer, transforms, bare=self.bare, name=self.name)
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the shape of the layer's output."""

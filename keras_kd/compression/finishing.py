@@ -14,7 +14,7 @@ from keras_kd.compression.students import methods
 from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import LikeIdentity, seen_through
 
-__all__ = ["finish", "plain_layer"]
+__all__ = ["baked", "finish", "plain_layer"]
 
 
 def finish(student: keras.Model) -> keras.Model:
@@ -87,3 +87,29 @@ def plain_layer(layer: Compressed) -> tuple[keras.layers.Layer, dict[str, Any]]:
         if fault:
             faults[names[transform.index]] = fault
     return plain, faults
+
+
+def baked(student: keras.Model) -> keras.Model:
+    """Returns a student whose kernels hold what masks and centroids make of them.
+
+    The rounding of quantised kernels stays. A file then holds the kernels themselves: converters
+    do not compute what makes them beforehand. A student without masks and centroids comes as it is.
+
+    Args:
+        student: A student.
+    """
+    if not set(methods(student)) - {"quantize"}:
+        return student
+
+    def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:
+        if not isinstance(layer, Compressed):
+            return copied(layer)
+        rest = [each for each in layer.transforms if each.method == "quantize"]
+        plain = copied(layer.layer)
+        for index, kernel in layer.kernels(until="quantize").items():
+            plain.weights[index].assign(kernel)
+        if not rest:
+            return plain
+        return layer.around(plain, [type(each).from_config(each.get_config()) for each in rest])
+
+    return rebuilt(student, replace)

@@ -94,6 +94,12 @@ class CompressedSeparable(Compressed):
         self.between = ActivationRange(name="between")
         self.between.build()
 
+    def around(self, layer: Any, transforms: Sequence[KernelTransform]) -> "CompressedSeparable":
+        """Returns one like this, with its range, around another layer."""
+        other = super().around(layer, transforms)
+        other.between.set_weights(self.between.get_weights())
+        return other
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Calls both convolutions."""
         layer, kernels = self.layer, self.kernels(training)

@@ -59,3 +59,18 @@ def test_names_paths_and_finish(graph, trained, images):
     assert plain.count_params() == graph.count_params()
     error = ops.convert_to_numpy(plain(images) - trained(images))
     assert np.sqrt(np.mean(error**2)) < 0.05 * np.std(ops.convert_to_numpy(plain(images)))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.skipif(
+    not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"), reason="Keras 3.9"
+)
+def test_all_together_in_a_file(in_process, graph, tmp_path):
+    images = np.random.default_rng(0).normal(size=(64, 8, 8, 2)).astype("float32")
+    student = compression.cluster(compression.prune(graph, sparsity=0.5), clusters=8)
+    student = compression.quantize_aware(student)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(images, np.arange(64) % 3, batch_size=16, verbose=0)
+    report = keras_kd.export.tflite(student, tmp_path / "s.tflite", "int8", verify=images)
+    assert report.float_operators == {}
+    assert report.relative_error < 0.05

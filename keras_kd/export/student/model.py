@@ -10,6 +10,7 @@ import keras
 
 from keras_kd import _keras
 from keras_kd._errors import check_type, message
+from keras_kd.compression.finishing import baked
 
 __all__ = ["heads_of", "in_float32", "student_of"]
 
@@ -166,11 +167,13 @@ def _check_inputs(student: keras.Model) -> None:
 def in_float32(student: keras.Model) -> keras.Model:
     """Returns `student`, or a float32 copy where layers compute in half precision.
 
-    Weights of mixed precision are float32 already, so that the copy is exact.
+    Weights of mixed precision are float32 already, so that the copy is exact. Masks and centroids
+    of compressed students are taken into the kernels.
 
     Raises:
         ValueError: If a layer cannot be rebuilt from its configuration.
     """
+    student = baked(student)
     layers = [x for x in _keras.all_layers(student) if not isinstance(x, keras.Model)]
     if not any(layer.compute_dtype in _HALF for layer in layers):
         return student
