@@ -31,7 +31,7 @@ def graph(model: keras.Model) -> tuple[Any, Any] | None:
         return (model.inputs[0], model.outputs[0]) if model.built else None
     if not hasattr(model, "_outputs_struct"):
         return None
-    return model._inputs_struct, model._outputs_struct
+    return model.input, model.output
 
 
 def all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -89,6 +89,12 @@ def input_again(tensor: keras.KerasTensor) -> keras.KerasTensor:
         name=layer.name,
         optional=getattr(layer, "optional", False),
     )
+
+
+def attention_kernels(layer: Any) -> dict[str, tuple]:
+    """Returns the kernels' shapes of an attention layer's query, key, value and output, by name."""
+    names = ("query", "key", "value", "output")
+    return {name: tuple(getattr(layer, f"_{name}_dense").kernel.shape) for name in names}
 
 
 # What attention layers make of their arguments before they compare them.
@@ -155,11 +161,6 @@ def set_untracked(layer: keras.layers.Layer, name: str, value: Any) -> None:
     object.__setattr__(layer, name, value)
 
 
-def has_loss(model: keras.Model) -> bool:
-    """Whether `model` was compiled with a loss."""
-    return model._compile_loss is not None
-
-
 def compiled_metrics(model: keras.Model) -> list[Any]:
     """Returns the metrics that `model` was compiled with, as they were given, in one list."""
     compiled = model._compile_metrics
@@ -180,13 +181,15 @@ def compiling_anew(model: keras.Model) -> Iterator[None]:
 
     They come back if the compilation fails.
     """
-    last = model._compile_loss, model._compile_metrics
+    last = model._compile_loss, model._compile_metrics, model.loss
     model._compile_loss = model._compile_metrics = None
+    set_untracked(model, "loss", None)
     try:
         yield
     except BaseException:
         model._compile_loss = last[0]
         set_untracked(model, "_compile_metrics", last[1])
+        set_untracked(model, "loss", last[2])
         raise
 
 

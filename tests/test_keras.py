@@ -96,11 +96,11 @@ def test_set_untracked(model):
 
 
 def test_losses_and_metrics_of_a_compiled_model(model):
-    assert not _keras.has_loss(model)
+    assert model.loss is None
     model.compile("sgd")
     assert not _keras.has_metrics(model)
     model.compile("sgd", loss="mse", loss_weights={"y": 2.0}, metrics=["mae"])
-    assert _keras.has_loss(model)
+    assert model.loss is not None
     assert _keras.has_metrics(model)
     x, y = np.ones((2, 4), "float32"), np.zeros((2, 3), "float32")
     y_pred = model({"x": x})
@@ -133,10 +133,10 @@ def test_compiling_anew_forgets_unless_it_fails(model):
     model.compile("sgd", loss="mse", metrics=["mae"])
     with pytest.raises(ValueError, match="nope"), _keras.compiling_anew(model):
         model.compile("nope")
-    assert _keras.has_loss(model)
+    assert model.loss is not None
     with _keras.compiling_anew(model):
         model.compile("sgd")
-    assert not _keras.has_loss(model)
+    assert model.loss is None
     assert model._compile_metrics is None
 
 

@@ -176,7 +176,7 @@ def _check_unused(form: str, instead: str, **given: Any) -> None:
 
 def check_evaluable(model: keras.Model) -> None:
     """Raises where `model` was compiled with nothing that an evaluation computes."""
-    compared = _keras.has_loss(model) or _keras.has_metrics(model) or model.evaluates_terms
+    compared = model.loss is not None or _keras.has_metrics(model) or model.evaluates_terms
     if model.compiled and not compared:
         raise ValueError(
             message(
@@ -190,7 +190,7 @@ def check_evaluable(model: keras.Model) -> None:
 
 def check_nothing_compares(model: keras.Model) -> None:
     """Raises where a loss or metrics would compare labels that were not given."""
-    if _keras.has_loss(model) or _keras.has_metrics(model):
+    if model.loss is not None or _keras.has_metrics(model):
         raise ValueError(
             message(
                 "y must hold labels for the loss and the metrics, beside sample_weight",

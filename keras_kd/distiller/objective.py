@@ -99,7 +99,7 @@ class Objective:
         forms.check_carries(y_pred, training)
         batch = self._sorted_out(y, y_pred, sample_weight)
         joint = weights.joint(self._names, sample_weight, self.weighs_all_alike)
-        if _keras.has_loss(model):
+        if model.loss is not None:
             forms.check_labels(y)
         answers = self._answers(x, y_pred)
         signals = batches.signals(y_pred) if answers else {}
@@ -181,7 +181,7 @@ class Objective:
             term.name: weighted_loss(share * term.weight, terms[term.name]) for term in self.terms
         }
         # After the terms, which say more clearly what does not fit.
-        if _keras.has_loss(model):
+        if model.loss is not None:
             hard = self._on_labels(model, batch)
             self._columns.update_state({"hard_loss": hard}, batch.examples(self.hard_loss.compared))
             weighted["hard_loss"] = weighted_loss(self._hard_weight, hard)
@@ -189,7 +189,7 @@ class Objective:
 
     def _without_terms(self, model: keras.Model, batch: labels.Batch) -> Any:
         """Returns and logs what Keras calls the loss, of an evaluation e.g."""
-        hard = [self._on_labels(model, batch)] if _keras.has_loss(model) else []
+        hard = [self._on_labels(model, batch)] if model.loss is not None else []
         losses = [*hard, *_keras.added_losses(model)]
         if not losses:
             return ops.zeros(())

@@ -209,7 +209,7 @@ class Steps(AsStudent):
         if self._columns.is_evaluating:
             # Keras' own counts a batch without labels as one with a loss of 0.
             kept = logs.pop("loss")
-            if _keras.has_loss(self):
+            if self.loss is not None:
                 loss = self._columns.mean("hard_loss").result()
                 # Where Keras has made numbers of its logs already, as old versions do here.
                 logs = {"loss": float(loss) if isinstance(kept, float) else loss, **logs}

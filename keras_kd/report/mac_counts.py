@@ -129,12 +129,12 @@ def _attention(layer: Any, shapes: list, outputs: list) -> int:
     key = shapes[2] if len(shapes) > 2 and len(shapes[2]) == 3 else value
     if len(query) != 3:
         raise _UnknownError
-    names = ("_query_dense", "_key_dense", "_value_dense", "_output_dense")
-    kernels = [_size(getattr(layer, name).kernel.shape) for name in names]
+    shapes_of = _keras.attention_kernels(layer)
+    kernels = [_size(shape) for shape in shapes_of.values()]
     tokens, keys, values = (_size(shape[1:2]) for shape in (query, key, value))
     projected = (tokens, keys, values, tokens)
-    heads = math.prod(layer._query_dense.kernel.shape[1:])
-    value_heads = layer._output_dense.kernel.shape[:-1]
+    heads = math.prod(shapes_of["query"][1:])
+    value_heads = shapes_of["output"][:-1]
     # Scores, and the values weighted by them.
     products = tokens * keys * heads + tokens * values * math.prod(value_heads)
     return sum(map(math.prod, zip(projected, kernels))) + products
