@@ -82,6 +82,8 @@ def _again(
                 continue
             operation = operations.setdefault(id(node.operation), new(node.operation))
             args, kwargs = node.arguments.fill_in(tensors)
+            if kwargs.get("mask", 0) is None:  # Keras finds it again, for layers that take one
+                del kwargs["mask"]
             given = (
                 args[:1] if operation is None else keras.tree.flatten(operation(*args, **kwargs))
             )

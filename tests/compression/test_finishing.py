@@ -74,3 +74,16 @@ def test_all_together_in_a_file(in_process, graph, tmp_path):
     report = keras_kd.export.tflite(student, tmp_path / "s.tflite", "int8", verify=images)
     assert report.float_operators == {}
     assert report.relative_error < 0.05
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"), reason="Keras 3.9"
+)
+def test_a_rescaling_of_its_own_comes_back():
+    model = keras.Sequential([keras.Input((4, 4, 2)), layers.Rescaling(0.5), layers.Conv2D(3, 1)])
+    student = compression.quantize_aware(model)
+    x = np.random.default_rng(0).uniform(-1, 1, (8, 4, 4, 2)).astype("float32")
+    student(x, training=True)
+    plain = compression.finish(student)
+    assert [type(layer) for layer in plain.layers[1:]] == [layers.Rescaling, layers.Conv2D]
+    np.testing.assert_allclose(plain(x), student(x), atol=0.05)
