@@ -103,6 +103,15 @@ def kmeans(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return centroids
 
 
+def _place(values: Any, bounds: Any) -> Any:
+    """Returns how many of the sorted bounds are below each value."""
+    try:
+        return ops.searchsorted(bounds, values)
+    except TypeError:  # Keras 3.8 on a tensor of a TensorFlow graph
+        below = [ops.cast(values > bounds[n], "int32") for n in range(bounds.shape[0])]
+        return sum(below[1:], below[0])
+
+
 @keras.saving.register_keras_serializable("keras_kd")
 class Cluster(KernelTransform):
     """Replaces each weight by the nearest of a few trained centroids; see `cluster`.
@@ -135,7 +144,7 @@ class Cluster(KernelTransform):
         fixed = ops.stop_gradient(centroids)
         between = (fixed[1:] + fixed[:-1]) / 2
         flat = ops.reshape(ops.stop_gradient(kernel), (-1,))
-        nearest = ops.searchsorted(between, flat)
+        nearest = _place(flat, between)
         if training:
             members = ops.segment_sum(ops.ones_like(flat), nearest, num_segments=self.clusters)
             # The gradient of a centroid is the mean over its members, not their sum.

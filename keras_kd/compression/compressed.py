@@ -61,11 +61,11 @@ class Compressed(LikeItsLayer):
         given = {"name": layer.name, "dtype": layer.dtype_policy, "autocast": False, **kwargs}
         super().__init__(layer, **given)
         self.transforms, self.bare = list(transforms), bare
-        called = _keras.shallow_copy(layer) if bare else layer
         if bare:
+            called = _keras.shallow_copy(layer)
             called.__dict__["activation"] = keras.activations.linear
-        # The weights are the layer's, which is tracked already.
-        _keras.set_untracked(self, "_called_layer", called)
+            # The weights are the layer's, which is tracked already.
+            _keras.set_untracked(self, "_bare_layer", called)
         self.supports_masking = layer.supports_masking
         for transform in self.transforms:
             if not transform.built:
@@ -86,9 +86,8 @@ class Compressed(LikeItsLayer):
         """Calls the layer, with its arguments."""
         given = {"training": training, "attention_mask": attention_mask}
         kwargs |= {name: value for name, value in given.items() if value is not None}
-        output, losses = called_with(
-            self._called_layer, self.kernels(training), (inputs, *others), kwargs
-        )
+        layer = self._bare_layer if self.bare else self.layer
+        output, losses = called_with(layer, self.kernels(training), (inputs, *others), kwargs)
         for loss in losses:
             self.add_loss(loss)
         return output
