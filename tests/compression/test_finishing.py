@@ -40,7 +40,7 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def trained(graph, images):
+def trained(graph, images, rounding):
     student = compression.quantize_aware(graph)
     student.compile("adam", CROSS_ENTROPY)
     student.fit(images, np.arange(64) % 3, batch_size=16, verbose=0)
@@ -62,9 +62,7 @@ def test_names_paths_and_finish(graph, trained, images):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.skipif(
-    not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"), reason="Keras 3.9"
-)
+@pytest.mark.usefixtures("rounding")
 def test_all_together_in_a_file(in_process, graph, tmp_path):
     images = np.random.default_rng(0).normal(size=(64, 8, 8, 2)).astype("float32")
     student = compression.cluster(compression.prune(graph, sparsity=0.5), clusters=8)
@@ -76,9 +74,7 @@ def test_all_together_in_a_file(in_process, graph, tmp_path):
     assert report.relative_error < 0.05
 
 
-@pytest.mark.skipif(
-    not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"), reason="Keras 3.9"
-)
+@pytest.mark.usefixtures("rounding")
 def test_a_rescaling_of_its_own_comes_back():
     model = keras.Sequential([keras.Input((4, 4, 2)), layers.Rescaling(0.5), layers.Conv2D(3, 1)])
     student = compression.quantize_aware(model)

@@ -7,6 +7,8 @@ from keras import layers, ops
 
 from keras_kd import compression
 
+pytestmark = pytest.mark.usefixtures("rounding")
+
 
 def grid(kernel, bits, axis):
     """What is left of a kernel, in float64."""

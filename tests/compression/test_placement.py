@@ -8,6 +8,8 @@ from keras import layers
 import keras_kd
 from keras_kd import compression
 
+pytestmark = pytest.mark.usefixtures("rounding")
+
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 

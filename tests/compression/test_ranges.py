@@ -9,6 +9,8 @@ import keras_kd
 from keras_kd import compression
 from keras_kd.compression.ranges import ActivationRange
 
+pytestmark = pytest.mark.usefixtures("rounding")
+
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
