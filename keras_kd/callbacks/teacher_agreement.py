@@ -183,7 +183,7 @@ class _Observer(keras.metrics.Metric):
                 mask = ops.expand_dims(mask, -1)
             counted = counted * mask
         sums = [ops.sum(values[0] * counted), ops.sum(values[1] * counted), ops.sum(counted)]
-        self._sums.assign(self._sums + ops.stack(sums))
+        self._sums.assign_add(ops.stack(sums))
         labels = ids.get(self._output)
         if labels is not None and not self._binary:
             self._calibrate(log_q, labels, counted)
@@ -203,7 +203,7 @@ class _Observer(keras.metrics.Metric):
                 counted * ops.cast(confidence, "float32"),
             ]
         )
-        self._calibration.assign(self._calibration + ops.matmul(rows, members))
+        self._calibration.assign_add(ops.matmul(rows, members))
 
     def result(self) -> dict[str, Any]:
         """Returns what there is to log."""

@@ -139,7 +139,8 @@ def test_two_replicas_add_up(net, data, two_replicas):
         student, teacher = sharpened(net(width=4)), sharpened(net())
         distiller = Distiller(student=student, teacher=teacher)
         distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY)
-    options = {"validation_data": data, "batch_size": 12, "verbose": 0}
+    # One batch, because metrics of several on replicas go wrong in Keras 3.8.
+    options = {"validation_data": data, "batch_size": 24, "verbose": 0}
     logs = distiller.fit(x, y, callbacks=[TeacherAgreement()], **options).history
     want = expected(teacher.predict(x, verbose=0), student.predict(x, verbose=0), y)
     assert [logs[name][0] for name in NAMES] == pytest.approx(want, rel=1e-4)

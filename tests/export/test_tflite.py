@@ -10,7 +10,7 @@ import keras_kd
 from keras_kd import export
 from keras_kd.export import VerificationError, agreement
 from keras_kd.export.conversion import child
-from keras_kd.export.verification import accuracy, verify
+from keras_kd.export.verification import accuracy, reference
 
 from ..exported_files import tflite_module
 from .student.test_model import half_precision
@@ -140,7 +140,7 @@ def test_a_distiller_exports_its_student(in_process, cnn, float_file, tmp_path):
     distiller = keras_kd.Distiller(student=cnn, teacher=keras.models.clone_model(cnn))
     report = export.tflite(distiller, tmp_path / "a.tflite")
     assert (tmp_path / "a.tflite").stat().st_size == pytest.approx(float_file[1].bytes, abs=200)
-    assert report.samples == verify.GENERATED_SAMPLES
+    assert report.samples == reference.GENERATED_SAMPLES
 
 
 def test_half_precision_is_exported_in_float32(in_process, tmp_path):

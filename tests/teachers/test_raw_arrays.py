@@ -23,8 +23,8 @@ def test_shuffled_rows_stay_together():
     x = {"left": Y * 10, "right": Y * 100}
     rows = [
         (left, right, y)
-        for part, y, _ in raw_arrays.batched(x, Y, None, 2, True, False).as_numpy_iterator()
-        for left, right, y in zip(part["left"], part["right"], y)
+        for part, labels, _ in raw_arrays.batched(x, Y, None, 2, True, False)
+        for left, right, y in zip(part["left"].numpy(), part["right"].numpy(), labels.numpy())
     ]
     assert sorted(rows) == [(10 * y, 100 * y, y) for y in Y]
 
