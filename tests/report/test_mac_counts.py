@@ -17,6 +17,7 @@ def test_macs_of_mobilenet_v2():
 
 @pytest.mark.skipif(not PRETRAINED.is_dir(), reason="needs ../shared/data/pretrained")
 def test_macs_of_resnet8_and_of_files():
+    pytest.importorskip("ai_edge_litert")
     folder = PRETRAINED / "mlperf_tiny"
     model = keras.models.load_model(folder / "pretrainedResnet.h5", compile=False)
     assert macs(model) == pytest.approx(12.5e6, rel=0.01)
