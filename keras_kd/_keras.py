@@ -181,15 +181,15 @@ def compiling_anew(model: keras.Model) -> Iterator[None]:
 
     They come back if the compilation fails.
     """
-    last = model._compile_loss, model._compile_metrics, model.loss
-    model._compile_loss = model._compile_metrics = None
-    set_untracked(model, "loss", None)
+    names = ("_compile_loss", "_compile_metrics", "loss")
+    last = {name: getattr(model, name) for name in names}
+    for name in names:
+        set_untracked(model, name, None)
     try:
         yield
     except BaseException:
-        model._compile_loss = last[0]
-        set_untracked(model, "_compile_metrics", last[1])
-        set_untracked(model, "loss", last[2])
+        for name, value in last.items():
+            set_untracked(model, name, value)
         raise
 
 
@@ -201,9 +201,7 @@ def compiled_loss(model: keras.Model, y: Any, y_pred: Any, sample_weight: Any) -
 def added_losses(model: keras.Model, others: Sequence[Any] = ()) -> list[Any]:
     """Returns the regularizers' and `add_loss` terms, scaled for the replicas as Keras does.
 
-    Args:
-        model: The model.
-        others: What `losses_that_keras_drops` has collected.
+    `others` are what `losses_that_keras_drops` has collected.
     """
     return [model._aggregate_additional_loss(loss) for loss in [*model.losses, *others]]
 
