@@ -239,7 +239,7 @@ def test_reference_kernels_that_disagree_are_warned_of(
     monkeypatch.setattr(agreement, "_reference_error", lambda *_: 1.6)
     with pytest.warns(UserWarning, match=r"reference kernels \(error 1\.6\)") as caught:
         report = export.tflite(cnn, tmp_path / "a.tflite", verify=images)
-    assert [w.filename for w in caught] == [__file__]
+    assert [w.filename for w in caught if w.category is UserWarning] == [__file__]
     assert report.reference_error == 1.6
 
 
@@ -252,7 +252,7 @@ def test_both_kinds_of_kernels_are_run(float_file, int8_file):
 def test_few_calibration_samples_are_warned_of(in_process, cnn, images, tmp_path):
     with pytest.warns(UserWarning, match="99 calibration samples .*100 or more") as caught:
         export.tflite(cnn, tmp_path / "a.tflite", "int8", images[:99])
-    assert [w.filename for w in caught] == [__file__]
+    assert [w.filename for w in caught if w.category is UserWarning] == [__file__]
     export.tflite(cnn, tmp_path / "b.tflite", "float32", images[:2])
 
 
