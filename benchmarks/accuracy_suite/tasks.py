@@ -116,7 +116,10 @@ def _fashion(folder: pathlib.Path | None, labelled: float = 1.0) -> Data:
 
 def _cifar10(folder: pathlib.Path | None) -> Data:
     (x, y), (x_test, y_test) = _loader(folder)("cifar10")
-    as_pair = lambda x, y: (x.astype("float32"), y.astype("int64"))  # noqa: E731
+
+    def as_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return x.astype("float32"), y.astype("int64")
+
     return Data(
         as_pair(x[:10_000], y[:10_000]),
         as_pair(x[45_000:], y[45_000:]),

@@ -81,7 +81,7 @@ def _names_tflite(path: Any) -> bool:
     suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
     if suffix in (".keras", ".h5"):
         expected = "a file that ends in .tflite, or a folder for a SavedModel"
-        mend = "Use keras.callbacks.ModelCheckpoint for Keras' own files"
+        mend = "Use keras_kd.callbacks.StudentCheckpoint for Keras' own files"
         raise wrong("path", "name what is exported", path, expected=expected, mend=mend)
     return suffix == ".tflite"
 

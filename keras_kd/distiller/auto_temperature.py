@@ -17,9 +17,9 @@ from keras_kd.teachers import batch
 from keras_kd.teachers.confidence import confidence
 from keras_kd.teachers.teacher import Teacher
 
-CONFIDENCE = 0.8
 __all__ = ["CONFIDENCE", "PlainTemperature", "checked", "first_batches", "temperature_of"]
 
+CONFIDENCE = 0.8
 _HIGHEST = 100.0
 _EXAMPLES = 512  # that a teacher is asked about online: its mean confidence to about 0.01
 _AT_ONCE = 32

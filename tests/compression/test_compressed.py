@@ -20,10 +20,6 @@ def kernels(model):
     return {w.path: keras.ops.convert_to_numpy(w) for w in model.weights if w.name in names}
 
 
-def zeros(model):
-    return {path: np.mean(kernel == 0) for path, kernel in kernels(model).items()}
-
-
 def test_saving_and_going_on(data, tmp_path):
     x, y = data
     student = compression.prune(dense(), sparsity=0.8, steps=6)

@@ -10,30 +10,6 @@ from keras_kd import compression
 
 pytestmark = pytest.mark.usefixtures("rounding")
 
-CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-@pytest.fixture(scope="module")
-def graph():
-    """A student of folded norms, a residual sum, a concatenation and a nested backbone."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((8, 8, 2), name="image")
-    x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(inputs)
-    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
-    backbone = keras.Sequential(
-        [
-            keras.Input((8, 8, 4)),
-            layers.SeparableConv2D(4, 3, padding="same", activation="relu", name="separable"),
-            layers.DepthwiseConv2D(3, padding="same", name="depthwise"),
-            layers.BatchNormalization(name="norm"),
-        ],
-        name="backbone",
-    )
-    y = layers.Add(name="add")([x, backbone(x)])
-    x = layers.Concatenate(name="both")([x, y])
-    x = layers.Dense(8, activation="silu", name="dense")(layers.GlobalMaxPooling2D()(x))
-    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
-
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_heads_are_found(data, activation):

@@ -11,8 +11,6 @@ from keras_kd.compression.ranges import ActivationRange
 
 pytestmark = pytest.mark.usefixtures("rounding")
 
-CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
 
 def test_a_range_follows_the_data():
     moving, shared = ActivationRange(), ActivationRange(calls=2)

@@ -75,7 +75,7 @@ def expected_of(teacher, name=None):
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "generator", "batch"])
 def test_is_found_online_before_the_first_step(kind):
     if kind == "dataset" and keras.backend.backend() != "tensorflow":
-        pytest.skip("tf.data")
+        pytest.skip("TensorFlow makes the dataset")
     teacher = classifier(scale=6.0)
     distiller = automatic(classifier(), teacher)
     assert distiller.plain_temperature.pending

@@ -18,22 +18,6 @@ def refused(error, words):
     return pytest.raises(error, match=f"(?s){words}", check=lambda e: bool(FORM.search(str(e))))
 
 
-class Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.dense = layers.Dense(3)
-
-    def call(self, x):
-        return self.dense(x)
-
-
-@pytest.fixture
-def subclassed():
-    model = Subclassed()
-    model(np.zeros((1, 4), "float32"))
-    return model
-
-
 @pytest.fixture
 def distiller(net):
     return Distiller(student=net(), teacher=net())

@@ -24,11 +24,6 @@ def same(a, b):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-6)
 
 
-@pytest.fixture
-def x():
-    return np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype("float32")
-
-
 def block(name, filters=4):
     return keras.Sequential(
         [
@@ -39,17 +34,6 @@ def block(name, filters=4):
         ],
         name=name,
     )
-
-
-@pytest.fixture
-def nested():
-    """A model of two blocks of equal layers, within a backbone, within a model."""
-    inputs = keras.Input((8, 8, 3))
-    middle = block("first")(inputs)
-    backbone = keras.Model(inputs, block("second")(middle) + middle, name="backbone")
-    images = keras.Input((8, 8, 3))
-    pooled = layers.GlobalAveragePooling2D(name="pool")(backbone(images))
-    return keras.Model(images, layers.Dense(3, activation="softmax", name="sort")(pooled))
 
 
 def test_signals_are_what_the_layers_give(nested, x):

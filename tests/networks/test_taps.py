@@ -24,34 +24,6 @@ def same(a, b):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-6)
 
 
-@pytest.fixture
-def x():
-    return np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype("float32")
-
-
-def block(name, filters=4):
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, filters if name != "first" else 3)),
-            layers.Conv2D(filters, 3, padding="same", name="conv"),
-            layers.BatchNormalization(momentum=0.5, name="norm"),
-            layers.ReLU(name="relu"),
-        ],
-        name=name,
-    )
-
-
-@pytest.fixture
-def nested():
-    """A model of two blocks of equal layers, within a backbone, within a model."""
-    inputs = keras.Input((8, 8, 3))
-    middle = block("first")(inputs)
-    backbone = keras.Model(inputs, block("second")(middle) + middle, name="backbone")
-    images = keras.Input((8, 8, 3))
-    pooled = layers.GlobalAveragePooling2D(name="pool")(backbone(images))
-    return keras.Model(images, layers.Dense(3, activation="softmax", name="sort")(pooled))
-
-
 def test_all_paths(nested):
     paths = taps.paths(nested)
     assert "backbone/second/norm" in paths

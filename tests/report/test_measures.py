@@ -1,33 +1,10 @@
 """What is measured while a model runs."""
 
-from pathlib import Path
-
-import keras
 import numpy as np
 import pytest
 
 from keras_kd import report
 from keras_kd.report import costs
-
-PRETRAINED = Path(__file__).parents[3] / "shared" / "data" / "pretrained"
-
-
-@pytest.fixture(scope="module")
-def three():
-    keras.utils.set_random_seed(0)
-
-    def net(width, activation=None):
-        return keras.Sequential(
-            [
-                keras.Input((4,)),
-                keras.layers.Dense(width, activation="relu", bias_initializer="normal"),
-                keras.layers.Dense(7, activation=activation, bias_initializer="normal"),
-            ]
-        )
-
-    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
-    teacher = net(32)
-    return {"Teacher": teacher, "Student": net(4), "Distilled": net(4, "softmax")}, x
 
 
 def test_energy_is_read_or_said_to_be_unknown(three, tmp_path, monkeypatch):

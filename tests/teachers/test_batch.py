@@ -4,9 +4,6 @@ import numpy as np
 
 from keras_kd.teachers import batch
 
-NAMES = ["a", "b"]
-OUTPUT = {"a": np.zeros((4, 3), "float32"), "b": np.zeros((4, 5, 3), "float32")}
-
 
 def test_what_is_put_around_an_input_comes_off_again():
     x, answers = np.ones((4, 2)), {"a": np.zeros((4, 3))}

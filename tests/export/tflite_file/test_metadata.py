@@ -11,7 +11,6 @@ from keras_kd.runtimes.tensors import TensorInfo
 from . import metadata_reader
 
 NAMES = [f"class {number}" for number in range(10)]
-IMAGE = TensorInfo("image", (1, 8, 6, 3), "float32")
 TOKENS = TensorInfo("tokens", (1, 12), "int32")
 SCORES = Output("scores", (None, 3), "softmax")
 LOGITS = Output("logits", (None, 2), "logits")

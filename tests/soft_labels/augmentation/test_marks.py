@@ -6,10 +6,6 @@ from keras_kd.soft_labels import batched, mixing
 from keras_kd.soft_labels.augmentation.marks import BATCHED, MIXING, PER_IMAGE, call_of
 
 
-def augment(image, seed):
-    return image
-
-
 @pytest.mark.parametrize(
     ("mark", "call"), [(lambda f: f, PER_IMAGE), (batched, BATCHED), (mixing, MIXING)]
 )

@@ -4,27 +4,12 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import soft_labels
 
 pytestmark = pytest.mark.tensorflow
 
 
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.fixture
-def to_folder(images, classifier, tmp_path):
-    """Returns `f(name, **arguments)`: writes 2 shards into a folder under the test's own."""
-    x, _ = images
-    teacher = classifier(8)
-
-    def run(name="labels", **arguments):
-        given = {"teacher": teacher, "data": x, "augment": soft_labels.crop_flip, "views": 4}
-        soft = keras_kd.SoftLabels.write(tmp_path / name, verbose=0, **given | arguments)
-        return tmp_path / name, soft
-
-    return run
 
 
 def test_a_complete_folder_is_opened(to_folder):

@@ -92,20 +92,6 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.fixture
-def to_folder(images, classifier, tmp_path):
-    """Returns `f(name, **arguments)`: writes 2 shards into a folder under the test's own."""
-    x, _ = images
-    teacher = classifier(8)
-
-    def run(name="labels", **arguments):
-        given = {"teacher": teacher, "data": x, "augment": soft_labels.crop_flip, "views": 4}
-        soft = keras_kd.SoftLabels.write(tmp_path / name, verbose=0, **given | arguments)
-        return tmp_path / name, soft
-
-    return run
-
-
 def test_workers_share_a_folder_without_knowing_of_each_other(to_folder):
     alone, _ = to_folder("alone")
     shared, first = to_folder("shared", shard=(1, 2))
