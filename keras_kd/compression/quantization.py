@@ -215,7 +215,7 @@ class _Quantizing:
         bare = isinstance(made, Compressed) and made.bare
         if is_end and not bare:
             made = self._once((id(made), "renamed"), lambda: renamed(made, name + BEFORE))
-        args, kwargs = node.arguments.fill_in(new)
+        args, kwargs = node.fill_in(new)
         outputs = keras.tree.flatten(made(*args, **kwargs))
         if bare:
             outputs = [self._activated(node.operation, outputs[0], name + BEFORE * is_end)]

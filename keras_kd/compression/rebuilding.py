@@ -81,7 +81,7 @@ def _again(
             if not node.input_tensors:
                 continue
             operation = operations.setdefault(id(node.operation), new(node.operation))
-            args, kwargs = node.arguments.fill_in(tensors)
+            args, kwargs = node.fill_in(tensors)
             if kwargs.get("mask", 0) is None:  # Keras finds it again, for layers that take one
                 del kwargs["mask"]
             given = (

@@ -40,7 +40,7 @@ _AFFINE = (
 # Wrappers around such a layer.
 _AROUND = (keras.layers.TimeDistributed, LikeItsLayer)
 
-Cuts = dict[int, Any]
+Cuts = dict[Any, list[Any] | keras.Model]  # by the node or the nested model that was rebuilt
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def with_logits(
 def _after_a_cut(signal: Any, cuts: Cuts) -> Any:
     """Returns what the layer of a signal gives where it has been rebuilt, else the signal."""
     operation, node, index = _keras.origin(signal)
-    if id(node) not in cuts:
+    if node not in cuts:
         return signal
-    return cuts[id(node)][0 if isinstance(operation, Call) else index]
+    return cuts[node][0 if isinstance(operation, Call) else index]
 
 
 def _check_runs_once(tapped: keras.Model) -> None:
@@ -143,7 +143,7 @@ def trace(tensor: Any) -> Trace:
     return _trace_affine(wrapper, node)
 
 
-def _takes_probabilities(node: Any) -> bool:
+def _takes_probabilities(node: _keras.Node) -> bool:
     """Whether a call is given a softmax or sigmoid, with no weights in between.
 
     Gates, attention and mixtures of experts are: what they give may be probabilities itself.
@@ -152,9 +152,9 @@ def _takes_probabilities(node: Any) -> bool:
     while waiting:
         for source in waiting.pop().input_tensors:
             operation, before, _ = _keras.origin(source)
-            if id(before) in seen:
+            if before in seen:
                 continue
-            seen.add(id(before))
+            seen.add(before)
             if trace(source).kind in ("softmax", "sigmoid"):
                 return True
             if not getattr(operation, "variables", ()):
@@ -162,7 +162,7 @@ def _takes_probabilities(node: Any) -> bool:
     return False
 
 
-def _trace_function(operation: Any, node: Any, tensor: Any) -> Trace:
+def _trace_function(operation: Any, node: _keras.Node, tensor: Any) -> Trace:
     """A softmax, sigmoid or log-softmax of its own, as a layer or as a function of keras.ops."""
     kind = _OPERATIONS.get(type(operation).__name__)
     last = getattr(operation, "axis", -1) in (-1, len(tensor.shape) - 1)
@@ -173,7 +173,7 @@ def _trace_function(operation: Any, node: Any, tensor: Any) -> Trace:
     return Trace(kind, lambda cuts: [tensor, node.input_tensors[0]])
 
 
-def _trace_through(operation: Any, node: Any, tensor: Any) -> Trace:
+def _trace_through(operation: Any, node: _keras.Node, tensor: Any) -> Trace:
     """A layer that keeps the values: the head is what comes before, if the classes stay last."""
     source = node.input_tensors[0]
     if source.shape[-1] != tensor.shape[-1]:
@@ -192,7 +192,7 @@ def _trace_through(operation: Any, node: Any, tensor: Any) -> Trace:
     return Trace(before.kind, _remembered(node, cut))
 
 
-def _trace_affine(layer: Any, node: Any) -> Trace:
+def _trace_affine(layer: Any, node: _keras.Node) -> Trace:
     """A Dense or convolution with its activation inside, also one that runs at every time step."""
     inner = layer
     while isinstance(inner, _AROUND):
@@ -212,7 +212,7 @@ def _trace_affine(layer: Any, node: Any) -> Trace:
     return Trace(kind, _remembered(node, cut))
 
 
-def _trace_model(model: keras.Model, node: Any, index: int) -> Trace:
+def _trace_model(model: keras.Model, node: _keras.Node, index: int) -> Trace:
     graph = _keras.graph(model)
     if graph is None:
         return UNKNOWN
@@ -221,9 +221,9 @@ def _trace_model(model: keras.Model, node: Any, index: int) -> Trace:
         return traces[index]
 
     def rebuild(cuts: Cuts) -> list[Any]:
-        if id(model) not in cuts:  # it may be called at several nodes
-            cuts[id(model)] = with_logits(model.name, *graph, traces)
-        return cuts[id(model)](*node.arguments.args, **node.arguments.kwargs)
+        if model not in cuts:  # it may be called at several nodes
+            cuts[model] = with_logits(model.name, *graph, traces)
+        return cuts[model](*node.args, **node.kwargs)
 
     def cut(cuts: Cuts) -> list[Any]:
         both = _remembered(node, rebuild)(cuts)
@@ -232,11 +232,11 @@ def _trace_model(model: keras.Model, node: Any, index: int) -> Trace:
     return Trace(traces[index].kind, cut)
 
 
-def _remembered(node: Any, cut: Callable[[Cuts], list[Any]]) -> Callable[[Cuts], list[Any]]:
+def _remembered(node: _keras.Node, cut: Callable[[Cuts], list[Any]]) -> Callable[[Cuts], list[Any]]:
     def once(cuts: Cuts) -> list[Any]:
-        if id(node) not in cuts:
-            cuts[id(node)] = cut(cuts)
-        return cuts[id(node)]
+        if node not in cuts:
+            cuts[node] = cut(cuts)
+        return cuts[node]
 
     return once
 

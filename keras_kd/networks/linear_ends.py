@@ -45,16 +45,16 @@ _OPERATIONS += ("Squeeze", "Transpose", "TrueDivide")
 _MAPS = ("Dot", "Einsum", "Matmul", "Tensordot")
 
 
-def maps_to_logits(operation: Any, node: Any) -> bool:
+def maps_to_logits(operation: Any, node: _keras.Node) -> bool:
     """Whether a call is a linear map of features, such as a product with tied embeddings."""
     embedding = getattr(keras.layers, "ReversibleEmbedding", None)  # none in older Keras
     if embedding is not None and isinstance(operation, embedding):
-        args, kwargs = node.arguments.args, node.arguments.kwargs
+        args, kwargs = node.args, node.kwargs
         return _keras.is_stock(operation) and bool([*args[1:2], kwargs.get("reverse")][0])
     return _is_function(operation) and type(operation).__name__ in _MAPS
 
 
-def keeps_logits(operation: Any, node: Any, tensor: Any) -> bool:
+def keeps_logits(operation: Any, node: _keras.Node, tensor: Any) -> bool:
     """Whether a call gives logits where all that it is given are logits, and the classes stay last.
 
     Args:
@@ -77,7 +77,7 @@ def keeps_logits(operation: Any, node: Any, tensor: Any) -> bool:
     if name == "Multiply":  # by a number, not with each other
         return len(node.input_tensors) == 1
     if name in ("Divide", "TrueDivide"):
-        return len(node.input_tensors) == 1 and node.arguments.args[0] is node.input_tensors[0]
+        return len(node.input_tensors) == 1 and node.args[0] is node.input_tensors[0]
     last = len(node.input_tensors[0].shape) - 1
     if name == "Transpose":
         return operation.axes is not None and operation.axes[-1] in (-1, last)

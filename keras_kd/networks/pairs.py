@@ -162,7 +162,7 @@ def _places(model: keras.Model, batch: Any, role: str) -> list[_Place]:
     chosen = {
         path: (tuple(node.outputs[0].shape), place / len(nodes))
         for place, (path, node) in enumerate(nodes, start=1)
-        if _ends_a_block(node.operation) and len(node.outputs) == 1 and id(node) not in gates
+        if _ends_a_block(node.operation) and len(node.outputs) == 1 and node not in gates
     }
     _, signals = LogitsModel(model, None, role).with_taps(chosen)(batch, training=False)
     grams = {path: _gram(signals[taps.signal_name(path)]) for path in chosen}
@@ -178,7 +178,7 @@ def _ends_a_block(layer: Any) -> bool:
     return isinstance(layer, _ENDS) or activation not in _NO_FEATURES or _is_a_block(layer)
 
 
-def _is_an_end(node: Any) -> bool:
+def _is_an_end(node: _keras.Node) -> bool:
     """Whether a call gives what a whole block gives: a sum, what follows one, or an own layer."""
     before = [_keras.origin(tensor)[0] for tensor in node.input_tensors]
     sums = (keras.layers.Add, keras.layers.Concatenate)
@@ -194,10 +194,10 @@ def _is_a_block(layer: Any) -> bool:
     return not _keras.is_stock(layer) and len(list(_keras.all_layers(layer))) > 2
 
 
-def _gates(nodes: list[tuple[str, Any]]) -> set[int]:
+def _gates(nodes: list[tuple[str, _keras.Node]]) -> set[_keras.Node]:
     """Returns the calls with maps of one pixel, as in squeeze and excitation: they steer others."""
     return {
-        id(node)
+        node
         for _, node in nodes
         if len(node.outputs) == 1
         and tuple(node.outputs[0].shape[1:-1]) == (1, 1)

@@ -47,7 +47,7 @@ class Call(keras.Operation):
         stands_for: The operation.
     """
 
-    def __init__(self, node: Any, name: str, parts: Sequence[str | None]):
+    def __init__(self, node: _keras.Node, name: str, parts: Sequence[str | None]):
         super().__init__(name=name)
         self.stands_for = node.operation
         self._parts = parts
@@ -68,13 +68,12 @@ class Call(keras.Operation):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> list[keras.KerasTensor]:
         """Returns symbolic tensors like those at home, or as the given shapes make them."""
-        specs, sources = self._home.outputs, self._home.arguments
+        specs, given = self._home.outputs, (self._home.args, self._home.kwargs)
         if self._sizes_differ(args, kwargs):
-            specs, sources = self.stands_for.compute_output_spec(*args, **kwargs), None
+            specs, given = self.stands_for.compute_output_spec(*args, **kwargs), (args, kwargs)
             specs = keras.tree.flatten(specs)
         shapes = {None: specs[0].shape}
         if any(self._parts):
-            given = (sources.args, sources.kwargs) if sources else (args, kwargs)
             shapes |= _keras.projection_shapes(seen_through(self.stands_for), *given)
         dtype = specs[0].dtype
         spec = [(tensor.shape, tensor.dtype, tensor.sparse) for tensor in specs]
@@ -161,8 +160,8 @@ class _Building:
             elif step in self._parts:
                 self.signals[Tap((step,))] = new[id(node.outputs[0])]
 
-    def _call(self, step: Step, node: Any, new: dict[int, Any]) -> list[Any]:
-        args, kwargs = node.arguments.fill_in(new)
+    def _call(self, step: Step, node: _keras.Node, new: dict[int, Any]) -> list[Any]:
+        args, kwargs = node.fill_in(new)
         count, name = len(node.outputs), self._unique(*step)
         if step in self._inside:
             inputs, outputs, inner = with_taps(_keras.graph(node.operation), self._inside[step])
@@ -188,10 +187,10 @@ class _Building:
         return unique
 
 
-def numbered(nodes: Sequence[Any]) -> list[tuple[Any, int]]:
+def numbered(nodes: Sequence[_keras.Node]) -> list[tuple[_keras.Node, int]]:
     """Returns calls with their number among those of the same name, in the order they were made."""
-    by_name: dict[str, list[Any]] = {}
-    for node in sorted(nodes, key=_keras.call_number):
+    by_name: dict[str, list[_keras.Node]] = {}
+    for node in sorted(nodes, key=lambda node: node.number):
         by_name.setdefault(node.operation.name, []).append(node)
-    number = {id(node): place for same in by_name.values() for place, node in enumerate(same)}
-    return [(node, number[id(node)]) for node in nodes]
+    number = {node: place for same in by_name.values() for place, node in enumerate(same)}
+    return [(node, number[node]) for node in nodes]

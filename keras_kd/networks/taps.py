@@ -248,9 +248,9 @@ def _closest(path: str, known: list[str]) -> str | None:
     return None
 
 
-def _checked(tap: Tap, node: Any, path: str, role: str) -> Tap:
+def _checked(tap: Tap, node: _keras.Node, path: str, role: str) -> Tap:
     """Returns the tap if there is one tensor at it."""
-    arguments = node.arguments.args, node.arguments.kwargs
+    arguments = node.args, node.kwargs
     if tap.part and tap.part not in _keras.projection_shapes(
         seen_through(node.operation), *arguments
     ):

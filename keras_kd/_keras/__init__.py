@@ -1,0 +1,62 @@
+"""Every private name of Keras that keras_kd touches; `tests/_keras` guards each."""
+
+from keras_kd._keras.attention import attend, attention_kernels, projection_shapes
+from keras_kd._keras.graphs import (
+    Node,
+    all_layers,
+    graph,
+    input_again,
+    is_stock,
+    nodes,
+    origin,
+    seed_generators,
+    shallow_copy,
+)
+from keras_kd._keras.masks import keras_mask, masked
+from keras_kd._keras.training import (
+    MetricsList,
+    added_losses,
+    compiled_loss,
+    compiled_metrics,
+    compiling_anew,
+    hand_back,
+    has_metrics,
+    losses_that_keras_drops,
+    set_untracked,
+    to_be_minimized,
+    unscaled,
+    up_to_date,
+    update_metrics,
+    without_metrics,
+)
+
+__all__ = [
+    "MetricsList",
+    "Node",
+    "added_losses",
+    "all_layers",
+    "attend",
+    "attention_kernels",
+    "compiled_loss",
+    "compiled_metrics",
+    "compiling_anew",
+    "graph",
+    "hand_back",
+    "has_metrics",
+    "input_again",
+    "is_stock",
+    "keras_mask",
+    "losses_that_keras_drops",
+    "masked",
+    "nodes",
+    "origin",
+    "projection_shapes",
+    "seed_generators",
+    "set_untracked",
+    "shallow_copy",
+    "to_be_minimized",
+    "unscaled",
+    "up_to_date",
+    "update_metrics",
+    "without_metrics",
+]
