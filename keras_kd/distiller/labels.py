@@ -12,12 +12,10 @@ from keras_kd import _keras
 from keras_kd._errors import message
 from keras_kd.distiller import weights
 from keras_kd.distiller.label_rules import Rule
-from keras_kd.losses.base import same_shape
+from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
 from keras_kd.networks.structures import by_name, replaced
 
-__all__ = ["MISSING", "Batch", "Reading", "none_for", "read", "sort_out"]
-
-MISSING = -1
+__all__ = ["Batch", "Reading", "none_for", "read", "sort_out"]
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,11 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
         return None
     if dtype == "bool" or dtype.startswith("uint"):
         y, dtype = _signed(y, dtype), "int32"
-    per_class = len(y.shape) == len(shape)
+    per_class, lie = len(y.shape) == len(shape), layout(y.shape, shape)
     if rule.shares and per_class and y.shape[-1] != 1:
         return _read_numbers(y, dtype, per_class)
-    if rule.floats and not rule.shares and per_class and y.shape[-1] == shape[-1] != 1:
+    several = lie == ROWS and shape[-1] != 1
+    if rule.floats and not rule.shares and several:
         raise ValueError(
             message(
                 "Labels of a sparse loss must be class ids, one for each example or position",
@@ -65,7 +64,7 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
                 mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
             )
         )
-    if rule.own_rows and per_class and y.shape[-1] == shape[-1] != 1:
+    if rule.own_rows and several:
         known = ~ops.all(y == MISSING, axis=-1)
         rows = ops.where(ops.expand_dims(known, axis=-1), y, ops.zeros_like(y))
         return Reading(rows, known, ops.any(known & False))
@@ -73,12 +72,10 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
         return _read_numbers(y, dtype, per_class) if per_class or shape[-1] == 1 else None
     if "int" not in dtype and not rule.floats:
         return None
-    if shape[-1] == 1 or not (len(y.shape) == len(shape) - 1 or (per_class and y.shape[-1] == 1)):
+    if shape[-1] == 1 or lie not in (IDS, COLUMN):
         return None
-    ids = ops.squeeze(y, axis=-1) if per_class else y
-    if not same_shape(ids.shape, shape[:-1]):
-        return None
-    return _read_ids(ids, per_class, dtype, shape[-1], rule)
+    ids = ops.squeeze(y, axis=-1) if lie == COLUMN else y
+    return _read_ids(ids, lie == COLUMN, dtype, shape[-1], rule)
 
 
 def _read_ids(ids: Any, in_rows: bool, dtype: str, classes: int | None, rule: Rule) -> Reading:
@@ -215,7 +212,7 @@ def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:
     y = ops.convert_to_tensor(y if reading is None else reading.labels)
     if keras.backend.standardize_dtype(y.dtype) == "bool":
         y = ops.cast(y, "int32")
-    rows = same_shape(y.shape, shape)
+    rows = layout(y.shape, shape) == ROWS
     if reading is not None and not rows:
         ids = ops.cast(weights.at_rank(y, len(shape) - 1), "int32")
         return ops.where(reading.known, ids, MISSING)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import message, wrong
+from keras_kd.networks.label_layouts import COLUMN, IDS, ROWS, layout
 
 __all__ = ["calibration_error", "class_ids", "probabilities", "top_k"]
 
@@ -87,12 +88,12 @@ def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
         ValueError: If they do not fit.
     """
     labels = np.asarray(y)
-    if labels.ndim == 2:
-        labels = labels.argmax(-1) if labels.shape[1] == classes else labels.squeeze(-1)
-    if labels.shape != (samples,) or not samples:
+    lie = layout(labels.shape, (samples, classes))
+    if lie not in (IDS, COLUMN, ROWS) or not samples:
         rule = "hold one label for each sample of x, and x at least one sample"
         mend = "Pass the x and y of one data set"
         raise wrong("y", rule, np.shape(y), expected=f"shape ({samples},)", mend=mend)
+    labels = labels.argmax(-1) if lie == ROWS else labels.reshape(samples)
     if labels.min() < 0 or labels.max() >= classes or (labels != np.floor(labels)).any():
         rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
         received = f"{labels.min()} to {labels.max()}"

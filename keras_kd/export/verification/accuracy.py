@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd._errors import check_number, message
 from keras_kd.export.student.outputs import Output
+from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
 from keras_kd.runtimes.batching import Arrays
 
 __all__ = ["Accuracy", "Labels", "check_drop", "check_labels", "measure"]
@@ -99,22 +100,23 @@ def check_drop(max_accuracy_drop: Any, labels: Any) -> float | None:
 def _ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
     if y.dtype.kind not in "biuf":
         raise TypeError(_text("be numbers", "class ids or one-hot rows", f"dtype {y.dtype}"))
-    classes, axes = output.classes, len(output.shape)
+    classes, shape = output.classes, (samples, *output.shape[1:])
     if output.is_whole:
         return _own_ids(y, output, samples)
     if classes == 1 and output.head is None:
         raise _unknown_head(output)
-    if classes > 1 and y.ndim == axes and y.shape[-1] == classes:
+    lie = layout(y.shape, shape)
+    if lie == ROWS and classes > 1:
         if output.head == "sigmoid" or _is_multi_hot(y):
-            return _bits(y, output, samples)
+            return _bits(y, output)
         y = y.argmax(-1)
-    elif y.ndim == axes and y.shape[-1] == 1:
-        y = y[..., 0]
-    if y.ndim != max(axes - 1, 1) or len(y) != samples:
-        shape = (samples, *output.shape[1:-1])
+    elif lie in (ROWS, COLUMN):
+        y = y[..., 0] if y.ndim > 1 else y
+    elif lie != IDS:
+        shape = shape[:-1]
         raise _wrong("have one class id for each answer", f"shape {shape}", f"shape {y.shape}")
     highest = max(classes, 2) - 1
-    if not np.array_equal(y, y.round()) or y.min() < -1 or not 0 <= y.max() <= highest:
+    if not np.array_equal(y, y.round()) or y.min() < MISSING or not 0 <= y.max() <= highest:
         received = f"values from {y.min()} to {y.max()}"
         raise _wrong("be class ids", f"whole numbers from 0 to {highest}, -1 for none", received)
     return y.astype("int64")
@@ -125,7 +127,7 @@ def _own_ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
     shape = (samples, *output.shape[1:])
     if y.ndim != len(shape) or any(a not in (b, None) for a, b in zip(shape, y.shape)):
         raise _wrong("have one class id for each answer", f"shape {shape}", f"shape {y.shape}")
-    if not np.array_equal(y, y.round()) or y.min() < -1 or y.max() < 0:
+    if not np.array_equal(y, y.round()) or y.min() < MISSING or y.max() < 0:
         received = f"values from {y.min()} to {y.max()}"
         raise _wrong("be class ids", "whole numbers from 0, -1 for none", received)
     return y.astype("int64")
@@ -133,18 +135,18 @@ def _own_ids(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
 
 def _is_multi_hot(y: np.ndarray) -> bool:
     """Whether rows have none or several ones, and no shares of a class."""
-    return bool(np.isin(y, (-1, 0, 1)).all() and (y.sum(-1) != 1).any())
+    return bool(np.isin(y, (MISSING, 0, 1)).all() and (y.sum(-1) != 1).any())
 
 
-def _bits(y: np.ndarray, output: Output, samples: int) -> np.ndarray:
+def _bits(y: np.ndarray, output: Output) -> np.ndarray:
     if output.head not in ("sigmoid", "logits"):
         expected = "a sigmoid or logits, e.g. student_head='logits' of a Distiller"
         received = f"rows of several labels for the head {output.head!r} of {output.name!r}"
         raise _wrong(
             "have one class for each answer, unless the head takes several", expected, received
         )
-    if len(y) != samples or not np.isin(y, (-1, 0, 1)).all() or (y < 0).all():
-        expected = f"{samples} rows of 0 and 1, -1 for none"
+    if not np.isin(y, (MISSING, 0, 1)).all() or (y < 0).all():
+        expected = f"{len(y)} rows of 0 and 1, -1 for none"
         raise _wrong(
             "say yes or no for each label", expected, f"{len(y)} rows, {y.min()} to {y.max()}"
         )

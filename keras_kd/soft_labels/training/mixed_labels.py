@@ -7,6 +7,7 @@ import numpy as np
 from keras_kd._errors import message
 from keras_kd.networks import structures
 from keras_kd.networks.heads import Head
+from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
 
 __all__ = ["LabelMixer"]
 
@@ -35,7 +36,7 @@ class LabelMixer:
         """Raises where arrays have class ids beyond their output's classes."""
         for name, ids in structures.by_name(labels, list(self._heads)).items():
             classes = self._classes.get(name)
-            if classes and not (ids.min() >= -1 and ids.max() < classes):
+            if classes and not (ids.min() >= MISSING and ids.max() < classes):
                 raise ValueError(_out_of_range(name, classes, f"{ids.min()} to {ids.max()}"))
 
     def __call__(self, labels: Any, partners: Any, share: Any) -> Any:
@@ -57,8 +58,8 @@ class LabelMixer:
         own, other = (self._rows(name, part) for part in (own, other))
         share = tf.reshape(share, (-1, *[1] * (own.shape.rank - 1)))
         axes = [-1] if own.shape.rank > 1 else []
-        missing = tf.reduce_all(own == -1, axes, True) | tf.reduce_all(other == -1, axes, True)
-        return tf.where(missing, -1.0, share * own + (1 - share) * other)
+        lacks = [tf.reduce_all(part == MISSING, axes, True) for part in (own, other)]
+        return tf.where(lacks[0] | lacks[1], float(MISSING), share * own + (1 - share) * other)
 
     def _rows(self, name: str, labels: Any) -> Any:
         import tensorflow as tf
@@ -71,7 +72,7 @@ class LabelMixer:
             ids, tf.constant(classes, tf.int64), _out_of_range(name, classes, "others")
         )
         with tf.control_dependencies([fits]):
-            return tf.where(ids[:, None] < 0, -1.0, tf.one_hot(ids, classes))
+            return tf.where(ids[:, None] < 0, float(MISSING), tf.one_hot(ids, classes))
 
 
 def _check_names(labels: Any, given: dict[str, Any], names: list[str]) -> None:
@@ -91,9 +92,10 @@ def _classes(name: str, head: Head, labels: Any) -> int | None:
     """Returns the number of classes where labels are class ids, `None` where they are rows."""
     shape, row = tuple(labels.shape), tuple(head.shape[1:])
     dtype = np.dtype(getattr(labels.dtype, "as_numpy_dtype", labels.dtype))
-    if shape == row or (row == (1,) and shape == ()):
+    lie = layout(shape, row)
+    if lie == ROWS or (row == (1,) and lie == IDS):
         return None
-    if shape in ((), (1,)) and dtype.kind in "iu" and len(row) == 1:
+    if lie in (IDS, COLUMN) and dtype.kind in "iu" and len(row) == 1:
         return head.classes
     raise ValueError(
         message(
