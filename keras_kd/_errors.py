@@ -75,8 +75,8 @@ def wrong(
         error: The error's class.
 
     Example:
-    >>> raise wrong("shard", "be (i, n) with 0 <= i < n", (4, 4), example=(0, 4))
-    ValueError: shard must be (i, n) with 0 <= i < n. Expected: (i, n) with 0 <= i < n. Received:
+    >>> print(wrong("shard", "be (i, n) with 0 <= i < n", (4, 4), example=(0, 4)))
+    shard must be (i, n) with 0 <= i < n. Expected: (i, n) with 0 <= i < n. Received:
     (4, 4). Pass e.g. shard=(0, 4).
     """
     expected = expected or rule.removeprefix("be ")

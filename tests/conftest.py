@@ -15,7 +15,8 @@ hypothesis.settings.load_profile("fixed")
 
 BACKEND = keras.backend.backend()
 # Files for phones are made by TensorFlow.
-collect_ignore = [] if BACKEND == "tensorflow" else ["export", "examples", "report", "runtimes"]
+_FILES = ["docs", "export", "examples", "report", "runtimes"]
+collect_ignore = [] if BACKEND == "tensorflow" else _FILES
 
 if BACKEND == "tensorflow":
     import tensorflow as tf

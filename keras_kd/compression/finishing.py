@@ -37,6 +37,7 @@ def finish(student: keras.Model) -> keras.Model:
 
     Example:
     ```python
+    student = keras_kd.compression.cluster(student)  # then train it
     plain = keras_kd.compression.finish(student)
     plain.save("student.keras")
     ```

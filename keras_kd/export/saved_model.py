@@ -70,8 +70,8 @@ def saved_model(
 
     Example:
     ```python
-    report = keras_kd.export.saved_model(student, "exported/student")
-    layer = keras.layers.TFSMLayer("exported/student", call_endpoint="serve")
+    report = keras_kd.export.saved_model(student, "student_saved_model")
+    layer = keras.layers.TFSMLayer("student_saved_model", call_endpoint="serve")
     ```
     """
     target = publishing.folder_target(path)

@@ -97,13 +97,15 @@ def suggest_pairs(
             fewer than 4 examples or more than the models' inputs.
 
     Example:
-    >>> pairs = keras_kd.suggest_pairs(teacher, student, x[:64])
-    >>> hint = keras_kd.Term(
-    ...     keras_kd.losses.Hint(),
-    ...     teacher=pairs[0].teacher,
-    ...     student=pairs[0].student,
-    ...     projector="auto",
-    ... )
+    ```python
+    pairs = keras_kd.suggest_pairs(teacher, student, x[:64])
+    hint = keras_kd.Term(
+        keras_kd.losses.Hint(),
+        teacher=pairs[0].teacher,
+        student=pairs[0].student,
+        projector="auto",
+    )
+    ```
 
     Reference:
         - [Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019](

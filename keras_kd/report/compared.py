@@ -54,6 +54,7 @@ def compare(
 
     Example:
     ```python
+    keras_kd.export.tflite(distiller, "student.tflite", "int8", calibration=x_train)
     found = keras_kd.report.compare(
         {"Teacher": teacher, "Student": alone, "Distilled": distiller, "int8": "student.tflite"},
         x_test,

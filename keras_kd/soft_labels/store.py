@@ -32,12 +32,14 @@ class SoftLabels(StoredAnswers):
     Made by `SoftLabels.write` and `SoftLabels.open`. A student then trains at the cost of training
     without a teacher, on the very pixels that the teacher was shown:
 
-    >>> soft = keras_kd.SoftLabels.write("labels/", teacher=teacher, data=x, augment=crop_flip,
-    ...                                  views=10)
-    >>> train = soft.dataset(x, y, batch_size=128)
-    >>> distiller = keras_kd.Distiller(student=student, teacher=soft)
-    >>> distiller.compile("adam", loss=cross_entropy)
-    >>> distiller.fit(train, epochs=30)
+    ```python
+    soft = keras_kd.SoftLabels.write("labels/", teacher=teacher, data=x, augment=crop_flip,
+                                     views=10)
+    train = soft.dataset(x, y, batch_size=128)
+    distiller = keras_kd.Distiller(student=student, teacher=soft)
+    distiller.compile("adam", loss=cross_entropy)
+    history = distiller.fit(train, epochs=30)
+    ```
 
     Epoch `e` shows sample `i` its view `(e + i) mod views`. `Distiller.fit` sets the epoch, and
     `callback()` does for other models; who iterates by hand gets the next epoch with each pass.
