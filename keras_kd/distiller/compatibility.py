@@ -13,7 +13,7 @@ from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.ports import Inputs
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
-__all__ = ["check_teacher", "matched"]
+__all__ = ["check_teacher", "matched", "not_compiled"]
 
 
 def matched(
@@ -45,13 +45,15 @@ def _matched(
     if teacher.inputs is not None and shows_itself:
         shown = input_for_teacher(teacher.inputs, inputs)
     check_order(teacher.input_order, inputs)
-    return teacher.matched(taught_by, shown)
+    classes = {own: student.heads[name].classes for name, own in taught_by.items()}
+    return teacher.matched(taught_by, shown, classes)
 
 
 def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> None:
     """Raises where a matched teacher cannot teach the student; builds the terms' projectors."""
     if isinstance(teacher, NoTeacher):
         return
+    _check_reachable(teacher)
     taught_by = teacher.taught_by(student.names)
     _connect(teacher, terms, student, taught_by)
     for term in terms:
@@ -60,6 +62,24 @@ def check_teacher(teacher: Teacher, terms: list[Term], student: LogitsModel) -> 
     teacher.check_terms([term for term in terms if term.needs_output], student.names)
     for model in teacher.models:
         _check_apart(model, student.model)
+
+
+def _check_reachable(teacher: Teacher) -> None:
+    """Raises where a backend's compiled steps cannot call a teacher on the host."""
+    if teacher.on_host and keras.backend.backend() != "tensorflow":
+        received = f"{teacher.name!r} on {keras.backend.backend()}"
+        raise ValueError(not_compiled("TensorFlow, whose graphs can call the host", received))
+
+
+def not_compiled(expected: str, received: str) -> str:
+    """Returns the message for a teacher on the host that is to be compiled."""
+    return message(
+        "A teacher on the host, a file or a function, must not be part of what a compiler compiles",
+        expected=expected,
+        received=received,
+        mend="Store its answers first: soft = keras_kd.SoftLabels.write(folder, teacher=teacher, "
+        "data=x), then teacher=soft",
+    )
 
 
 def _check_feature_distillation(
@@ -172,7 +192,7 @@ def _unknown_head(term: Term, role: str) -> ValueError:
             f"logits, which term {term.name!r} needs to know",
             expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
             received="None",
-            mend=f"Pass {role}_head=, or build the {role} from keras.Input with a Dense layer at "
-            "the end",
+            mend=f"Pass {role}_head=, or head= to one of keras_kd.teachers, or build the {role} "
+            "from keras.Input with a Dense layer at the end",
         )
     )

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import auto_temperature, faults, jax_step
+from keras_kd.distiller import auto_temperature, compatibility, faults, jax_step
 from keras_kd.distiller.as_student import AsStudent
 from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.objective import Objective
@@ -53,7 +53,7 @@ class Steps(AsStudent):
         self._objective = Objective(
             logits.heads, terms, self._hard_weight, plain, self._watch, self._columns
         )
-        self._trains_unlabelled = False
+        self._trains_unlabelled = self._xla_asked_for = False
         self.plain_temperature = auto_temperature.PlainTemperature()
 
     def train_step(self, *args: Any) -> Any:
@@ -170,8 +170,33 @@ class Steps(AsStudent):
         own = (self._watch.name, self._columns.name)
         return [name for name in super().metrics_names if name not in own]
 
+    def compile(self, *args: Any, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
+        """Configures the training. A teacher on the host keeps `"auto"` from XLA.
+
+        Args:
+            *args: As in `keras.Model.compile`.
+            jit_compile: As in `keras.Model.compile`.
+            **kwargs: As in `keras.Model.compile`.
+
+        Raises:
+            ValueError: If the teacher is on the host and `jit_compile` is true.
+        """
+        self._xla_asked_for = jit_compile is True
+        self._keep_from_xla()
+        super().compile(*args, jit_compile=jit_compile, **kwargs)
+
+    def _keep_from_xla(self) -> None:
+        if not self._objective.teacher.on_host:
+            return
+        if self._xla_asked_for:
+            said = compatibility.not_compiled("jit_compile=False or 'auto'", "jit_compile=True")
+            raise ValueError(said)
+        if self.compiled and self.jit_compile:
+            self.jit_compile = False
+
     def make_train_function(self, force: bool = False) -> None:
         """Makes Keras' training function, which reports the first step's faults."""
+        self._keep_from_xla()
         last, _ = self.train_function, super().make_train_function(force)
         if self.train_function is not last:
             step = self.train_function
@@ -183,6 +208,7 @@ class Steps(AsStudent):
 
     def make_test_function(self, force: bool = False) -> None:
         """Makes Keras' evaluating function."""
+        self._keep_from_xla()
         last, _ = self.test_function, super().make_test_function(force)
         fresh = self.test_function is not last
         if fresh and self._asks_to_evaluate and keras.backend.backend() == "jax":

@@ -15,7 +15,7 @@ from keras_kd._errors import message, wrong
 from keras_kd.networks import final_activation, tapped_graph, taps
 from keras_kd.networks.ports import Port, output_names, ports
 
-__all__ = ["KINDS", "Head", "LogitsModel"]
+__all__ = ["KINDS", "Head", "LogitsModel", "invert"]
 
 KINDS = ("logits", "softmax", "sigmoid")
 
@@ -152,14 +152,19 @@ class LogitsModel:
                 )
             )
         by_name = {
-            name: _invert(self.heads[name].kind, z) if self.inverted[name] else z
+            name: invert(self.heads[name].kind, z) if self.inverted[name] else z
             for name, z in zip(self.names, logits)
         }
         return output, by_name | dict(zip(self.signals, signals))
 
 
-def _invert(kind: str, probabilities: Any) -> Any:
-    """Returns logits of probabilities, finite where a probability has underflowed to 0 or 1."""
+def invert(kind: str, probabilities: Any) -> Any:
+    """Returns logits of probabilities, finite where a probability has underflowed to 0 or 1.
+
+    Args:
+        kind: `"softmax"` or `"sigmoid"`.
+        probabilities: `(batch, ..., classes)`.
+    """
     p = ops.cast(probabilities, "float32")
     if kind == "softmax":
         return ops.log(ops.maximum(p, 1e-37))

@@ -119,6 +119,16 @@ class Inputs:
         self.ports = ports(self._structure) if graph else []
         self._names = [port.name for port in self.ports]
 
+    @classmethod
+    def named(cls, model_name: str, found: Sequence[Port]) -> "Inputs":
+        """Returns the inputs of what is not a Keras model: one tensor, or a dict by name."""
+        inputs = cls.__new__(cls)
+        inputs.ports = sorted(found, key=lambda port: port.name)  # as Keras flattens dicts
+        inputs._model_name, inputs._names = model_name, [port.name for port in inputs.ports]
+        several = len(inputs.ports) > 1
+        inputs._structure = dict.fromkeys(inputs._names, 0) if several else 0
+        return inputs
+
     def fed(self, x: Any) -> Any:
         """Returns what the model takes of a batch; a dict may have more keys, in any order."""
         return self.packed(self.leaves(x)) if self.ports else x

@@ -26,7 +26,8 @@ class Loaded:
         content: The file's bytes.
         threads: CPU threads.
         reference: Whether to run LiteRT's plain reference kernels.
-        endpoint: The signature to run, if there is one of that name.
+        endpoint: The signature to run, if there is one of that name. A file without signatures is
+            run by the names of its tensors.
 
     Attributes:
         run: Runs one batch of arrays by input name.
@@ -48,12 +49,34 @@ class Loaded:
             experimental_op_resolver_type=kernels,
         )
         keys = list(interpreter.get_signature_list())
+        if not keys:
+            self._of_file(interpreter)
+            return
         if endpoint not in keys and len(keys) != 1:
             raise LookupError(str(keys))
         runner = interpreter.get_signature_runner(endpoint if endpoint in keys else keys[0])
         self.run: Callable[..., dict[str, np.ndarray]] = runner
         self.inputs = _details(runner.get_input_details(), interpreter.get_input_details())
         self.outputs = _details(runner.get_output_details(), interpreter.get_output_details())
+
+    def _of_file(self, interpreter: Any) -> None:
+        """Runs a file without signatures by the names of its tensors."""
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+
+        def run(**batch: np.ndarray) -> dict[str, np.ndarray]:
+            for detail in inputs:
+                interpreter.resize_tensor_input(detail["index"], batch[detail["name"]].shape)
+            interpreter.allocate_tensors()
+            for detail in inputs:
+                interpreter.set_tensor(detail["index"], batch[detail["name"]])
+            interpreter.invoke()
+            return {each["name"]: interpreter.get_tensor(each["index"]) for each in outputs}
+
+        self.run = run
+        self.inputs, self.outputs = (
+            _details({detail["name"]: detail for detail in details}, details)
+            for details in (inputs, outputs)
+        )
 
 
 def _details(named: dict[str, Any], in_order: list[Any]) -> list[Details]:

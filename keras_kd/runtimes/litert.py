@@ -16,7 +16,7 @@ from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo, by_name
 
-__all__ = ["Isolated", "Runner", "predict"]
+__all__ = ["Isolated", "Runner", "predict", "read"]
 
 
 class Runner:
@@ -115,7 +115,7 @@ def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
     classes = keras_kd.export.predict("student.tflite", x_test).argmax(-1)
     ```
     """
-    runner = Runner(_content(path))
+    runner = Runner(read(path))
     if isinstance(x, list | tuple) and len(runner.inputs) > 1:
         raise ValueError(
             message(
@@ -129,7 +129,12 @@ def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
     return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
+def read(path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a `.tflite` file.
+
+    Raises:
+        ValueError: If it is another file.
+    """
     content = Path(path).read_bytes()
     if content[4:8] != b"TFL3":
         expected, mend = (

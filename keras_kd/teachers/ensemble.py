@@ -107,6 +107,11 @@ class Ensemble(Teacher):
         ]
 
     @property
+    def on_host(self) -> bool:
+        """Whether one of the members is asked on the host."""
+        return any(member.on_host for member in self.members)
+
+    @property
     def averages(self) -> bool:
         """True: one mean is stored for each temperature."""
         return True
@@ -184,6 +189,11 @@ class Ensemble(Teacher):
                 for of_member in zip(*logits)
             ]
         )
+
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns what an error of one of the members means."""
+        told = [member.explained(error) for member in self.members]
+        return next((each for each in told if each is not None), None)
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where a term reads its teacher at two temperatures."""

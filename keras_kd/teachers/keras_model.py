@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import teacher_model
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers import preprocessors
+from keras_kd.teachers.class_order import ClassOrder
 from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["KerasModel"]
@@ -32,13 +34,15 @@ class KerasModel(Teacher):
             function that closes over them. Default: both are given the same, each input by its
             name, or, where `model` is a KerasHub task, what its own preprocessor makes of the raw
             data.
+        classes: The student's class id of each of the model's classes, in the model's order; `None`
+            in it for one that the student does not have. Only of models with one output.
 
     Raises:
         TypeError: If `model` is neither a `keras.Model` nor a layer, or `preprocess` cannot be
             called.
-        ValueError: If `model` is not built or has a state that goes on from batch to batch, or
-            `preprocess` draws random numbers: a layer is looked at here, a function when it is
-            first called.
+        ValueError: If `model` is not built or has a state that goes on from batch to batch,
+            `classes` has unknown, missing or repeated ones, or `preprocess` draws random numbers: a
+            layer is looked at here, a function when it is first called.
 
     Example:
     >>> teacher = keras_kd.teachers.KerasModel(model, preprocess=keras.layers.Resizing(224, 224))
@@ -50,6 +54,7 @@ class KerasModel(Teacher):
         model: keras.Model | keras.layers.Layer,
         head: str | dict | None = None,
         preprocess: Callable[[Any], Any] | None = None,
+        classes: Sequence[int | None] | None = None,
     ):
         self.model = model = teacher_model(model)
         if preprocess is not None:
@@ -63,6 +68,7 @@ class KerasModel(Teacher):
         self.name = self.model.name
         self._logits = LogitsModel(model, head, role="teacher")
         self.inputs = Inputs(model)
+        self._order = _order(classes, self._logits.heads)
         self._outside: keras.Model | None = None
 
     @property
@@ -71,12 +77,14 @@ class KerasModel(Teacher):
         return [self.model]
 
     def fingerprint(self) -> str:
-        """Returns a hash of the model's weights."""
+        """Returns a hash of the model's weights, and of the order of its classes if given."""
         digest = hashlib.sha256()
         for variable in self.model.weights:
             values = np.asarray(keras.ops.convert_to_numpy(variable.value))
             digest.update(f"{values.dtype} {values.shape}".encode())
             digest.update(values.tobytes())
+        if self._order.of_student is not None:
+            digest.update(repr(self._order.of_student).encode())
         return digest.hexdigest()
 
     @property
@@ -103,13 +111,19 @@ class KerasModel(Teacher):
 
     @property
     def heads(self) -> dict[str, Head]:
-        """The heads by output name, in order."""
-        return self._logits.heads
+        """The heads by output name, in order; their classes are the student's."""
+        heads = self._logits.heads
+        return {name: replace(head, shape=self._shape(head.shape)) for name, head in heads.items()}
 
     @property
     def outputs(self) -> list[Port]:
         """The outputs, in the order of `heads`."""
-        return self._logits.outputs
+        return [replace(port, shape=self._shape(port.shape)) for port in self._logits.outputs]
+
+    def _shape(self, shape: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
+        if self._order.of_student is None or shape is None:
+            return shape
+        return (*shape[:-1], len(self._order.of_student))
 
     @property
     def keyed(self) -> bool:
@@ -155,7 +169,18 @@ class KerasModel(Teacher):
             x = (self._shown or self.inputs.fed)(x)
             _, found = self._logits(x, training=False)
         signals = {name: found[name] for name in self.signals}
-        return {name: found[own] for name, own in self.taught_by(names).items()} | signals
+        taught_by = self.taught_by(names).items()
+        return {name: self._order(found[own]) for name, own in taught_by} | signals
+
+
+def _order(classes: Sequence[int | None] | None, heads: dict[str, Head]) -> ClassOrder:
+    """Returns the order of the classes of a model's only output."""
+    order = ClassOrder(classes)
+    if order.of_student is not None and len(heads) > 1:
+        rule, mend = "be left out where a model has several outputs", "Pass a model of one of them"
+        raise wrong("classes", rule, classes, expected="None", mend=mend)
+    order.count(next(iter(heads.values())).classes)
+    return order
 
 
 class _Outside(keras.Model):

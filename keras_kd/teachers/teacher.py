@@ -36,6 +36,7 @@ class Teacher:
             it was not.
         signals: Shapes of the signals from the inside of the model, by name.
         can_be_asked: Whether there is somebody who answers now.
+        on_host: Whether NumPy's arrays are asked about, outside of what a backend compiles.
     """
 
     models: Sequence[keras.Model] = ()
@@ -50,6 +51,7 @@ class Teacher:
     inverted: dict[str, bool]
     input_order: list[str] | None = None
     can_be_asked = True
+    on_host = False
     signals: Mapping[str, tuple[int | None, ...]] = MappingProxyType({})
     _taught_by: dict[str, str] | None = None
     _shown: Callable[[Any], Any] | None = None
@@ -223,13 +225,17 @@ class Teacher:
         raise NotImplementedError
 
     def matched(
-        self, outputs: dict[str, str], shown: Callable[[Any], Any] | None = None
+        self,
+        outputs: dict[str, str],
+        shown: Callable[[Any], Any] | None = None,
+        classes: dict[str, int | None] | None = None,
     ) -> "Teacher":
         """Returns a teacher of a certain student.
 
         Args:
             outputs: The teacher's output names by the student's, of those that are taught.
             shown: Returns the teacher's input, out of a batch of the student's.
+            classes: How many classes the student has, by the teacher's output names.
         """
         twin = copy.copy(self)
         twin._taught_by, twin._shown = outputs, shown
