@@ -61,6 +61,7 @@ def test_a_file_teaches(exported, taught, kind):
 
 
 def test_a_quantised_file_of_others_without_signatures():
+    pytest.importorskip("PIL")
     if not CORAL.exists():
         pytest.skip("needs ../shared/data/pretrained/coral_imagenet")
     images = [
