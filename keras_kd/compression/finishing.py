@@ -9,6 +9,8 @@ from keras_kd._errors import message
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.kernels import kernels_of
 from keras_kd.compression.quantization import BEFORE
+from keras_kd.compression.quantized_layers import FoldedNorm, Quantized
+from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied, rebuilt
 from keras_kd.compression.students import methods
 from keras_kd.networks.models import check_model
@@ -91,24 +93,31 @@ def plain_layer(layer: Compressed) -> tuple[keras.layers.Layer, dict[str, Any]]:
 
 
 def baked(student: keras.Model) -> keras.Model:
-    """Returns a student whose kernels hold what masks and centroids make of them.
+    """Returns a student that holds what its file is to hold.
 
-    The rounding of quantised kernels stays. A file then holds the kernels themselves: converters
-    do not compute what makes them beforehand. A student without masks and centroids comes as it is.
+    Kernels are what masks and centroids make of them, and biases are rounded. The rounding of
+    quantised kernels stays. Converters do not compute these beforehand. A student without
+    transforms comes as it is.
 
     Args:
         student: A student.
     """
-    if not set(methods(student)) - {"quantize"}:
+    if not methods(student):
         return student
 
     def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:
+        if isinstance(layer, FoldedNorm):
+            return layer.for_file()
+        if isinstance(layer, ActivationRange):
+            return copied(layer, exact=False)
         if not isinstance(layer, Compressed):
             return copied(layer)
         rest = [each for each in layer.transforms if each.method == "quantize"]
         plain = copied(layer.layer)
         for index, kernel in layer.kernels(until="quantize").items():
             plain.weights[index].assign(kernel)
+        if isinstance(layer, Quantized) and (bias := layer.rounded_bias()) is not None:
+            plain.bias.assign(bias)
         if not rest:
             return plain
         return layer.around(plain, [type(each).from_config(each.get_config()) for each in rest])

@@ -1,17 +1,15 @@
-"""Kernels in whole numbers: the layers whose kernels the file holds so."""
+"""Kernels rounded to the grid of whole numbers that the file holds."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_kd.compression.compressed import Compressed, KernelTransform
-from keras_kd.compression.ranges import ActivationRange
-from keras_kd.networks.stand_ins import LikeItsLayer
+from keras_kd.compression.compressed import KernelTransform
+from keras_kd.compression.integers import precise
 
-__all__ = ["Affine", "CompressedSeparable", "Quantize", "on_grid"]
+__all__ = ["Quantize", "on_grid"]
 
 
 def on_grid(kernel: Any, most: Any, bits: int) -> Any:
@@ -70,6 +68,16 @@ class Quantize(KernelTransform):
             most = ops.broadcast_to(ops.max(most), most.shape)
         return ops.swapaxes(on_grid(moved, most, self.bits), self.axis, -1)
 
+    def step(self, kernel: Any) -> Any:
+        """Returns the step of a kernel before it is rounded, a scalar or one for each channel."""
+        magnitudes = ops.abs(kernel)
+        if self.axis is None or self.alike:
+            most = ops.max(magnitudes)
+        else:
+            axes = [axis for axis in range(len(kernel.shape)) if axis != self.axis]
+            most = ops.max(magnitudes, axis=axes)
+        return precise(ops.maximum(most, 1e-9)) / (2 ** (self.bits - 1) - 1)
+
     def fault(self, kernel: np.ndarray) -> str | None:
         """Says what is wrong with a kernel that is to be quantised, `None` if it is right."""
         rows = np.moveaxis(kernel, self.axis, 0) if self.axis is not None else kernel[None]
@@ -81,81 +89,3 @@ class Quantize(KernelTransform):
         """Returns the arguments."""
         own = {"bits": self.bits, "axis": self.axis, "alike": self.alike}
         return {**super().get_config(), **own}
-
-
-@keras.saving.register_keras_serializable("keras_kd")
-class CompressedSeparable(Compressed):
-    """A separable convolution with a range between its two convolutions."""
-
-    def __init__(
-        self, layer: keras.layers.Layer, transforms: Sequence[KernelTransform], **kwargs: Any
-    ):
-        super().__init__(layer, transforms, **kwargs)
-        self.between = ActivationRange(name="between")
-        self.between.build()
-
-    def around(self, layer: Any, transforms: Sequence[KernelTransform]) -> "CompressedSeparable":
-        """Returns one like this, with its range, around another layer."""
-        other = super().around(layer, transforms)
-        other.between.set_weights(self.between.get_weights())
-        return other
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Calls both convolutions."""
-        layer, kernels = self.layer, self.kernels(training)
-        weights = [kernels.get(i, ops.convert_to_tensor(w)) for i, w in enumerate(layer.weights)]
-        how = {"padding": layer.padding, "data_format": layer.data_format}
-        x = ops.depthwise_conv(
-            inputs, weights[0], layer.strides, dilation_rate=layer.dilation_rate, **how
-        )
-        x = ops.conv(self.between(x, training=training), weights[1], 1, **how)
-        if layer.use_bias:
-            x = x + weights[2]
-        return x if self.bare else layer.activation(x)
-
-
-@keras.saving.register_keras_serializable("keras_kd")
-class Affine(LikeItsLayer):
-    """A normalization or rescaling of its own, which the file holds as a 1×1 convolution.
-
-    In training it is the layer itself; else a depthwise convolution by a factor for each channel,
-    whose weights whole numbers hold exactly.
-
-    Args:
-        layer: A built layer that multiplies and adds a number for each channel.
-    """
-
-    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
-        super().__init__(layer, **{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
-        self.supports_masking = layer.supports_masking
-        self.built = True
-
-    def build(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the layer is built."""
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Returns what the layer gives."""
-        if training and isinstance(self.layer, keras.layers.BatchNormalization):
-            return self.layer(inputs, training=training, mask=mask)
-        factor, offset = self._numbers(inputs.shape[-1])
-        shape = ops.shape(inputs)
-        flat = (
-            ops.reshape(inputs, (shape[0], -1, 1, inputs.shape[-1])) if len(shape) != 4 else inputs
-        )
-        factor = on_grid(ops.reshape(factor, (1, 1, 1, -1)), ops.abs(factor), 8)
-        y = ops.depthwise_conv(flat, ops.swapaxes(factor, 2, 3), 1, "valid") + offset
-        return ops.reshape(y, shape) if len(shape) != 4 else y
-
-    def _numbers(self, channels: int) -> tuple[Any, Any]:
-        layer = self.layer
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            offset = ops.reshape(layer(ops.zeros((1, 1, 1, channels))), (-1,))
-            return ops.reshape(layer(ops.ones((1, 1, 1, channels))), (-1,)) - offset, offset
-        factor = ops.rsqrt(layer.moving_variance + layer.epsilon)
-        factor = factor * layer.gamma if layer.scale else factor
-        offset = -layer.moving_mean * factor
-        return factor, offset + layer.beta if layer.center else offset
-
-    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
-        """Returns a symbolic tensor like the input."""
-        return keras.KerasTensor(inputs.shape, self.compute_dtype)

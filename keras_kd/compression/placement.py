@@ -7,40 +7,13 @@ import keras
 
 from keras_kd import _keras
 from keras_kd.compression.compressed import Compressed
+from keras_kd.compression.operations import L, activation_of, keeps_values
 from keras_kd.compression.ranges import FIXED
 from keras_kd.compression.rebuilding import is_graph
 from keras_kd.networks.stand_ins import seen_through
 
-__all__ = ["L", "Placement", "activation_of", "folds", "is_fused"]
+__all__ = ["Placement", "folds"]
 
-L = keras.layers
-
-# Layers that give values that they are given: the range before them holds after them, too.
-_SAME = (
-    L.Flatten,
-    L.Reshape,
-    L.Permute,
-    L.RepeatVector,
-    L.Identity,
-    L.Embedding,
-    L.Dropout,
-    L.SpatialDropout1D,
-    L.SpatialDropout2D,
-    L.GaussianDropout,
-    L.GaussianNoise,
-    L.AlphaDropout,
-    L.ActivityRegularization,
-    L.MaxPooling1D,
-    L.MaxPooling2D,
-    L.GlobalMaxPooling1D,
-    L.GlobalMaxPooling2D,
-    L.ZeroPadding1D,
-    L.ZeroPadding2D,
-    L.Cropping1D,
-    L.Cropping2D,
-    L.UpSampling1D,
-)
-_SAME_FUNCTIONS = ("Reshape", "Transpose", "GetItem", "Squeeze", "ExpandDims", "Cast")
 _POOLS = (L.AveragePooling1D, L.AveragePooling2D)
 _SUMS = (L.Add, L.Subtract, L.Average, L.Maximum, L.Minimum)
 _SUM_FUNCTIONS = ("Add", "Subtract", "Maximum", "Minimum")
@@ -48,26 +21,6 @@ _SUM_FUNCTIONS = ("Add", "Subtract", "Maximum", "Minimum")
 _FUSING = (L.Dense, L.Conv1D, L.Conv2D, L.DepthwiseConv2D, L.SeparableConv1D, L.SeparableConv2D)
 _FUSING += (L.EinsumDense, L.Add, L.Subtract, L.Multiply, L.BatchNormalization)
 _FUSING_FUNCTIONS = ("Add", "Subtract", "Multiply")
-
-
-def activation_of(operation: Any) -> str | None:
-    """Returns the name of the function that an activation layer computes; `None` of others."""
-    layer = seen_through(operation)
-    if isinstance(layer, L.ReLU):
-        plain = not layer.negative_slope and not layer.threshold
-        limits = {None: "relu", 6.0: "relu6"}
-        return limits.get(layer.max_value, "other") if plain else "other"
-    if isinstance(layer, L.Softmax):
-        return "softmax" if layer.axis in (-1, [-1]) else "other"
-    if isinstance(layer, L.Activation):
-        return getattr(layer.activation, "__name__", "other")
-    names = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Softmax": "softmax"}
-    return names.get(type(operation).__name__)
-
-
-def is_fused(name: str | None) -> bool:
-    """Whether kernels compute this activation on the way out."""
-    return name in ("relu", "relu6", "linear")
 
 
 def folds(convolution: Any, norm: Any) -> bool:
@@ -139,7 +92,7 @@ class Placement:
         if not node.input_tensors:
             return "moving" if self._is_outermost else None
         name = activation_of(operation)
-        if self._is_same(operation, name):
+        if keeps_values(operation):
             return None
         inner = getattr(getattr(seen_through(operation), "activation", None), "__name__", None)
         if (name or inner) in FIXED:
@@ -147,15 +100,6 @@ class Placement:
         if id(tensor) not in self._outputs and self._next_computes_on(node, tensor):
             return None
         return "moving"
-
-    @staticmethod
-    def _is_same(operation: Any, name: str | None) -> bool:
-        layer = seen_through(operation)
-        if isinstance(layer, L.UpSampling2D):
-            return layer.interpolation == "nearest"
-        is_layer = isinstance(operation, keras.layers.Layer)
-        by_name = not is_layer and type(operation).__name__ in _SAME_FUNCTIONS
-        return isinstance(layer, _SAME) or name == "linear" or by_name
 
     def _next_computes_on(self, node: Any, tensor: Any) -> bool:
         """Whether what comes next belongs to the same kernel: a norm, or an activation."""
@@ -186,7 +130,7 @@ class Placement:
     def _source(self, tensor: Any) -> int:
         """Returns the tensor whose range holds for this one."""
         operation, node, _ = _keras.origin(tensor)
-        if node.input_tensors and self._is_same(operation, activation_of(operation)):
+        if node.input_tensors and keeps_values(operation):
             return self._source(node.input_tensors[0])
         return id(tensor)
 

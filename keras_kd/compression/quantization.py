@@ -1,5 +1,6 @@
 """Quantisation-aware students: trained with the rounding that the integer file does."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,16 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_integer, message, wrong
 from keras_kd.compression.compressed import Compressed
-from keras_kd.compression.grids import Affine, CompressedSeparable, Quantize
+from keras_kd.compression.grids import Quantize
 from keras_kd.compression.kernels import kernels_of
-from keras_kd.compression.placement import Placement, activation_of, is_fused
+from keras_kd.compression.operations import L, activation_of, is_fused
+from keras_kd.compression.placement import Placement
+from keras_kd.compression.quantized_layers import (
+    Affine,
+    CompressedSeparable,
+    FoldedNorm,
+    Quantized,
+)
 from keras_kd.compression.ranges import (
     ActivationRange,
     FixedRange,
@@ -23,7 +31,6 @@ from keras_kd.networks.stand_ins import seen_through
 
 __all__ = ["BEFORE", "L", "quantize_aware"]
 
-L = keras.layers
 # The end of the name of what gives an output, whose own name its range has.
 BEFORE = "_before_range"
 _SEPARABLE = (L.SeparableConv1D, L.SeparableConv2D)
@@ -160,7 +167,7 @@ def _quantized(layer: keras.layers.Layer, bits: int) -> Compressed:
         axis = _channels(inner, kernel.name)
         few = 8 if isinstance(inner, _IN_8_BITS) else bits
         transforms.append(Quantize(kernel.index, kernel.name, few, axis, clustered))
-    kind = CompressedSeparable if isinstance(inner, _SEPARABLE) else Compressed
+    kind = CompressedSeparable if isinstance(inner, _SEPARABLE) else Quantized
     made = kind(copied(inner), transforms, **bare)
     for new, old in zip(transforms, before):
         new.set_weights(old.get_weights())
@@ -187,6 +194,7 @@ class _Quantizing:
     def __init__(self, made: dict[int, Any]):
         self._made, self._models = made, {}
         self._extra: dict[Any, Any] = {}
+        self._calls: Counter[Any] = Counter()
 
     def model(self, model: keras.Model, is_outermost: bool = False) -> keras.Model:
         """Returns the model in the place of another one."""
@@ -229,8 +237,11 @@ class _Quantizing:
         made = self._made.get(id(operation))
         if made is None:
             return self._once(id(operation), lambda: _keras.shallow_copy(operation))
-        if type(made) in _AFFINE and _is_last(made) and not placement.folding(node):
-            return self._once(id(operation), lambda: Affine(made))
+        if type(made) in _AFFINE:
+            folded = placement.folding(node)
+            if folded or _is_last(made):
+                kind = FoldedNorm if folded else Affine
+                return self._once(id(operation), lambda: kind(made))
         return made
 
     def _activated(self, layer: Any, linear: Any, name: str) -> Any:
@@ -254,7 +265,9 @@ class _Quantizing:
         if kind == "fixed":
             return self._once((kind, name), lambda: FixedRange(*what, name=name))(tensor)
         calls = placement.calls(what)
-        return self._once((kind, what), lambda: ActivationRange(calls, name=name))(tensor)
+        layer = self._once((kind, what), lambda: ActivationRange(calls, name=name))
+        self._calls[what] += 1
+        return layer(tensor, place=self._calls[what] - 1) if calls > 1 else layer(tensor)
 
     def _once(self, key: Any, make: Any) -> Any:
         if key not in self._extra:

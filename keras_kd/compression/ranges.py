@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd._errors import message
+from keras_kd.compression.integers import Source, counted, range_step
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer
 
 __all__ = [
@@ -42,11 +43,16 @@ class ActivationRange(LikeIdentity):
 
     Args:
         calls: Tensors that share the range.
+        exact: Whether inference rounds halves as the kernels of the file do.
     """
 
-    def __init__(self, calls: int = 1, **kwargs: Any):
+    is_range = True
+
+    def __init__(self, calls: int = 1, exact: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
-        self.calls = calls
+        self.calls, self.exact = calls, exact
+        # Plain objects, which Keras does not track.
+        self._sources = tuple(Source() for _ in range(calls))
         self.supports_masking = True
 
     def build(self, *shapes: Any) -> None:
@@ -61,12 +67,19 @@ class ActivationRange(LikeIdentity):
             )
             setattr(self, name, weight)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Returns the activations, rounded."""
+    def call(self, inputs: Any, place: int = 0, training: bool = False) -> Any:
+        """Returns the activations, rounded; `place` counts the tensors that share the range."""
+        source = self._sources[place]
         low, high = ops.convert_to_tensor(self.low), ops.convert_to_tensor(self.high)
         if training:
             low, high = self._moved(ops.stop_gradient(inputs), low, high)
+        elif self.exact and (step := source.step()) is not None:
+            return counted(inputs, step, low, high, source.is_mean and self.calls > 1)
         return rounded(inputs, low, high)
+
+    def step(self) -> Any:
+        """Returns the step between two activations."""
+        return range_step(ops.convert_to_tensor(self.low), ops.convert_to_tensor(self.high))
 
     def _moved(self, inputs: Any, low: Any, high: Any) -> tuple[Any, Any]:
         seen = ops.convert_to_tensor(self.seen)
@@ -83,13 +96,14 @@ class ActivationRange(LikeIdentity):
         self.seen.assign(seen + 1.0)
         return low, high
 
-    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self, inputs: Any, place: int = 0, **kwargs: Any) -> Any:
         """Returns a symbolic tensor like the input."""
+        self._sources[place].note(inputs)
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
-        return {**super().get_config(), "calls": self.calls}
+        return {**super().get_config(), "calls": self.calls, "exact": self.exact}
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -101,10 +115,16 @@ class FixedRange(LikeIdentity):
         high: The largest value.
     """
 
+    is_range = True
+
     def __init__(self, low: float, high: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.low, self.high = low, high
         self.supports_masking = True
+
+    def step(self) -> Any:
+        """Returns the step between two activations."""
+        return range_step(self.low, self.high)
 
     def call(self, inputs: Any) -> Any:
         """Returns the activations, rounded."""

@@ -52,6 +52,10 @@ def with_metadata(content: bytes, root: Fields, files: dict[str, bytes]) -> byte
     entry.name, entry.buffer = _ENTRY, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            # The converter joins the names of all that it has fused, kilobytes of them.
+            tensor.name = (tensor.name or b"").partition(b";")[0]
     builder = _aligned_builder(len(content))
     builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
     return _with_zip(bytes(builder.Output()), files)

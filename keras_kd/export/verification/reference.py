@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import message
+from keras_kd.compression.students import methods
 from keras_kd.export.student.samples import read
 from keras_kd.export.student.signature import Signature
 from keras_kd.export.verification.verify import compare, require_close
@@ -73,6 +74,9 @@ def reference(
     if signature.student is not original:
         own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
         require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
+        # In inference it computes what the file does; the copy holds what the converter reads.
+        if "quantize" in methods(original):
+            return own
     return expected
 
 

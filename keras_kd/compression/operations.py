@@ -1,0 +1,68 @@
+"""Kinds of operations: which give values that they are given, and which compute an activation."""
+
+from typing import Any
+
+import keras
+
+from keras_kd.networks.stand_ins import seen_through
+
+__all__ = ["L", "activation_of", "is_fused", "keeps_values"]
+
+L = keras.layers
+
+# Layers that give values that they are given: the range before them holds after them, too.
+_SAME = (
+    L.Flatten,
+    L.Reshape,
+    L.Permute,
+    L.RepeatVector,
+    L.Identity,
+    L.Embedding,
+    L.Dropout,
+    L.SpatialDropout1D,
+    L.SpatialDropout2D,
+    L.GaussianDropout,
+    L.GaussianNoise,
+    L.AlphaDropout,
+    L.ActivityRegularization,
+    L.MaxPooling1D,
+    L.MaxPooling2D,
+    L.GlobalMaxPooling1D,
+    L.GlobalMaxPooling2D,
+    L.ZeroPadding1D,
+    L.ZeroPadding2D,
+    L.Cropping1D,
+    L.Cropping2D,
+    L.UpSampling1D,
+)
+_SAME_FUNCTIONS = ("Reshape", "Transpose", "GetItem", "Squeeze", "ExpandDims", "Cast")
+
+
+def activation_of(operation: Any) -> str | None:
+    """Returns the name of the function that an activation layer computes; `None` of others."""
+    layer = seen_through(operation)
+    if isinstance(layer, L.ReLU):
+        plain = not layer.negative_slope and not layer.threshold
+        limits = {None: "relu", 6.0: "relu6"}
+        return limits.get(layer.max_value, "other") if plain else "other"
+    if isinstance(layer, L.Softmax):
+        return "softmax" if layer.axis in (-1, [-1]) else "other"
+    if isinstance(layer, L.Activation):
+        return getattr(layer.activation, "__name__", "other")
+    names = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Softmax": "softmax"}
+    return names.get(type(operation).__name__)
+
+
+def is_fused(name: str | None) -> bool:
+    """Whether kernels compute this activation on the way out."""
+    return name in ("relu", "relu6", "linear")
+
+
+def keeps_values(operation: Any) -> bool:
+    """Whether an operation gives values that it is given, in another order or place."""
+    layer = seen_through(operation)
+    if isinstance(layer, L.UpSampling2D):
+        return layer.interpolation == "nearest"
+    is_layer = isinstance(operation, keras.layers.Layer)
+    by_name = not is_layer and type(operation).__name__ in _SAME_FUNCTIONS
+    return isinstance(layer, _SAME) or activation_of(operation) == "linear" or by_name
