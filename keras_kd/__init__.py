@@ -8,6 +8,10 @@ from keras_kd.networks import heads, projectors, taps
 from keras_kd.networks.pairs import Pair, suggest_pairs
 from keras_kd.soft_labels import SoftLabels
 
+# People look for it beside the teachers. It trains students, so its code stands above theirs, and
+# only here do both doors meet; an import in `teachers` would point upwards.
+teachers.audition = report.audition
+
 __all__ = [
     "Distiller",
     "Pair",

@@ -1,10 +1,14 @@
 """How labels lie beside an output: as class ids, or as rows with a value for each class."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+
+from keras_kd._errors import message, wrong
 from keras_kd.losses.base import same_shape
 
-__all__ = ["COLUMN", "IDS", "MISSING", "ROWS", "layout"]
+__all__ = ["COLUMN", "IDS", "MISSING", "ROWS", "class_ids", "layout"]
 
 MISSING = -1  # in the place of a label that is not known
 IDS, COLUMN, ROWS = "ids", "column", "rows"
@@ -27,3 +31,29 @@ def layout(labels: Sequence[int | None], output: Sequence[int | None]) -> str | 
     if labels and labels[-1] == 1 and same_shape(labels[:-1], output[:-1]):
         return COLUMN
     return IDS if same_shape(labels, output[:-1]) else None
+
+
+def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
+    """Returns labels as class ids.
+
+    Args:
+        y: Class ids `(samples,)` or `(samples, 1)`, or one-hot rows `(samples, classes)`.
+        samples: How many there are of `x`.
+        classes: How many classes the models tell apart.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    labels = np.asarray(y)
+    lie = layout(labels.shape, (samples, classes))
+    if lie not in (IDS, COLUMN, ROWS) or not samples:
+        rule = "hold one label for each sample of x, and x at least one sample"
+        mend = "Pass the x and y of one data set"
+        raise wrong("y", rule, np.shape(y), expected=f"shape ({samples},)", mend=mend)
+    labels = labels.argmax(-1) if lie == ROWS else labels.reshape(samples)
+    if labels.min() < 0 or labels.max() >= classes or (labels != np.floor(labels)).any():
+        rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
+        received = f"{labels.min()} to {labels.max()}"
+        mend = "Leave out samples without a label, and map the others to 0, 1, ..."
+        raise ValueError(message(f"y must {rule}", expected=expected, received=received, mend=mend))
+    return labels.astype(int)

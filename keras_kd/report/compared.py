@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_integer, message, wrong
+from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report import measures
 from keras_kd.report.contestants import contestant
 from keras_kd.report.costs import Costs, spent
@@ -70,7 +71,7 @@ def compare(
     student = _role("student", student, models)
     asked, samples = {n: contestant(n, each) for n, each in models.items()}, _samples(x)
     answers, joules = _answered(asked, x, samples)
-    labels = measures.class_ids(y, samples, answers[teacher].shape[1])
+    labels = class_ids(y, samples, answers[teacher].shape[1])
     top1 = {name: measures.top_k(each, labels, 1) for name, each in answers.items()}
     timed = {name: each.latency(x) if latency else None for name, each in asked.items()}
     classes = {name: each.argmax(-1) for name, each in answers.items()}

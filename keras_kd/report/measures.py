@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message, wrong
-from keras_kd.networks.label_layouts import COLUMN, IDS, ROWS, layout
+from keras_kd._errors import message
 
-__all__ = ["calibration_error", "class_ids", "probabilities", "top_k"]
+__all__ = ["calibration_error", "probabilities", "top_k"]
 
 _SLACK = 0.05  # by which the probabilities of a quantised file may miss a sum of 1
 
@@ -74,29 +73,3 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(places, weights=right - confidence, minlength=bins)
     return round(float(abs(gaps).sum() / len(labels)), 12)
-
-
-def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
-    """Returns labels as class ids.
-
-    Args:
-        y: Class ids `(samples,)` or `(samples, 1)`, or one-hot rows `(samples, classes)`.
-        samples: How many there are of `x`.
-        classes: How many classes the models tell apart.
-
-    Raises:
-        ValueError: If they do not fit.
-    """
-    labels = np.asarray(y)
-    lie = layout(labels.shape, (samples, classes))
-    if lie not in (IDS, COLUMN, ROWS) or not samples:
-        rule = "hold one label for each sample of x, and x at least one sample"
-        mend = "Pass the x and y of one data set"
-        raise wrong("y", rule, np.shape(y), expected=f"shape ({samples},)", mend=mend)
-    labels = labels.argmax(-1) if lie == ROWS else labels.reshape(samples)
-    if labels.min() < 0 or labels.max() >= classes or (labels != np.floor(labels)).any():
-        rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
-        received = f"{labels.min()} to {labels.max()}"
-        mend = "Leave out samples without a label, and map the others to 0, 1, ..."
-        raise ValueError(message(f"y must {rule}", expected=expected, received=received, mend=mend))
-    return labels.astype(int)

@@ -9,11 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_number, message, shown, wrong
+from keras_kd._errors import check_count
 from keras_kd.networks.heads import Head
-from keras_kd.networks.ports import same_but_for_ones
+from keras_kd.teachers import held_out, members
 from keras_kd.teachers.averaging import check_read_once, mean, reading_of
-from keras_kd.teachers.keras_model import KerasModel
 from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["Ensemble"]
@@ -58,10 +57,10 @@ class Ensemble(Teacher):
     """
 
     def __init__(self, models: Sequence[Any], weights: Sequence[float] | None = None):
-        members = [_member(model, place) for place, model in enumerate(_listed(models))]
+        given = [members.member(model, place) for place, model in enumerate(members.listed(models))]
         pairs = [
             (member, share * weight)
-            for (whole, weight) in zip(members, _shares(weights, len(members)))
+            for (whole, weight) in zip(given, members.shares(weights, len(given)))
             for member, share in (
                 zip(whole.members, whole.weights) if isinstance(whole, Ensemble) else [(whole, 1.0)]
             )
@@ -69,7 +68,7 @@ class Ensemble(Teacher):
         ]
         self.members: list[Teacher] = [member for member, _ in pairs]
         self.weights: list[float] = [weight for _, weight in pairs]
-        self._own = [_own_names(self.members[0], member) for member in self.members]
+        self._own = [members.own_names(self.members[0], member) for member in self.members]
         first = self.members[0]
         self.outputs, self.keyed = first.outputs, first.keyed
         self.heads = {name: self._joint_head(name) for name in first.heads}
@@ -78,8 +77,37 @@ class Ensemble(Teacher):
             for name in first.heads
         }
         self.inputs = next((m.inputs for m in self.members if m.input_shapes()), None)
-        _check_inputs(self.members)
-        self.preprocess_samples = _shared_preprocessor(self.members)
+        members.check_inputs(self.members)
+        self.preprocess_samples = members.shared_preprocessor(self.members)
+
+    @classmethod
+    def fitted(cls, models: Sequence[Any], x: Any, y: Any, batch_size: int = 128) -> "Ensemble":
+        """Returns an ensemble whose weights make held-out labels most likely.
+
+        They minimise the log loss of the members' mean probabilities at temperature 1, over all
+        weights of at least 0 that add up to 1. Members that do not help get weight 0, and are not
+        asked again.
+
+        Args:
+            models: As in `Ensemble`, with one output each.
+            x: Samples that no member was trained on: an array, or a list or dict of arrays.
+            y: Their labels: class ids, or rows of 0 and 1 where the members end in sigmoids.
+            batch_size: How many samples the members are asked about at a time.
+
+        Raises:
+            ImportError: If SciPy is not installed (extra `report`).
+            ValueError: If the labels do not fit the samples, or an answer is not finite.
+
+        Example:
+        >>> teacher = keras_kd.teachers.Ensemble.fitted([a, b, c], x_held_out, y_held_out)
+        >>> teacher.weights
+        [0.61, 0.39]
+        """
+        whole, size = cls(models), check_count("batch_size", batch_size)
+        logits = held_out.answers(whole, x, size)
+        sigmoid = whole._reading(next(iter(whole.heads))) == "sigmoid"
+        likely = held_out.log_likelihoods(logits, y, whole.respondents, sigmoid=sigmoid)
+        return cls(whole.members, held_out.best_weights(likely))
 
     @property
     def models(self) -> list[keras.Model]:
@@ -212,80 +240,6 @@ class Ensemble(Teacher):
         kinds, shapes = {head.kind for head in heads}, {head.shape for head in heads if head.shape}
         if {"softmax", "sigmoid"} <= kinds or len({shape[1:] for shape in shapes}) > 1:
             said = [f"{head.kind} {head.shape}" for head in heads]
-            raise _misfit("outputs of one kind and shape", dict(zip(self.respondents, said)))
+            raise members.misfit("outputs of one kind and shape", dict(zip(self.respondents, said)))
         kind = None if None in kinds else next((k for k in kinds if k != "logits"), "logits")
         return Head(kind, next(iter(shapes), None))
-
-
-def _listed(models: Any) -> Sequence[Any]:
-    if isinstance(models, (list, tuple)) and len(models):
-        return models
-    rule, kind = "be a list of teachers, at least one", type(models)
-    error = ValueError if kind in (list, tuple) else TypeError
-    raise wrong("models", rule, models, error=error, mend="Pass e.g. Ensemble([a, b])")
-
-
-def _member(model: Any, place: int) -> Teacher:
-    member = model if isinstance(model, Teacher) else KerasModel(model)
-    if member.can_be_asked:
-        return member
-    raise TypeError(
-        message(
-            "Members of an ensemble must be models that can be asked",
-            expected="models, layers or teachers of keras_kd.teachers",
-            received=f"{shown(model)} in place {place}",
-            mend="Pass the models, and write one set of labels of all of them",
-        )
-    )
-
-
-def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Returns weights that sum to 1."""
-    if weights is None:
-        return [1.0 / count] * count
-    given = [check_number(f"weights[{n}]", w, "at least 0") for n, w in enumerate(weights)]
-    if len(given) == count and sum(given) > 0:
-        return [weight / sum(given) for weight in given]
-    rule = "have one number for each member, and not be 0 for all of them"
-    raise wrong("weights", rule, given, example=[1.0] * count)
-
-
-def _own_names(first: Teacher, member: Teacher) -> dict[str, str]:
-    """Returns a member's output names by those of the first member."""
-    if len(first.heads) == len(member.heads) == 1:
-        return dict(zip(first.heads, member.heads))
-    if set(first.heads) == set(member.heads):
-        return {name: name for name in first.heads}
-    said = {str(each.name): [*each.heads] for each in (first, member)}
-    raise _misfit("outputs of the same names", said)
-
-
-def _check_inputs(members: list[Teacher]) -> None:
-    shapes = {str(m.name): m.input_shapes() for m in members if m.input_shapes()}
-    alone = [each[0] for each in shapes.values() if len(each) == 1]
-    if not all(same_but_for_ones(alone[0], shape) for shape in alone[1:]):
-        raise _misfit(
-            "one input, or a preprocess", shapes, "KerasModel(model, preprocess=...) of the others"
-        )
-
-
-def _shared_preprocessor(members: list[Teacher]) -> Callable | None:
-    given = [member.preprocess_samples for member in members]
-    owners = {id(getattr(g.__self__, "preprocessor", g.__self__)) for g in given if g is not None}
-    if len(owners) > 1 or (owners and None in given):
-        said = {str(m.name): m.preprocess_name for m in members}
-        raise _misfit("one preprocessor for raw data", said, "one preprocessor to all tasks")
-    return next(iter(given)) if owners else None
-
-
-def _misfit(
-    rule: str, received: dict[str, Any], mend: str = "teachers of the same task"
-) -> ValueError:
-    return ValueError(
-        message(
-            f"Members of an ensemble must have {rule}",
-            expected="the same of each",
-            received=shown(received),
-            mend=f"Pass {mend}",
-        )
-    )

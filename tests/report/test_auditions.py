@@ -1,0 +1,78 @@
+"""Which teacher teaches a student best."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_kd
+from keras_kd.report import audition, auditions
+from keras_kd.teachers import Function
+
+KERNEL = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
+
+
+def right(x):
+    return 5.0 * x @ KERNEL
+
+
+def wrong(x):
+    return right(-x)
+
+
+@pytest.fixture
+def labelled():
+    x = np.random.default_rng(0).normal(size=(400, 4)).astype("float32")
+    return x, right(x).argmax(-1)
+
+
+@pytest.fixture
+def student():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+
+
+def test_the_better_teacher_is_found(labelled, student, capsys):
+    x, y = labelled
+    before = student.get_weights()
+    candidates = {"wrong": [Function(wrong, "logits")] * 2, "right": Function(right, "logits")}
+    options = {"epochs": 2, "seeds": 2, "batch_size": 40}
+    found = keras_kd.teachers.audition(
+        candidates,
+        x,
+        np.eye(3)[y],
+        student,
+        optimizer=lambda: keras.optimizers.Adam(0.05),
+        **options,
+    )
+    assert (found.best, found.samples) == ("right", 80)
+    assert list(found.scores)[-1] == "wrong"
+    assert set(found.scores) == {"right", "no teacher", "wrong"}
+    assert "right, seed 1: " in capsys.readouterr().out
+    assert "| Taught by" in str(found)
+    for weights, kept in zip(student.get_weights(), before):
+        np.testing.assert_array_equal(weights, kept)
+
+
+def test_seeds_decide():
+    pytest.importorskip("scipy")
+    near = {"no teacher": {0: 0.9, 1: 0.91, 2: 0.92}, "a": {0: 0.91, 1: 0.9, 2: 0.93}}
+    assert auditions.judged(near, 80).verdict().startswith("'a' and 'no teacher' are too close")
+    far = {**near, "b": {0: 0.95, 1: 0.96, 2: 0.97}}
+    found = auditions.judged(far, 80)
+    assert found.verdict().startswith("'b' teaches best: paired t-test over 3 seeds")
+    assert list(found.scores) == ["b", "a", "no teacher"]
+
+
+def test_bad_input(labelled, student):
+    x, y = labelled
+    for none in ({}, {"no teacher": Function(right)}):
+        with pytest.raises(ValueError, match="candidates must name one teacher or more"):
+            audition(none, x, y, student)
+    with pytest.raises(TypeError, match="candidates must be a dict of teachers by name"):
+        audition([Function(right)], x, y, student)
+    with pytest.raises(TypeError, match="student must be a model, or return one"):
+        audition({"a": Function(right)}, x, y, "student")
+    with pytest.raises(ValueError, match="seeds must be an integer of at least 2"):
+        audition({"a": Function(right)}, x, y, student, seeds=1)
+    with pytest.raises(ValueError, match="y must hold one label for each sample"):
+        audition({"a": Function(right)}, x, y[:9], student)
