@@ -52,7 +52,7 @@ def _lines(table: Table, rows: Iterable[Sequence[str]]) -> list[str]:
     for row in rows:
         # Not plain strings, in which brackets would be rich's own markup.
         table.add_row(*(Text(cell, no_wrap=True) for cell in row))
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     console.print(table)
     return [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
 

@@ -12,6 +12,12 @@ def test_a_markdown_table_aligns_words_and_numbers_and_escapes_bars():
     )
 
 
+def test_a_notebook_gets_text_too(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert "student" in markdown(("Method", "Top-1"), [("student", "9 %")])
+    assert pairs([("runs", 0)]) == "runs  0"
+
+
 def test_pairs_leave_out_what_has_no_value_and_wrap_nothing():
     long = "CONV_2D 4, " * 60
     assert pairs([("file", long), ("threads", None), ("note", ""), ("runs", 0)]) == (

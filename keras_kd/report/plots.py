@@ -105,6 +105,9 @@ def accuracy_against_size(comparison: Comparison, *, dark: bool = False) -> Any:
             color=colors["ink"],
         )
     axis.set_xscale("log")
+    axis.xaxis.get_major_locator().set_params(subs=(1, 2, 5))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
     axis.margins(x=0.15, y=0.15)
     axis.grid(color=colors["faint"], linewidth=0.5)
     axis.set_axisbelow(True)
@@ -141,7 +144,8 @@ def class_similarity(
     side = max(4.0, 0.55 * classes)
     figure, (axis,), colors = _figure(size=(side + 1.2, side), dark=dark)
     image = axis.imshow(np.where(np.eye(classes, dtype=bool), np.nan, shares), cmap="viridis")
-    axis.set_xticks(range(classes), names, rotation=60, ha="right", rotation_mode="anchor")
+    slanted = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_xticks(range(classes), names, **slanted if max(map(len, names)) > 3 else {})
     axis.set_yticks(range(classes), names)
     axis.set(xlabel="the teacher also thinks of", ylabel="the image shows")
     limit = np.nanmax(np.where(np.eye(classes, dtype=bool), np.nan, shares))
