@@ -67,7 +67,7 @@ class Distiller(Fitting):
     Example:
     >>> distiller = keras_kd.Distiller(student=student, teacher=teacher)
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    >>> distiller.compile("adam", loss=loss, metrics=["accuracy"], alpha=0.1, temperature=4.0)
+    >>> distiller.compile("adam", loss=loss, metrics=["accuracy"])
     >>> history = distiller.fit(x, y, epochs=2)
     >>> distiller.student.save("student.keras")
 
@@ -128,9 +128,10 @@ class Distiller(Fitting):
             loss_weights: Weights of the outputs within the hard loss.
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
-                `1 - alpha`. Default 0.1.
+                `1 - alpha`. Default 0.5.
             temperature: Plain form: that of the soft targets; `"auto"` softens each output until
-                the teacher's mean confidence is 0.8. Default 4.0; 1.0 for sigmoids only.
+                the teacher's mean confidence is 0.8, and is the default: there, of answers that
+                are stored for certain temperatures, the nearest of these serves.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
             evaluate_terms: Whether the teacher is asked in `evaluate` and validation, too, which
                 then log the terms (`val_<term>`). `val_loss` stays the hard loss.
@@ -151,7 +152,7 @@ class Distiller(Fitting):
             forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
             if self.is_plain:
                 given["temperature"] = keras_io.temperature(distillation_loss_fn, temperature)
-                weight, temperature = forms.plain_settings(self._terms, **given)
+                weight, temperature = forms.plain_settings(**given)
             else:
                 weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
             super().compile(optimizer=optimizer, loss=loss, **kwargs)

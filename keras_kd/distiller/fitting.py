@@ -111,7 +111,7 @@ class Fitting(Steps):
         if how and not given.get("_use_cached_eval_dataset"):
             given = preprocessing.data_arguments(how, given)
         with self._evaluating():
-            return super().evaluate(**given)
+            return super().evaluate(**self._find_temperature(given, self.evaluates_terms))
 
     def predict(
         self,
@@ -155,7 +155,7 @@ class Fitting(Steps):
         """
         given = self._preprocessed(_without_self(locals()), teaching=self.evaluates_terms)
         with self._evaluating():
-            return super().test_on_batch(**given)
+            return super().test_on_batch(**self._find_temperature(given, self.evaluates_terms))
 
     def predict_on_batch(self, x: Any) -> Any:
         """Returns the student's outputs for one batch."""

@@ -7,7 +7,8 @@ import keras
 
 from keras_kd import _keras
 from keras_kd._errors import check_number, message
-from keras_kd.distiller import auto_temperature
+from keras_kd.distiller import plain_temperature
+from keras_kd.distiller.settings import ALPHA
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import FeatureLoss
 from keras_kd.networks.heads import Head
@@ -143,15 +144,12 @@ def check_metrics(terms: list[Term], metrics: Any) -> None:
 
 
 def plain_settings(
-    terms: list[Term], *, alpha: Any, temperature: Any, hard_weight: Any
-) -> tuple[float, auto_temperature.Temperature]:
+    *, alpha: Any, temperature: Any, hard_weight: Any
+) -> tuple[float, plain_temperature.Temperature | None]:
     """Returns the hard loss's weight and the temperature that `compile` asks for, checked."""
     _check_unused("the plain form", "alpha", hard_weight=hard_weight)
-    if temperature is None:
-        # That of the classes where outputs of both kinds share it, in whatever order they stand.
-        temperature = max(term.default_temperature for term in terms)
-    alpha = check_number("alpha", 0.1 if alpha is None else alpha, "from 0 to 1")
-    return alpha, auto_temperature.checked(temperature)
+    alpha = check_number("alpha", ALPHA if alpha is None else alpha, "from 0 to 1")
+    return alpha, plain_temperature.checked(temperature)
 
 
 def full_settings(*, hard_weight: Any, **of_the_plain_form: Any) -> float:

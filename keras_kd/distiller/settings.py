@@ -9,7 +9,9 @@ from keras import ops
 if TYPE_CHECKING:
     from keras_kd.distiller.terms.term import Term
 
-__all__ = ["live_scalar", "out_of_range"]
+__all__ = ["ALPHA", "live_scalar", "out_of_range"]
+
+ALPHA = 0.5  # the labels' share in the plain form, chosen by benchmarks/accuracy.py
 
 
 def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:

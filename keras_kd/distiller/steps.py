@@ -11,7 +11,8 @@ from keras_kd.distiller import auto_temperature, compatibility, faults, jax_step
 from keras_kd.distiller.as_student import AsStudent
 from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.objective import Objective
-from keras_kd.distiller.settings import live_scalar
+from keras_kd.distiller.plain_temperature import PlainTemperature
+from keras_kd.distiller.settings import ALPHA, live_scalar
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.teachers import batch
@@ -46,7 +47,8 @@ class Steps(AsStudent):
     ):
         super().__init__(logits, **kwargs)
         self._terms = terms
-        self._hard_weight = live_scalar(self, *(("alpha", 0.1) if plain else ("hard_weight", 1.0)))
+        weight = ("alpha", ALPHA) if plain else ("hard_weight", 1.0)
+        self._hard_weight = live_scalar(self, *weight)
         self._watch = faults.Watch(faults.faults_of(terms))
         self._columns = LossColumns(["hard_loss", *columns])
         # A plain object, so that Keras neither tracks nor saves what only it holds: the teacher.
@@ -54,7 +56,7 @@ class Steps(AsStudent):
             logits.heads, terms, self._hard_weight, plain, self._watch, self._columns
         )
         self._trains_unlabelled = self._xla_asked_for = False
-        self.plain_temperature = auto_temperature.PlainTemperature()
+        self.plain_temperature = PlainTemperature()
 
     def train_step(self, *args: Any) -> Any:
         """Adds the teacher's answers to the batch and lets Keras train on it."""
@@ -246,12 +248,13 @@ class Steps(AsStudent):
     def _find_stored_temperature(self, again: bool = False) -> None:
         """Finds what `temperature="auto"` asks for where the answers are stored."""
         found = self.plain_temperature
-        found.pending |= again and found.automatic
+        if again:
+            found.find_again(self._terms)
         found.find_stored(self._objective.teacher, self._terms, self._logits.names)
 
-    def _find_temperature(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Finds it from the first batches of what a method for training was given."""
-        if self.plain_temperature.pending and self.distils:
+    def _find_temperature(self, given: dict[str, Any], asks: bool = True) -> dict[str, Any]:
+        """Finds it from the first batches of what a method that asks the teacher was given."""
+        if asks and self.plain_temperature.pending and self.distils:
             batches = auto_temperature.first_batches(given)
             teacher, names = self._objective.teacher, self._logits.names
             self.plain_temperature.find_online(teacher, self._terms, names, batches)

@@ -34,10 +34,14 @@ def soft_targets():
 
 @pytest.fixture(scope="session")
 def frozen():
-    """Returns `f(distiller, *compile arguments)`, and that `fit(x, y)` on one batch -> the logs."""
+    """Returns `f(distiller, *compile arguments)`, and that `fit(x, y)` on one batch -> the logs.
+
+    The plain form has alpha 0.1 and temperature 4 unless told otherwise.
+    """
 
     def compiled(distiller, *args, **kwargs):
-        distiller.compile(keras.optimizers.SGD(0.0), *args, **kwargs)
+        numbers = {"alpha": 0.1, "temperature": 4.0} if distiller.is_plain else {}
+        distiller.compile(keras.optimizers.SGD(0.0), *args, **(numbers | kwargs))
 
         def fit(x, y=None, **given):
             size = len(keras.tree.flatten(x)[0])

@@ -23,7 +23,9 @@ def build():
 
     def distiller(**compiled):
         distiller = Distiller(student=linear(), teacher=linear())
-        distiller.compile("sgd", loss=CROSS_ENTROPY, **compiled)
+        distiller.compile(
+            "sgd", loss=CROSS_ENTROPY, **({"alpha": 0.1, "temperature": 4.0} | compiled)
+        )
         return distiller
 
     return distiller

@@ -53,7 +53,7 @@ def language_model(width):
 
 def compiled(student, teacher, **heads):
     distiller = keras_kd.Distiller(student=student, teacher=teacher, **heads)
-    distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY)
+    distiller.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY, alpha=0.1, temperature=4.0)
     return distiller
 
 

@@ -24,7 +24,9 @@ def logs_of(net):
     def run(x, y, sample_weight=None, model=net, **compiled):
         keras.utils.set_random_seed(2)
         distiller = Distiller(student=model(), teacher=model())
-        distiller.compile(keras.optimizers.SGD(0.0), **compiled)
+        distiller.compile(
+            keras.optimizers.SGD(0.0), **({"alpha": 0.1, "temperature": 4.0} | compiled)
+        )
         fit = {"batch_size": len(x), "sample_weight": sample_weight, "verbose": 0}
         trained = {k: v[0] for k, v in distiller.fit(x, y, **fit).history.items()}
         fit["return_dict"] = True
@@ -437,7 +439,7 @@ def test_labels_of_other_shapes_are_no_ids():
 def test_without_labels_metrics_wait_for_the_validation(net, data):
     x, y = data
     distiller = Distiller(student=net(), teacher=net())
-    distiller.compile("sgd", metrics=["accuracy"])
+    distiller.compile("sgd", metrics=["accuracy"], alpha=0.1, temperature=4.0)
     history = distiller.fit(x, validation_data=(x, y), epochs=2, verbose=0).history
     assert set(history) == {"loss", "soft_targets", "val_accuracy"}
     accuracy = distiller.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]

@@ -81,7 +81,8 @@ def test_sigmoid_heads_get_multi_label_soft_targets(net, data, frozen):
     x, _ = data
     y = np.random.default_rng(1).integers(0, 2, (24, 3))
     student, teacher = net(activation="sigmoid"), net(activation="sigmoid", width=32)
-    logs = frozen(Distiller(student=student, teacher=teacher), "binary_crossentropy")(x, y)
+    distiller = Distiller(student=student, teacher=teacher)
+    logs = frozen(distiller, "binary_crossentropy", temperature=1.0)(x, y)
     p, q = np.asarray(teacher(x), "float64"), np.asarray(student(x), "float64")
     on, off = p * np.log(p / q), (1 - p) * np.log((1 - p) / (1 - q))
     soft = (on + off).sum(-1).mean()
@@ -147,9 +148,9 @@ def test_without_a_loss_the_teacher_alone_teaches_and_labels_may_be_missing(net,
 def test_compiling_anew_forgets_the_last_loss_and_metrics(net, data):
     x, y = data
     distiller = Distiller(student=net(), teacher=net(width=32))
-    distiller.compile("sgd", loss=CROSS_ENTROPY, metrics=["accuracy"])
+    distiller.compile("sgd", loss=CROSS_ENTROPY, metrics=["accuracy"], alpha=0.1, temperature=4.0)
     distiller.fit(x, y, verbose=0)
-    distiller.compile("sgd")
+    distiller.compile("sgd", alpha=0.1, temperature=4.0)
     logs = distiller.fit(x, y, batch_size=24, verbose=0).history
     assert set(logs) == {"loss", "soft_targets"}
     assert logs["loss"][0] == pytest.approx(0.9 * logs["soft_targets"][0], rel=1e-6)
@@ -158,7 +159,7 @@ def test_compiling_anew_forgets_the_last_loss_and_metrics(net, data):
 def test_without_a_loss_the_metrics_are_still_evaluated(net, data):
     x, y = data
     distiller = Distiller(student=net(), teacher=net(width=32))
-    distiller.compile("sgd", metrics=["accuracy"])
+    distiller.compile("sgd", metrics=["accuracy"], alpha=0.1, temperature=4.0)
     history = distiller.fit(x, y, validation_data=(x, y), verbose=0).history
     assert set(history) == {"loss", "soft_targets", "accuracy", "val_accuracy"}
 
@@ -199,7 +200,7 @@ def test_several_outputs_by_name(data, frozen, soft_targets):
 def test_a_loss_without_the_teacher_is_refused_in_training(net, data):
     x, y = data
     distiller = Distiller(student=net(), teacher=net())
-    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    distiller.compile("sgd", loss=CROSS_ENTROPY, alpha=0.1, temperature=4.0)
     for training in (True, False):
         y_pred = distiller(x, training=training)
         with pytest.raises(

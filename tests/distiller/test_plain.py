@@ -19,7 +19,9 @@ def own(y, z):
 
 def compiled(student, teacher, loss=None, **kwargs):
     distiller = Distiller(student=student, teacher=teacher)
-    distiller.compile(keras.optimizers.SGD(0.0), loss=loss, **kwargs)
+    distiller.compile(
+        keras.optimizers.SGD(0.0), loss=loss, **({"alpha": 0.1, "temperature": 4.0} | kwargs)
+    )
     return distiller
 
 
@@ -57,10 +59,7 @@ def model(**heads):
 def test_the_term_follows_what_is_certain(net, student, teacher, loss, chosen):
     distiller = compiled(net(activation=student), net(activation=teacher), loss)
     assert names(distiller) == [chosen]
-    default = {"soft_targets": 4.0, "multi_label_soft_targets": 1.0}[chosen]
-    assert float(distiller.temperature) == default
-    compiled_again = distiller.compile("sgd", loss=loss, temperature=3.0)
-    assert compiled_again is None
+    distiller.compile("sgd", loss=loss, temperature=3.0)
     assert float(distiller.terms[0].temperature) == 3.0
 
 
@@ -126,7 +125,7 @@ def test_an_output_without_loss_has_no_term(box):
     y = {"cls": np.arange(10) % 5}
     entropy = "sparse_categorical_crossentropy"
     for loss in ([None, entropy], {"cls": entropy, "box": None}, {"cls": entropy}):
-        distiller.compile("sgd", loss=loss)
+        distiller.compile("sgd", loss=loss, alpha=0.1, temperature=4.0)
         assert names(distiller) == ["cls_soft_targets"]
     history = distiller.fit(x, y, verbose=0).history
     assert set(history) == {"loss", "hard_loss", "cls_soft_targets"}
@@ -134,12 +133,12 @@ def test_an_output_without_loss_has_no_term(box):
         0.1 * history["hard_loss"][0] + 0.9 * history["cls_soft_targets"][0], rel=1e-5
     )
     if box == 4:
-        distiller.compile("sgd")
+        distiller.compile("sgd", alpha=0.1, temperature=4.0)
         assert names(distiller) == ["box_soft_targets", "cls_soft_targets"]
         distiller.fit(x, verbose=0)
     else:
         with pytest.raises(ValueError, match=r"'box'.*one unit.*MultiLabelSoftTargets\(\)"):
-            distiller.compile("sgd")
+            distiller.compile("sgd", alpha=0.1, temperature=4.0)
 
 
 def test_outputs_that_all_leave_it_open_are_refused_at_once():
@@ -193,10 +192,3 @@ def test_another_kind_of_teacher_needs_another_distiller(net):
     distiller.teacher = net(activation="sigmoid")
     with pytest.raises(ValueError, match="teacher must have outputs like those of the one before"):
         distiller.teacher = net()
-
-
-@pytest.mark.parametrize("kinds", [(None, "sigmoid"), ("sigmoid", None)])
-def test_the_default_temperature_does_not_depend_on_the_order(kinds):
-    heads = {name: (3, kind) for name, kind in zip("ab", kinds)}
-    distiller = compiled(model(**heads), model(**heads))
-    assert float(distiller.temperature) == 4.0

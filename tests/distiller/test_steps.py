@@ -19,7 +19,7 @@ def test_evaluation_is_the_students(net, data):
             raise AssertionError("the teacher was asked")
 
     distiller = Distiller(student=student, teacher=net())
-    distiller.compile("adam", loss=CROSS_ENTROPY, metrics=["accuracy"])
+    distiller.compile("adam", loss=CROSS_ENTROPY, metrics=["accuracy"], alpha=0.1, temperature=4.0)
     history = distiller.fit(x, y, validation_data=(x, y), verbose=0).history
     assert set(history) == {
         *("loss", "hard_loss", "soft_targets", "accuracy"),
@@ -55,7 +55,14 @@ def test_terms_are_evaluated_where_that_is_asked_for(net, data, soft_targets, cr
     x, y = data
     student, teacher = net(), net(width=32)
     distiller = Distiller(student=student, teacher=teacher)
-    distiller.compile("sgd", loss=CROSS_ENTROPY, metrics=["accuracy"], evaluate_terms=True)
+    distiller.compile(
+        "sgd",
+        loss=CROSS_ENTROPY,
+        metrics=["accuracy"],
+        evaluate_terms=True,
+        alpha=0.1,
+        temperature=4.0,
+    )
     history = distiller.fit(x, y, validation_data=(x, y), verbose=0).history
     assert set(history) == {
         *("loss", "hard_loss", "soft_targets", "accuracy"),
@@ -78,7 +85,7 @@ def test_terms_are_evaluated_where_that_is_asked_for(net, data, soft_targets, cr
     expected = (soft_targets(teacher(x), student(x), 4.0) * weight).mean()
     assert logs["soft_targets"] == pytest.approx(expected, rel=1e-5)
     np.testing.assert_array_equal(distiller.predict(x, verbose=0), student.predict(x, verbose=0))
-    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    distiller.compile("sgd", loss=CROSS_ENTROPY, alpha=0.1, temperature=4.0)
     assert set(distiller.evaluate(x, y, verbose=0, return_dict=True)) == {"loss"}
 
 
@@ -86,7 +93,7 @@ def test_weights_count_without_labels(net, data, soft_targets):
     x, _ = data
     student, teacher = net(), net(width=32)
     distiller = Distiller(student=student, teacher=teacher)
-    distiller.compile(keras.optimizers.SGD(0.0), evaluate_terms=True)
+    distiller.compile(keras.optimizers.SGD(0.0), evaluate_terms=True, alpha=0.1, temperature=4.0)
     weight = np.linspace(0, 2, 24).astype("float32")
     expected = (soft_targets(teacher(x), student(x), 4.0) * weight).mean()
     by_batch = distiller.test_on_batch(x, sample_weight=weight)
@@ -100,7 +107,7 @@ def test_weights_count_without_labels(net, data, soft_targets):
     evaluated = distiller.evaluate(x, sample_weight=weight, batch_size=24, verbose=0)
     found = [by_batch, evaluated, *history["soft_targets"], *history["val_soft_targets"]]
     assert found == pytest.approx([expected] * 4, rel=1e-5)
-    distiller.compile("sgd", metrics=["accuracy"], evaluate_terms=True)
+    distiller.compile("sgd", metrics=["accuracy"], evaluate_terms=True, alpha=0.1, temperature=4.0)
     with pytest.raises(ValueError, match="y must hold labels for the loss and the metrics"):
         distiller.evaluate(x, sample_weight=weight, verbose=0)
 
@@ -110,7 +117,7 @@ def test_a_run_without_labels_stops_early(net, data, soft_targets, labels):
     x, y = data
     student, teacher = net(), net(width=32)
     distiller = Distiller(student=student, teacher=teacher)
-    distiller.compile(keras.optimizers.SGD(0.0), evaluate_terms=True)
+    distiller.compile(keras.optimizers.SGD(0.0), evaluate_terms=True, alpha=0.1, temperature=4.0)
     stop = keras.callbacks.EarlyStopping("val_soft_targets", patience=1)
     given = (x, y) if labels else (x,)
     history = distiller.fit(x, validation_data=given, epochs=9, callbacks=[stop], verbose=0).history
@@ -125,7 +132,7 @@ def test_the_terms_of_another_teacher_are_evaluated(net, data, soft_targets, tmp
     x, _ = data
     student, teachers = net(), [net(width=16), net(width=32)]
     distiller = Distiller(student=student, teacher=teachers[0])
-    distiller.compile("sgd", evaluate_terms=True)
+    distiller.compile("sgd", evaluate_terms=True, alpha=0.1, temperature=4.0)
     for teacher in teachers:
         distiller.teacher = teacher
         expected = soft_targets(teacher(x), student(x), 4.0).mean()
@@ -160,7 +167,9 @@ def test_terms_are_evaluated_on_replicas(net, data, soft_targets, two_replicas):
     with two_replicas.scope():
         student, teacher = net(), net(width=32)
         distiller = Distiller(student=student, teacher=teacher)
-        distiller.compile("sgd", loss=CROSS_ENTROPY, evaluate_terms=True)
+        distiller.compile(
+            "sgd", loss=CROSS_ENTROPY, evaluate_terms=True, alpha=0.1, temperature=4.0
+        )
     logs = distiller.evaluate(x, y, batch_size=24, verbose=0, return_dict=True)
     expected = soft_targets(teacher(x), student(x), 4.0).mean()
     assert logs["soft_targets"] == pytest.approx(expected, rel=1e-5)
@@ -172,7 +181,7 @@ def test_stored_answers_are_evaluated(net, data, soft_targets):
     student, teacher = net(), net(width=32)
     soft = SoftLabels.write(None, teacher=teacher, data=x, dtype="float32", verbose=0)
     distiller = Distiller(student=student, teacher=soft)
-    distiller.compile("sgd", evaluate_terms=True)
+    distiller.compile("sgd", evaluate_terms=True, alpha=0.1, temperature=4.0)
     validation = SoftLabels.write(None, teacher=teacher, data=x[:9], dtype="float32", verbose=0)
     logs = distiller.fit(
         soft.dataset(x, y), validation_data=validation.dataset(x[:9], y[:9]), verbose=0

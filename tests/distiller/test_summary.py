@@ -34,7 +34,7 @@ def test_summary_of_the_plain_form(net):
     student.layers[0].trainable = False
     distiller = Distiller(student=student, teacher=KerasModel(teacher))
     assert "hard loss" not in page(distiller)
-    distiller.compile(loss=CROSS_ENTROPY)
+    distiller.compile(loss=CROSS_ENTROPY, alpha=0.1, temperature=4.0)
     text = page(distiller)
     for line in (
         "teacher            big, 259 parameters, neither trained nor saved",
@@ -72,6 +72,6 @@ def test_losses_by_output_and_functions_are_named():
         return z[:, 0]
 
     distiller = Distiller(student=model(), teacher=model())
-    distiller.compile(loss={"a": CROSS_ENTROPY, "b": mine})
+    distiller.compile(loss={"a": CROSS_ENTROPY, "b": mine}, alpha=0.1, temperature=4.0)
     assert "{'a': 'SparseCategoricalCrossentropy', 'b': 'mine'}" in page(distiller)
     assert "SoftTargets(temperature=4, standardize=False) on b" in page(distiller)

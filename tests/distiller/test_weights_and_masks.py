@@ -166,7 +166,7 @@ def test_weights_of_one_output_only(data, labels, soft_targets, cross_entropy):
     x, _ = data
     batch = tf.data.Dataset.from_tensors((x, labels, {"b": WEIGHTS["b"]}))
     distiller = Distiller(student=two_outputs(dict), teacher=two_outputs(dict))
-    distiller.compile(keras.optimizers.SGD(0.0), loss=HARD)
+    distiller.compile(keras.optimizers.SGD(0.0), loss=HARD, alpha=0.1, temperature=4.0)
     logs = distiller.fit(batch, shuffle=False, verbose=0).history
     t, s = distiller.teacher(x), distiller.student(x)
     hard = 0.0

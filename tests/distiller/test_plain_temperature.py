@@ -1,0 +1,130 @@
+"""What the plain form does where no temperature is given, and where one is assigned in between."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_kd
+from keras_kd.distiller.auto_temperature import temperature_of
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(96, 6)).astype("float32")
+Y = RANDOM.integers(0, 5, 96)
+
+
+def classifier(scale=1.0, units=5, activation=None):
+    kernel = keras.initializers.RandomNormal(stddev=scale, seed=1)
+    x = keras.Input((6,))
+    return keras.Model(x, keras.layers.Dense(units, activation, kernel_initializer=kernel)(x))
+
+
+def by_default(teacher, student=None, **compiled):
+    distiller = keras_kd.Distiller(student=student or classifier(), teacher=teacher)
+    distiller.compile("sgd", loss=LOSS, **compiled)
+    return distiller
+
+
+def number(variable):
+    return float(keras.ops.convert_to_numpy(variable))
+
+
+def expected_of(teacher):
+    return temperature_of(teacher.predict(X, verbose=0))
+
+
+def test_it_is_found_and_the_labels_weigh_a_half(capsys):
+    teacher = classifier(6.0)
+    distiller = by_default(teacher)
+    assert np.isnan(number(distiller.temperature))
+    logs = distiller.fit(X, Y, verbose=0).history
+    np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
+    assert number(distiller.alpha) == 0.5
+    assert set(logs) == {"loss", "hard_loss", "soft_targets"}
+    distiller.summary()
+    assert f"auto, {expected_of(teacher):.4g}" in capsys.readouterr().out
+
+
+def test_what_is_assigned_before_the_first_step_stays():
+    distiller = by_default(classifier(6.0))
+    distiller.temperature.assign(4.0)
+    distiller.fit(X, Y, verbose=0)
+    assert number(distiller.temperature) == 4.0
+    assert distiller.get_compile_config()["temperature"] == 4.0
+
+
+def test_an_evaluation_that_asks_the_teacher_finds_it_too():
+    teacher = classifier(6.0)
+    distiller = by_default(teacher, evaluate_terms=True)
+    logs = distiller.evaluate(X, Y, verbose=0, return_dict=True)
+    assert np.isfinite(logs["soft_targets"])
+    np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
+
+
+def test_answers_that_say_nothing_are_not_softened():
+    teacher = classifier()
+    teacher.set_weights([np.zeros_like(weight) for weight in teacher.get_weights()])
+    distiller = by_default(teacher)
+    distiller.fit(X, Y, verbose=0)
+    assert number(distiller.temperature) == 1.0
+
+
+def test_a_teachers_nan_is_reported_with_its_batch():
+    teacher = classifier()
+    teacher.set_weights([np.full_like(weight, np.nan) for weight in teacher.get_weights()])
+    with pytest.raises(ValueError, match="batch"):
+        by_default(teacher).fit(X, Y, verbose=0)
+
+
+def test_sigmoids_and_softmaxes_each_have_their_own():
+    x = keras.Input((6,))
+    heads = {"a": "softmax", "b": "sigmoid"}
+    made = [
+        {name: keras.layers.Dense(5, head, name=name)(x) for name, head in heads.items()}
+        for _ in "ts"
+    ]
+    teacher, student = (keras.Model(x, outputs) for outputs in made)
+    teacher.set_weights([9 * weight for weight in teacher.get_weights()])
+    distiller = keras_kd.Distiller(student=student, teacher=teacher)
+    distiller.compile("sgd", loss={"a": "sparse_categorical_crossentropy", "b": "mse"})
+    distiller.fit(X, {"a": Y, "b": np.eye(5)[Y]}, verbose=0)
+    found = [number(term.temperature) for term in distiller.terms]
+    assert len(set(found)) == 2
+    assert min(found) > 1.0
+
+
+def test_it_is_saved_while_it_waits(tmp_path):
+    by_default(classifier(6.0)).save(tmp_path / "d.keras")
+    loaded = keras.saving.load_model(tmp_path / "d.keras")
+    loaded.teacher = teacher = classifier(6.0)
+    loaded.fit(X, Y, verbose=0)
+    np.testing.assert_allclose(number(loaded.temperature), expected_of(teacher), rtol=1e-4)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("kept", [(4.0,), (1.0, 50.0)])
+def test_of_stored_temperatures_the_nearest_serves(kept):
+    teacher = classifier(6.0, units=12)
+    soft = keras_kd.SoftLabels.write(
+        None, teacher=teacher, data=X, verbose=0, top_k=4, temperatures=kept
+    )
+    distiller = by_default(soft, classifier(units=12))
+    nearest = min(kept, key=lambda each: abs(np.log(each / expected_of(teacher))))
+    assert number(distiller.temperature) == nearest
+
+
+@pytest.mark.tensorflow
+def test_it_is_found_on_replicas():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        teacher = classifier(6.0)
+        distiller = by_default(teacher)
+    distiller.fit(X, Y, batch_size=32, verbose=0)
+    np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
+
+
+def test_a_loop_of_ones_own_is_told_what_to_do():
+    distiller = by_default(classifier(6.0))
+    with pytest.raises(ValueError, match="Pass temperature= a number"):
+        distiller.train_step((X, Y))
