@@ -105,8 +105,10 @@ def asked(teacher: Teacher, names: list[str], batches: Iterator[Any]) -> list[di
     """
     answers, examples = [], 0
     for x in batches:
-        carried = batch.answers(x) if batch.carries_answers(x) else None
-        answers.append(carried or teacher(batch.teacher_input(_as_tensors(x)), names))
+        if batch.carries_answers(x):
+            answers.append(teacher.carried(batch.answers(x), names))
+        else:
+            answers.append(teacher(batch.teacher_input(_as_tensors(x)), names))
         examples += len(keras.tree.flatten(answers[-1])[0])
         if examples >= _EXAMPLES:
             break
@@ -134,7 +136,7 @@ def found(confidence_at: Callable[[float], float], name: str, *, strict: bool) -
     Raises:
         ValueError: If answers are such.
     """
-    sharp, soft = confidence_at(1e-3), confidence_at(1e3)
+    sharp, soft = confidence_at(1.0), confidence_at(1e6)
     if np.isfinite(sharp) and not np.isclose(sharp, soft, atol=1e-6):
         return _solved(confidence_at)
     if not strict:

@@ -81,7 +81,7 @@ def _hard_loss(distiller: "Distiller") -> str:
 def _term(term: Term) -> str:
     config = term.loss.get_config()
     options = [
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        f"{name}={_option(value)}"
         for name, value in config.items()
         if name not in ("name", "reduction", "dtype")
     ]
@@ -89,6 +89,12 @@ def _term(term: Term) -> str:
     if not term.on_outputs:
         where = f" from {term.student or 'output'} to {term.teacher or 'output'}{where}"
     return f"{type(term.loss).__name__}({', '.join(options)}){where}"
+
+
+def _option(value: Any) -> str:
+    if isinstance(value, float):
+        return "auto" if math.isnan(value) else f"{value:g}"  # a temperature still to be found
+    return str(value)
 
 
 def _count(variables: list[keras.Variable]) -> int:

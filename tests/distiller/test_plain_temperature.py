@@ -37,6 +37,8 @@ def test_it_is_found_and_the_labels_weigh_a_half(capsys):
     teacher = classifier(6.0)
     distiller = by_default(teacher)
     assert np.isnan(number(distiller.temperature))
+    distiller.summary()
+    assert "SoftTargets(temperature=auto" in capsys.readouterr().out
     logs = distiller.fit(X, Y, verbose=0).history
     np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
     assert number(distiller.alpha) == 0.5
@@ -114,10 +116,8 @@ def test_of_stored_temperatures_the_nearest_serves(kept):
 
 
 @pytest.mark.tensorflow
-def test_it_is_found_on_replicas():
-    import tensorflow as tf
-
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+def test_it_is_found_on_replicas(two_replicas):
+    with two_replicas.scope():
         teacher = classifier(6.0)
         distiller = by_default(teacher)
     distiller.fit(X, Y, batch_size=32, verbose=0)

@@ -85,7 +85,8 @@ def test_missing_labels_do_not_change_the_weights_of_the_terms(net, data):
     student, teacher = net(), net()
     hard, soft = losses_by_hand(answers(teacher, x), answers(student, x), y, 4.0)
     distiller = Distiller(student=student, teacher=teacher)
-    distiller.compile("sgd", loss=CROSS_ENTROPY, weighted_metrics=["accuracy", "accuracy"])
+    compiled = {"loss": CROSS_ENTROPY, "weighted_metrics": ["accuracy", "accuracy"]}
+    distiller.compile("sgd", temperature=4.0, **compiled)
     partly = np.where(known, y, -1)
     logs = distiller.fit(x, partly, sample_weight=weight, batch_size=24, verbose=0).history
     assert logs["soft_targets"] == pytest.approx([np.mean(weight * soft)], rel=1e-5)
@@ -108,7 +109,7 @@ def test_padding_and_weights_by_example():
         answers(teacher, x).reshape(40, 3), answers(student, x).reshape(40, 3), y.ravel(), 4.0
     )
     distiller = Distiller(student=student, teacher=teacher)
-    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    distiller.compile("sgd", loss=CROSS_ENTROPY, temperature=4.0)
     logs = distiller.fit(x, y, sample_weight=weight, batch_size=8, verbose=0).history
     kept = (x != 0).ravel()
     for column, values in {"hard_loss": hard, "soft_targets": soft}.items():

@@ -35,7 +35,7 @@ def online(dataset):
 
 def trained(student, teacher, data, **fit):
     distiller = keras_kd.Distiller(student=student, teacher=teacher)
-    distiller.compile(keras.optimizers.SGD(0.01), loss=cross_entropy())
+    distiller.compile(keras.optimizers.SGD(0.01), loss=cross_entropy(), temperature=4.0)
     losses = Losses()
     callbacks = [losses, *fit.pop("callbacks", [])]
     distiller.fit(data, verbose=0, callbacks=callbacks, **fit)
@@ -151,7 +151,7 @@ def test_two_replicas_are_one(images, soft, twins, two_replicas):
     with two_replicas.scope():
         student = twins()
         distiller = keras_kd.Distiller(student=student, teacher=soft)
-        distiller.compile(keras.optimizers.SGD(0.01), loss=cross_entropy())
+        distiller.compile(keras.optimizers.SGD(0.01), loss=cross_entropy(), temperature=4.0)
         distiller.fit(train, epochs=2, verbose=0)
     assert_same(alone, distiller, rtol=1e-4, atol=1e-6)
 

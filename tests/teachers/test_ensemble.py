@@ -117,7 +117,8 @@ def test_members_may_differ_in_resolution(net, losses_of, data):
     wide = keras.Sequential([keras.Input((2, 2)), layers.Flatten(), layers.Dense(3)])
     shown = KerasModel(wide, preprocess=lambda x: keras.ops.reshape(x, (-1, 2, 2)))
     student, other = net(), net(width=16)
-    logs = losses_of(Distiller(student=student, teacher=[other, shown]), alpha=0.0)
+    distiller = Distiller(student=student, teacher=[other, shown])
+    logs = losses_of(distiller, alpha=0.0, temperature=4.0)
     z = [numpy(other(data[0])), numpy(wide(data[0].reshape(-1, 2, 2)))]
     expected = kl(mean_probabilities(z, [0.5, 0.5], 4.0), numpy(student(data[0])), 4.0)
     assert logs["soft_targets"] == pytest.approx(expected, rel=1e-5)
