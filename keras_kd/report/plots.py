@@ -93,15 +93,19 @@ def accuracy_against_size(comparison: Comparison, *, dark: bool = False) -> Any:
     for number, row in enumerate(comparison.rows):
         axis.scatter(row.bytes / 1e3, 100 * row.top1, s=70, color=_COLORS[number % len(_COLORS)])
     middle = np.sqrt(max(r.bytes for r in rows) * min(r.bytes for r in rows))
-    for row in rows:
+    close = 0.05 * (rows[-1].top1 - rows[0].top1)
+    for number, row in enumerate(rows):
         to_the_left = row.bytes > middle
+        # Names of points that are close stand above and below their middle.
+        below = row is not rows[-1] and rows[number + 1].top1 - row.top1 < close
+        above = number > 0 and row.top1 - rows[number - 1].top1 < close
         axis.annotate(
             row.method,
             (row.bytes / 1e3, 100 * row.top1),
             xytext=(-9 if to_the_left else 9, 0),
             textcoords="offset points",
             ha="right" if to_the_left else "left",
-            va="center",
+            va="top" if below else "bottom" if above else "center",
             color=colors["ink"],
         )
     axis.set_xscale("log")
