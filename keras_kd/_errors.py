@@ -1,8 +1,8 @@
 """The one form of every error message in keras_kd, and checks of the common kinds of argument.
 
 `wrong` builds the error of an argument that breaks a rule; `check_choice`, `check_type`,
-`check_callable`, `check_integer` and `check_number` return what keeps theirs. `message` is for all
-that is not about one argument.
+`check_callable`, `check_integer` and `check_number` return what keeps theirs. `refusal` is for all
+that is not about one argument, and `message` for its text alone.
 """
 
 import math
@@ -30,6 +30,26 @@ def message(what: str, *, expected: object, received: object, mend: str) -> str:
         mend: One thing to do about it, an imperative sentence without its full stop.
     """
     return f"{what}. Expected: {expected}. Received: {received}. {mend}."
+
+
+def refusal(
+    what: str,
+    *,
+    expected: object,
+    received: object,
+    mend: str,
+    error: type[Exception] = ValueError,
+) -> Exception:
+    """Returns the error with a `message`, whose arguments these are.
+
+    Args:
+        what: As in `message`, like `expected`, `received` and `mend`.
+        expected: What would have been right.
+        received: What came instead.
+        mend: One thing to do about it.
+        error: The error's class.
+    """
+    return error(message(what, expected=expected, received=received, mend=mend))
 
 
 def reason(error: BaseException) -> str:
@@ -81,9 +101,8 @@ def wrong(
     """
     expected = expected or rule.removeprefix("be ")
     mend = mend or f"Pass e.g. {name}={example!r}"
-    return error(
-        message(f"{name} must {rule}", expected=expected, received=shown(value), mend=mend)
-    )
+    what, received = f"{name} must {rule}", shown(value)
+    return refusal(what, expected=expected, received=received, mend=mend, error=error)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str], rule: str | None = None) -> Any:

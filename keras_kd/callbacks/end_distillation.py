@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import check_count, check_number, message
+from keras_kd._errors import check_count, check_number, message, refusal
 from keras_kd.callbacks.monitoring import check_will_be_logged, is_logged, rises
 from keras_kd.distiller.distiller import Distiller
 
@@ -66,13 +66,11 @@ class EndDistillation(keras.callbacks.Callback):
         self.after = check_count("after", after, optional=True)
         self.patience = check_count("patience", patience, optional=True)
         if after is None and patience is None:
-            raise ValueError(
-                message(
-                    "EndDistillation must be told when",
-                    expected="after=, a number of epochs, or patience=",
-                    received="neither",
-                    mend="Pass e.g. after=10 or patience=3",
-                )
+            raise refusal(
+                "EndDistillation must be told when",
+                expected="after=, a number of epochs, or patience=",
+                received="neither",
+                mend="Pass e.g. after=10 or patience=3",
             )
         self.monitor, self._rises = monitor, rises(monitor, mode)
         self.min_delta = check_number("min_delta", min_delta, "at least 0")

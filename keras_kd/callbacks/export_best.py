@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd import export
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.export import publishing
 from keras_kd.export.options import SavedModelOptions, TFLiteOptions
@@ -91,14 +91,13 @@ def _check_options(kind: type, path: Path, options: dict[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(kind)]
     if unknown := sorted(options.keys() - known):
         function = "tflite" if kind is TFLiteOptions else "saved_model"
-        raise TypeError(
-            message(
-                f"The options must be those of keras_kd.export.{function}",
-                expected=f"some of {known}",
-                received=f"path={str(path)!r} and the argument {unknown[0]!r}",
-                mend="Correct the name; a path that ends in .tflite makes a TFLite file, any other "
-                "a SavedModel",
-            )
+        raise refusal(
+            f"The options must be those of keras_kd.export.{function}",
+            expected=f"some of {known}",
+            received=f"path={str(path)!r} and the argument {unknown[0]!r}",
+            mend="Correct the name; a path that ends in .tflite makes a TFLite file, any other "
+            "a SavedModel",
+            error=TypeError,
         )
     for name in ("calibration", "verify"):
         if isinstance(options.get(name), Iterator):

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_number, check_type, message, wrong
+from keras_kd._errors import check_number, check_type, refusal, wrong
 
 __all__ = ["BestEpoch", "check_will_be_logged", "closest", "is_logged", "rises"]
 
@@ -162,12 +162,10 @@ def rises(monitor: str, mode: str) -> bool:
     words = set(re.split(r"[^a-z0-9]+", monitor.lower()))
     rising, falling = bool(words & _RISING), bool(words & _FALLING)
     if mode != "auto" or rising == falling:
-        raise ValueError(
-            message(
-                "mode must say what is better",
-                expected="'min' or 'max', or 'auto' for a name that tells",
-                received=f"{mode!r} for monitor={monitor!r}",
-                mend="Pass mode='min' or mode='max'",
-            )
+        raise refusal(
+            "mode must say what is better",
+            expected="'min' or 'max', or 'auto' for a name that tells",
+            received=f"{mode!r} for monitor={monitor!r}",
+            mend="Pass mode='min' or mode='max'",
         )
     return rising

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_kd._errors import check_choice, check_number, message, wrong
+from keras_kd._errors import check_choice, check_number, message, refusal, wrong
 from keras_kd.callbacks.monitoring import closest
 from keras_kd.callbacks.shapes import Shape
 from keras_kd.distiller.distiller import Distiller
@@ -129,13 +129,12 @@ class _Setting(NamedTuple):
 def _settings(model: Any) -> dict[str, _Setting]:
     """Returns what can be scheduled by the name of its column in the logs."""
     if not isinstance(model, Distiller):
-        raise TypeError(
-            message(
-                "Schedule must be given to the fit of a Distiller",
-                expected="keras_kd.Distiller",
-                received=type(model).__name__,
-                mend="Use keras.callbacks.LearningRateScheduler for an optimizer's learning rate",
-            )
+        raise refusal(
+            "Schedule must be given to the fit of a Distiller",
+            expected="keras_kd.Distiller",
+            received=type(model).__name__,
+            mend="Use keras.callbacks.LearningRateScheduler for an optimizer's learning rate",
+            error=TypeError,
         )
     if model.is_plain:
         found = {
@@ -165,13 +164,12 @@ def _check_function(fn: Any) -> Callable:
     try:
         inspect.signature(fn).bind(0)
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            message(
-                "fn must be a function of one number, the epoch or the step",
-                expected="e.g. lambda epoch: 0.9 if epoch < 10 else 0.1",
-                received=f"{fn!r} ({error})",
-                mend="For a constant, pass it to compile or assign it",
-            )
+        raise refusal(
+            "fn must be a function of one number, the epoch or the step",
+            expected="e.g. lambda epoch: 0.9 if epoch < 10 else 0.1",
+            received=f"{fn!r} ({error})",
+            mend="For a constant, pass it to compile or assign it",
+            error=TypeError,
         ) from error
     return fn
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import check_integer, message
+from keras_kd._errors import check_integer, refusal
 from keras_kd.distiller import hard_loss
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, stock
@@ -75,23 +75,20 @@ class TeacherAgreement(keras.callbacks.Callback):
         """
         super().set_model(model)
         if not isinstance(model, Distiller):
-            raise TypeError(
-                message(
-                    "TeacherAgreement must be given to the fit of a Distiller",
-                    expected="keras_kd.Distiller",
-                    received=type(model).__name__,
-                    mend="For models that are trained, use keras_kd.report.compare",
-                )
+            raise refusal(
+                "TeacherAgreement must be given to the fit of a Distiller",
+                expected="keras_kd.Distiller",
+                received=type(model).__name__,
+                mend="For models that are trained, use keras_kd.report.compare",
+                error=TypeError,
             )
         kinds = _kinds(model)
         if not kinds:
-            raise ValueError(
-                message(
-                    "TeacherAgreement must have an output that sorts into classes",
-                    expected="a softmax, a sigmoid, or logits under a loss between classes",
-                    received=f"{model.student_heads}",
-                    mend="Leave it out, and compile(evaluate_terms=True) for the terms themselves",
-                )
+            raise refusal(
+                "TeacherAgreement must have an output that sorts into classes",
+                expected="a softmax, a sigmoid, or logits under a loss between classes",
+                received=f"{model.student_heads}",
+                mend="Leave it out, and compile(evaluate_terms=True) for the terms themselves",
             )
         strategy = getattr(model, "distribute_strategy", None)
         with strategy.scope() if strategy else contextlib.nullcontext():
@@ -110,13 +107,11 @@ class TeacherAgreement(keras.callbacks.Callback):
         facts = self.model.fit_facts
         if facts is not None and not facts.validates:
             self.model.observers = ()
-            raise ValueError(
-                message(
-                    "TeacherAgreement must have validation data",
-                    expected="fit(..., validation_data=...)",
-                    received="none",
-                    mend="Pass validation_data to fit",
-                )
+            raise refusal(
+                "TeacherAgreement must have validation data",
+                expected="fit(..., validation_data=...)",
+                received="none",
+                mend="Pass validation_data to fit",
             )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

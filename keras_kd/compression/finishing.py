@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.kernels import kernels_of
 from keras_kd.compression.quantization import BEFORE
@@ -46,13 +46,11 @@ def finish(student: keras.Model) -> keras.Model:
     """
     check_model(student, "student")
     if not methods(student):
-        raise ValueError(
-            message(
-                "student must be compressed",
-                expected="what compression.prune, cluster or quantize_aware returned",
-                received=f"{student.name!r}, which has no transforms",
-                mend="Pass the student that was trained, e.g. distiller.student",
-            )
+        raise refusal(
+            "student must be compressed",
+            expected="what compression.prune, cluster or quantize_aware returned",
+            received=f"{student.name!r}, which has no transforms",
+            mend="Pass the student that was trained, e.g. distiller.student",
         )
     faults: dict[str, str] = {}
 
@@ -68,13 +66,11 @@ def finish(student: keras.Model) -> keras.Model:
 
     result = rebuilt(student, replace, BEFORE)
     if faults:
-        raise ValueError(
-            message(
-                "Each kernel must have the property that was asked for",
-                expected="kernels as pruned and clustered as the student was to become",
-                received="; ".join(f"{name}: {fault}" for name, fault in faults.items()),
-                mend="Train to the end of the schedule, or compress with a shorter one",
-            )
+        raise refusal(
+            "Each kernel must have the property that was asked for",
+            expected="kernels as pruned and clustered as the student was to become",
+            received="; ".join(f"{name}: {fault}" for name, fault in faults.items()),
+            mend="Train to the end of the schedule, or compress with a shorter one",
         )
     return result
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_integer, message, wrong
+from keras_kd._errors import check_integer, message, refusal, wrong
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.grids import Quantize
 from keras_kd.compression.kernels import kernels_of
@@ -126,13 +126,11 @@ def _check_precision(student: keras.Model) -> None:
         x.name for x in _keras.all_layers(student) if x.compute_dtype in ("float16", "bfloat16")
     ]
     if half:
-        raise ValueError(
-            message(
-                "student must compute in float32 to learn the rounding of 8 bits",
-                expected="layers of the policy 'float32'",
-                received=f"{len(half)} in half precision, first {half[0]!r}",
-                mend="Build the student under the policy 'float32' and set the trained weights",
-            )
+        raise refusal(
+            "student must compute in float32 to learn the rounding of 8 bits",
+            expected="layers of the policy 'float32'",
+            received=f"{len(half)} in half precision, first {half[0]!r}",
+            mend="Build the student under the policy 'float32' and set the trained weights",
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.compression.integers import Source, counted, range_step
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer
 
@@ -213,13 +213,11 @@ def check_seen(model: keras.Model) -> bool:
     ranges = ranges_of(model)
     unseen = [layer.name for layer in ranges if float(layer.seen) == 0]
     if unseen:
-        raise ValueError(
-            message(
-                "The ranges of a quantisation-aware student must have seen data",
-                expected="a student that was trained for a few steps at least",
-                received=f"{len(unseen)} ranges that have seen none, first {unseen[0]!r}",
-                mend="Train it: fit, with a learning rate of 0 for the ranges alone",
-            )
+        raise refusal(
+            "The ranges of a quantisation-aware student must have seen data",
+            expected="a student that was trained for a few steps at least",
+            received=f"{len(unseen)} ranges that have seen none, first {unseen[0]!r}",
+            mend="Train it: fit, with a learning rate of 0 for the ranges alone",
         )
     return bool(ranges)
 

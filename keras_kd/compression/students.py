@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.kernels import Kernel, kernels_of
 from keras_kd.compression.rebuilding import copied, parts, rebuilt
@@ -37,27 +37,23 @@ def check_student(student: Any, method: str) -> keras.Model:
     """
     check_model(student, "student")
     if _keras.graph(student) is None:
-        raise ValueError(
-            message(
-                "student must show its graph",
-                expected="a Functional or Sequential model",
-                received=f"{student.name!r} of type {type(student).__name__}, whose call Keras "
-                "cannot look into",
-                mend="Build it from keras.Input: keras.Model(inputs, outputs)",
-            )
+        raise refusal(
+            "student must show its graph",
+            expected="a Functional or Sequential model",
+            received=f"{student.name!r} of type {type(student).__name__}, whose call Keras "
+            "cannot look into",
+            mend="Build it from keras.Input: keras.Model(inputs, outputs)",
         )
     done, order = methods(student), list(METHODS)
     too_late = [each for each in done if order.index(each) >= order.index(method)]
     if too_late:
-        raise ValueError(
-            message(
-                f"compression.{METHODS[method]} must come once, in the order "
-                f"{', '.join(METHODS.values())}",
-                expected=f"a student without {' and '.join(METHODS[each] for each in too_late)}",
-                received=f"{student.name!r}, which has had "
-                f"{' and '.join(METHODS[each] for each in done)}",
-                mend="Pass the student as it was before, or what compression.finish makes of it",
-            )
+        raise refusal(
+            f"compression.{METHODS[method]} must come once, in the order "
+            f"{', '.join(METHODS.values())}",
+            expected=f"a student without {' and '.join(METHODS[each] for each in too_late)}",
+            received=f"{student.name!r}, which has had "
+            f"{' and '.join(METHODS[each] for each in done)}",
+            mend="Pass the student as it was before, or what compression.finish makes of it",
         )
     return student
 
@@ -103,13 +99,11 @@ def transformed(
 
     result = rebuilt(student, replace)
     if method not in methods(result):
-        raise ValueError(
-            message(
-                "student must have a kernel to compress",
-                expected="a Dense layer, a convolution, an embedding ...",
-                received=f"{student.name!r}, with none that skip= leaves",
-                mend="Name fewer layers in skip=" if skip else "Compress another model",
-            )
+        raise refusal(
+            "student must have a kernel to compress",
+            expected="a Dense layer, a convolution, an embedding ...",
+            received=f"{student.name!r}, with none that skip= leaves",
+            mend="Name fewer layers in skip=" if skip else "Compress another model",
         )
     return result
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.distiller import weights_file
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.ports import Inputs
@@ -82,14 +82,12 @@ class AsStudent(keras.Model):
             ValueError: If the file would be HDF5, which cannot be loaded again.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                message(
-                    "A Distiller must be saved in Keras' own format",
-                    expected="a path that ends in .keras",
-                    received=repr(str(filepath)),
-                    mend="Save the student alone, distiller.student.save(path), or only weights, "
-                    "distiller.save_weights('x.weights.h5')",
-                )
+            raise refusal(
+                "A Distiller must be saved in Keras' own format",
+                expected="a path that ends in .keras",
+                received=repr(str(filepath)),
+                mend="Save the student alone, distiller.student.save(path), or only weights, "
+                "distiller.save_weights('x.weights.h5')",
             )
         super().save(filepath, *args, **kwargs)
 

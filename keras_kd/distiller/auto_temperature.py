@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import MultiLabelSoftTargets
 from keras_kd.networks.structures import are_arrays
@@ -141,13 +141,11 @@ def found(confidence_at: Callable[[float], float], name: str, *, strict: bool) -
         return _solved(confidence_at)
     if not strict:
         return 1.0
-    raise ValueError(
-        message(
-            f"The teacher's answers at {name!r} must tell classes apart for temperature='auto'",
-            expected="finite logits that differ from class to class",
-            received="the same number for every class" if np.isfinite(sharp) else "NaN or Inf",
-            mend="Check the teacher and what it is shown, or pass temperature= a number",
-        )
+    raise refusal(
+        f"The teacher's answers at {name!r} must tell classes apart for temperature='auto'",
+        expected="finite logits that differ from class to class",
+        received="the same number for every class" if np.isfinite(sharp) else "NaN or Inf",
+        mend="Check the teacher and what it is shown, or pass temperature= a number",
     )
 
 
@@ -166,12 +164,10 @@ def kept(value: float, temperatures: tuple[float, ...], name: str, *, strict: bo
     nearest = min(temperatures, key=lambda each: abs(np.log(each / value)))
     if not strict or abs(nearest / value - 1) <= _NEAR:
         return nearest
-    raise ValueError(
-        message(
-            f"The temperature that temperature='auto' finds at {name!r} must be one that the top "
-            "classes were stored for",
-            expected=f"one of {list(temperatures)}",
-            received=f"{value:.3g}",
-            mend=f"Write the labels with temperatures=[{value:.3g}], or compile with {nearest:g}",
-        )
+    raise refusal(
+        f"The temperature that temperature='auto' finds at {name!r} must be one that the top "
+        "classes were stored for",
+        expected=f"one of {list(temperatures)}",
+        received=f"{value:.3g}",
+        mend=f"Write the labels with temperatures=[{value:.3g}], or compile with {nearest:g}",
     )

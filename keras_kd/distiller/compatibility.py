@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import message, refusal
 from keras_kd.distiller import forms
 from keras_kd.distiller.counterparts import check_order, input_for_teacher, mismatch, outputs_taught
 from keras_kd.distiller.terms.term import Term
@@ -95,14 +95,12 @@ def _check_feature_distillation(
     }
     for role, head in heads.items():
         if head and head.kind in ("softmax", "sigmoid"):
-            raise ValueError(
-                message(
-                    f"FeatureDistillation must name the {role}'s layer where its output gives "
-                    "probabilities, because a Term on outputs compares logits",
-                    expected=f"{role}_layer_name=",
-                    received=f"None, and an output that gives {head.kind} probabilities",
-                    mend="Name the last layer, or pass keras_kd.losses.SoftTargets()",
-                )
+            raise refusal(
+                f"FeatureDistillation must name the {role}'s layer where its output gives "
+                "probabilities, because a Term on outputs compares logits",
+                expected=f"{role}_layer_name=",
+                received=f"None, and an output that gives {head.kind} probabilities",
+                mend="Name the last layer, or pass keras_kd.losses.SoftTargets()",
             )
 
 
@@ -110,13 +108,11 @@ def _check_apart(teacher: keras.Model, student: keras.Model) -> None:
     """Raises where the teacher is the student."""
     own = {id(weight) for weight in teacher.weights}
     if teacher is student or (own and own <= set(map(id, student.weights))):
-        raise ValueError(
-            message(
-                "teacher must be another model than the student, with weights of its own",
-                expected="a trained model",
-                received=f"{teacher.name!r}, all of whose weights are the student's",
-                mend="Pass teacher=keras.models.clone_model(student) with its weights set",
-            )
+        raise refusal(
+            "teacher must be another model than the student, with weights of its own",
+            expected="a trained model",
+            received=f"{teacher.name!r}, all of whose weights are the student's",
+            mend="Pass teacher=keras.models.clone_model(student) with its weights set",
         )
 
 
@@ -152,14 +148,12 @@ def _check_heads(term: Term, output: str, heads: dict[str, Head], inverted: bool
     if needs_logits:
         term.loss.check_classes(heads["student"].classes, f" in term {term.name!r}")
     if inverted and "softmax" in kinds and not getattr(term.loss, "shift_invariant", False):
-        raise ValueError(
-            message(
-                f"The loss of term {term.name!r} must not depend on the logits' mean, which a "
-                "softmax that the graph does not show has lost",
-                expected="keras_kd.losses.SoftTargets, or models that return logits",
-                received=type(term.loss).__name__,
-                mend="Let both models return logits",
-            )
+        raise refusal(
+            f"The loss of term {term.name!r} must not depend on the logits' mean, which a "
+            "softmax that the graph does not show has lost",
+            expected="keras_kd.losses.SoftTargets, or models that return logits",
+            received=type(term.loss).__name__,
+            mend="Let both models return logits",
         )
 
 
@@ -175,24 +169,20 @@ def _check_projector(term: Term, teacher: list[keras.Variable], student: keras.M
         known = set(map(id, own))
         shared = next((variable for variable in variables if id(variable) in known), None)
         if shared is not None:
-            raise ValueError(
-                message(
-                    f"projector of term {term.name!r} must have weights of its own",
-                    expected=f"none of the {role}'s",
-                    received=f"{shared.path!r}, which the {role} has, too",
-                    mend=mend,
-                )
+            raise refusal(
+                f"projector of term {term.name!r} must have weights of its own",
+                expected=f"none of the {role}'s",
+                received=f"{shared.path!r}, which the {role} has, too",
+                mend=mend,
             )
 
 
 def _unknown_head(term: Term, role: str) -> ValueError:
-    return ValueError(
-        message(
-            f"{role}_head must be given, for the {role}'s graph does not show whether it ends in "
-            f"logits, which term {term.name!r} needs to know",
-            expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
-            received="None",
-            mend=f"Pass {role}_head=, or head= to one of keras_kd.teachers, or build the {role} "
-            "from keras.Input with a Dense layer at the end",
-        )
+    return refusal(
+        f"{role}_head must be given, for the {role}'s graph does not show whether it ends in "
+        f"logits, which term {term.name!r} needs to know",
+        expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
+        received="None",
+        mend=f"Pass {role}_head=, or head= to one of keras_kd.teachers, or build the {role} "
+        "from keras.Input with a Dense layer at the end",
     )

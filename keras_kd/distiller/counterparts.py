@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses.base import same_shape
 from keras_kd.networks.ports import Inputs, Port, same_but_for_ones
 
@@ -39,14 +39,12 @@ def input_for_teacher(teacher: Inputs, student: Inputs) -> Callable[[Any], Any] 
         ) from None
     pairs = zip(teacher.ports, (student.ports[place] for place in places or ()))
     if places is None or not all(_takes(*pair) for pair in pairs):
-        raise ValueError(
-            message(
-                "teacher and student must take the same input, or the teacher have a preprocess",
-                expected=f"{_in_words(student.ports)}, as the student takes",
-                received=f"a teacher that takes {_in_words(teacher.ports)}",
-                mend="Pass keras_kd.teachers.KerasModel(teacher, preprocess=...) with a function "
-                "from the student's input to the teacher's",
-            )
+        raise refusal(
+            "teacher and student must take the same input, or the teacher have a preprocess",
+            expected=f"{_in_words(student.ports)}, as the student takes",
+            received=f"a teacher that takes {_in_words(teacher.ports)}",
+            mend="Pass keras_kd.teachers.KerasModel(teacher, preprocess=...) with a function "
+            "from the student's input to the teacher's",
         )
 
     def shown(x: Any) -> Any:
@@ -205,11 +203,9 @@ def mismatch(
     mend: str = "Change the last layer of one of them, or use another teacher",
 ) -> ValueError:
     """Returns the error for what teacher and student do not have in common."""
-    return ValueError(
-        message(
-            f"teacher and student must have {rule}",
-            expected=f"{student}, as the student has",
-            received=f"{teacher} from the teacher",
-            mend=mend,
-        )
+    return refusal(
+        f"teacher and student must have {rule}",
+        expected=f"{student}, as the student has",
+        received=f"{teacher} from the teacher",
+        mend=mend,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 
 __all__ = ["Watch", "faults_of", "not_finite", "signal_fault", "value_fault"]
 
@@ -177,14 +177,12 @@ class Watch(keras.metrics.Metric):
                 report, who = self._reports[kind], ""
                 if kind == "answers" and len(self.respondents) > 1:
                     who = f" from {self.respondents[_number(self._who, values)]!r}"
-                raise ValueError(
-                    message(
-                        report["what"],
-                        expected=report["expected"],
-                        received=f"{report['found']}{who}, first in batch {first}{where} "
-                        f"(index {first - 1})",
-                        mend=report["mend"],
-                    )
+                raise refusal(
+                    report["what"],
+                    expected=report["expected"],
+                    received=f"{report['found']}{who}, first in batch {first}{where} "
+                    f"(index {first - 1})",
+                    mend=report["mend"],
                 )
 
     def finish(self, where: str = "") -> None:

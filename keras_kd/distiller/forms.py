@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_number, refusal
 from keras_kd.distiller import plain_temperature
 from keras_kd.distiller.settings import ALPHA
 from keras_kd.distiller.terms.term import Term
@@ -36,13 +36,12 @@ def full_terms(
 ) -> list[Term]:
     """Returns the given losses and Terms as Terms with names of their own, checked."""
     if not isinstance(terms, (list, tuple)) or not terms:
-        raise TypeError(
-            message(
-                "terms must be a list of losses or Terms",
-                expected="e.g. [keras_kd.losses.SoftTargets(temperature=4.0)]",
-                received=repr(terms),
-                mend="Put one term into a list, too; leave terms out for the plain form",
-            )
+        raise refusal(
+            "terms must be a list of losses or Terms",
+            expected="e.g. [keras_kd.losses.SoftTargets(temperature=4.0)]",
+            received=repr(terms),
+            mend="Put one term into a list, too; leave terms out for the plain form",
+            error=TypeError,
         )
     terms = [term if isinstance(term, Term) else Term(term) for term in terms]
     taken: set[str] = {term.name for term in terms if term.is_named}
@@ -68,28 +67,24 @@ def _name_freely(term: Term, taken: set[str]) -> None:
 def _check_output(term: Term, heads: dict[str, Head]) -> None:
     missing = term.output_name is None and term.needs_output and len(heads) > 1
     if missing or term.output_name not in (None, *heads):
-        raise ValueError(
-            message(
-                f"Term {term.name!r} must name an output of the student",
-                expected=f"output= one of {list(heads)}" if len(heads) > 1 else "output=None",
-                received=f"output={term.output_name!r}",
-                mend=f"Pass Term(loss, output={next(iter(heads))!r})"
-                if len(heads) > 1
-                else "Leave output= out; the student has one output",
-            )
+        raise refusal(
+            f"Term {term.name!r} must name an output of the student",
+            expected=f"output= one of {list(heads)}" if len(heads) > 1 else "output=None",
+            received=f"output={term.output_name!r}",
+            mend=f"Pass Term(loss, output={next(iter(heads))!r})"
+            if len(heads) > 1
+            else "Leave output= out; the student has one output",
         )
 
 
 def _check_names(names: list[str]) -> None:
     reserved = [name for name in names if name in _COLUMNS or name.startswith("val_")]
     if len(set(names)) < len(names) or reserved:
-        raise ValueError(
-            message(
-                "Each term must have a name of its own, for its column in the logs",
-                expected=f"distinct names other than {_COLUMNS}, and without val_ in front",
-                received=names,
-                mend="Pass Term(loss, name=...)",
-            )
+        raise refusal(
+            "Each term must have a name of its own, for its column in the logs",
+            expected=f"distinct names other than {_COLUMNS}, and without val_ in front",
+            received=names,
+            mend="Pass Term(loss, name=...)",
         )
 
 
@@ -102,13 +97,11 @@ def _check_projectors(terms: list[Term]) -> None:
         for layer in _keras.all_layers(term.projector):
             owner = owners.setdefault(id(layer), term)
             if owner is not term:
-                raise ValueError(
-                    message(
-                        "Each term must have a projector of its own",
-                        expected=f"another layer in term {term.name!r} than in {owner.name!r}",
-                        received=f"{layer.name!r}, the same {type(layer).__name__}, in both",
-                        mend="Build a layer for each",
-                    )
+                raise refusal(
+                    "Each term must have a projector of its own",
+                    expected=f"another layer in term {term.name!r} than in {owner.name!r}",
+                    received=f"{layer.name!r}, the same {type(layer).__name__}, in both",
+                    mend="Build a layer for each",
                 )
 
 
@@ -133,13 +126,11 @@ def check_metrics(terms: list[Term], metrics: Any) -> None:
     names = {getattr(metric, "name", metric) for metric in keras.tree.flatten(metrics)}
     taken = [term.name for term in terms if term.name in names]
     if taken:
-        raise ValueError(
-            message(
-                "Metrics and terms must have names of their own, for their columns in the logs",
-                expected=f"metrics with other names than {[term.name for term in terms]}",
-                received=taken,
-                mend="Pass Term(loss, name=...)",
-            )
+        raise refusal(
+            "Metrics and terms must have names of their own, for their columns in the logs",
+            expected=f"metrics with other names than {[term.name for term in terms]}",
+            received=taken,
+            mend="Pass Term(loss, name=...)",
         )
 
 
@@ -162,13 +153,11 @@ def full_settings(*, hard_weight: Any, **of_the_plain_form: Any) -> float:
 def _check_unused(form: str, instead: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
-            raise ValueError(
-                message(
-                    f"{name} must not be given to {form}",
-                    expected=f"{name}=None",
-                    received=f"{name}={value!r}",
-                    mend=f"Use {instead} instead",
-                )
+            raise refusal(
+                f"{name} must not be given to {form}",
+                expected=f"{name}=None",
+                received=f"{name}={value!r}",
+                mend=f"Use {instead} instead",
             )
 
 
@@ -176,53 +165,45 @@ def check_evaluable(model: keras.Model) -> None:
     """Raises where `model` was compiled with nothing that an evaluation computes."""
     compared = model.loss is not None or _keras.has_metrics(model) or model.evaluates_terms
     if model.compiled and not compared:
-        raise ValueError(
-            message(
-                "evaluate must have something to compute",
-                expected="a loss or metrics",
-                received="a model compiled with neither",
-                mend="Pass e.g. metrics=['accuracy'] to compile, or evaluate_terms=True",
-            )
+        raise refusal(
+            "evaluate must have something to compute",
+            expected="a loss or metrics",
+            received="a model compiled with neither",
+            mend="Pass e.g. metrics=['accuracy'] to compile, or evaluate_terms=True",
         )
 
 
 def check_nothing_compares(model: keras.Model) -> None:
     """Raises where a loss or metrics would compare labels that were not given."""
     if model.loss is not None or _keras.has_metrics(model):
-        raise ValueError(
-            message(
-                "y must hold labels for the loss and the metrics, beside sample_weight",
-                expected="labels, or a model compiled with neither",
-                received="None",
-                mend="Pass y, or compile with loss=None and without metrics",
-            )
+        raise refusal(
+            "y must hold labels for the loss and the metrics, beside sample_weight",
+            expected="labels, or a model compiled with neither",
+            received="None",
+            mend="Pass y, or compile with loss=None and without metrics",
         )
 
 
 def check_labels(y: Any) -> None:
     """Raises where a hard loss has no labels to compare with."""
     if y is None:
-        raise ValueError(
-            message(
-                "y must hold labels for the loss",
-                expected="labels, for the Distiller was compiled with a loss",
-                received="None",
-                mend="Pass y, or compile with loss=None to train on the teacher alone",
-            )
+        raise refusal(
+            "y must hold labels for the loss",
+            expected="labels, for the Distiller was compiled with a loss",
+            received="None",
+            mend="Pass y, or compile with loss=None to train on the teacher alone",
         )
 
 
 def check_carries(y_pred: Any, training: bool) -> None:
     """Raises where a loss for training would leave out the terms."""
     if training and not batch.carries_signals(y_pred):
-        raise ValueError(
-            message(
-                "compute_loss must be called by train_step in training, which asks the teacher",
-                expected="outputs together with the teacher's answers",
-                received="the student's outputs alone",
-                mend="Call distiller.train_step((x, y)) in your loop, or compute_loss(..., "
-                "training=False) for the hard loss alone",
-            )
+        raise refusal(
+            "compute_loss must be called by train_step in training, which asks the teacher",
+            expected="outputs together with the teacher's answers",
+            received="the student's outputs alone",
+            mend="Call distiller.train_step((x, y)) in your loop, or compute_loss(..., "
+            "training=False) for the hard loss alone",
         )
 
 
@@ -230,12 +211,10 @@ def check_pairs(terms: Sequence[Term], batch_size: int | None) -> None:
     """Raises where a term compares the examples of a batch, and a batch has only one."""
     alone = [term.name for term in terms if getattr(term.loss, "needs_pairs", False)]
     if alone and batch_size == 1:
-        raise ValueError(
-            message(
-                f"Batches must have at least 2 examples for term {alone[0]!r}, which compares the "
-                "examples of a batch with each other",
-                expected="batches of some dozens",
-                received="batches of 1",
-                mend="Pass e.g. batch_size=64, or batch a dataset so",
-            )
+        raise refusal(
+            f"Batches must have at least 2 examples for term {alone[0]!r}, which compares the "
+            "examples of a batch with each other",
+            expected="batches of some dozens",
+            received="batches of 1",
+            mend="Pass e.g. batch_size=64, or batch a dataset so",
         )

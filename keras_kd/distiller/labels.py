@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.distiller import weights
 from keras_kd.distiller.label_rules import Rule
 from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
@@ -56,13 +56,11 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
         return _read_numbers(y, dtype, per_class)
     several = lie == ROWS and shape[-1] != 1
     if rule.floats and not rule.shares and several:
-        raise ValueError(
-            message(
-                "Labels of a sparse loss must be class ids, one for each example or position",
-                expected=f"shape {tuple(shape[:-1])}",
-                received=f"rows of shape {tuple(y.shape)}",
-                mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
-            )
+        raise refusal(
+            "Labels of a sparse loss must be class ids, one for each example or position",
+            expected=f"shape {tuple(shape[:-1])}",
+            received=f"rows of shape {tuple(y.shape)}",
+            mend="Pass a CategoricalCrossentropy, which takes one-hot and mixed labels",
         )
     if rule.own_rows and several:
         known = ~ops.all(y == MISSING, axis=-1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import message, refusal
 from keras_kd.distiller.terms.accepted_losses import default_name
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets, stock
@@ -106,14 +106,12 @@ class PlainForm:
     def check_taught(self, taught: dict[str, str | None], losses: Mapping[str, Any]) -> None:
         """Raises where the terms of a compiled Distiller do not suit another teacher."""
         if self._choose(taught, losses) != self._chosen:
-            raise ValueError(
-                message(
-                    "teacher must have outputs like those of the one before, which the terms of "
-                    "the plain form were chosen for",
-                    expected=f"{ {name: term.__name__ for name, term in self._chosen.items()} }",
-                    received=f"a teacher that gives {taught}",
-                    mend="Build a new Distiller with this teacher",
-                )
+            raise refusal(
+                "teacher must have outputs like those of the one before, which the terms of "
+                "the plain form were chosen for",
+                expected=f"{ {name: term.__name__ for name, term in self._chosen.items()} }",
+                received=f"a teacher that gives {taught}",
+                mend="Build a new Distiller with this teacher",
             )
 
     def _choose(self, taught: dict[str, str | None], losses: Mapping[str, Any]) -> dict[str, type]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_number, refusal
 from keras_kd.distiller import auto_temperature as search
 from keras_kd.distiller.terms.term import Term
 from keras_kd.teachers.teacher import Teacher
@@ -29,13 +29,11 @@ def checked(given: Any) -> Temperature | None:
     if given is None or isinstance(given, str):
         if given in (None, "auto"):
             return given
-        raise ValueError(
-            message(
-                "temperature must be a number above 0 or 'auto'",
-                expected="e.g. 4.0, or 'auto'",
-                received=repr(given),
-                mend="Pass temperature='auto' to have it found from the teacher's answers",
-            )
+        raise refusal(
+            "temperature must be a number above 0 or 'auto'",
+            expected="e.g. 4.0, or 'auto'",
+            received=repr(given),
+            mend="Pass temperature='auto' to have it found from the teacher's answers",
         )
     if isinstance(given, dict):
         return {n: check_number(f"temperature[{n!r}]", t, "above 0") for n, t in given.items()}
@@ -155,13 +153,11 @@ class PlainTemperature:
     def check_found(self) -> None:
         """Raises where a step would begin before they are found."""
         if self.pending:
-            raise ValueError(
-                message(
-                    "temperature='auto' must be found before the first step",
-                    expected="fit or train_on_batch, which ask the teacher about the first batches",
-                    received="train_step in a loop of your own",
-                    mend="Pass temperature= a number to compile",
-                )
+            raise refusal(
+                "temperature='auto' must be found before the first step",
+                expected="fit or train_on_batch, which ask the teacher about the first batches",
+                received="train_step in a loop of your own",
+                mend="Pass temperature= a number to compile",
             )
 
 
@@ -172,11 +168,9 @@ def _value(term: Term) -> float:
 def _check_outputs(given: dict[str, float], terms: Sequence[Term]) -> None:
     names = [term.output_name for term in terms]
     if set(given) != set(names):
-        raise ValueError(
-            message(
-                "temperature must have a number for each output that is taught",
-                expected=f"{names}",
-                received=f"{sorted(given)}",
-                mend="Pass one number for all, or temperature='auto'",
-            )
+        raise refusal(
+            "temperature must have a number for each output that is taught",
+            expected=f"{names}",
+            received=f"{sorted(given)}",
+            mend="Pass one number for all, or temperature='auto'",
         )

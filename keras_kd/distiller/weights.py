@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras, _torch
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.networks.structures import by_name, replaced
 
 __all__ = ["at_rank", "for_losses", "joint", "like_outputs", "of_values"]
@@ -27,13 +27,11 @@ def like_outputs(output: Any, names: Sequence[str], sample_weight: Any) -> Any:
     outputs, given = by_name(output, names), by_name(sample_weight, names)
     nested = isinstance(sample_weight, (dict, list, tuple))
     if nested and len(given) != len(sample_weight):
-        raise ValueError(
-            message(
-                "sample_weight must be given for all outputs at once, or by output",
-                expected=f"a tensor, or a dict with keys among {list(names)}",
-                received=keras.tree.map_structure(lambda w: tuple(w.shape), sample_weight),
-                mend="Give each output its weights, by the output's name",
-            )
+        raise refusal(
+            "sample_weight must be given for all outputs at once, or by output",
+            expected=f"a tensor, or a dict with keys among {list(names)}",
+            received=keras.tree.map_structure(lambda w: tuple(w.shape), sample_weight),
+            mend="Give each output its weights, by the output's name",
         )
     fitted = {name: _by_position(given.get(name), len(outputs[name].shape) - 1) for name in names}
     return replaced(output, names, fitted)
@@ -94,12 +92,10 @@ def of_values(values: Any, weights: Any, what: str, term: str) -> Any:
     sizes = zip(fitting.shape, values.shape)
     if len(fitting.shape) <= rank and all(a in (1, None, b) or b is None for a, b in sizes):
         return fitting
-    raise ValueError(
-        message(
-            f"{what} must fit term {term!r}, which gives one value per "
-            f"{'example' if rank == 1 else 'position'}",
-            expected=f"at most {rank} axes, of the sizes {tuple(values.shape)}",
-            received=f"shape {tuple(fitting.shape)}",
-            mend="Pass one weight per example; positions are left out by labels of -1",
-        )
+    raise refusal(
+        f"{what} must fit term {term!r}, which gives one value per "
+        f"{'example' if rank == 1 else 'position'}",
+        expected=f"at most {rank} axes, of the sizes {tuple(values.shape)}",
+        received=f"shape {tuple(fitting.shape)}",
+        mend="Pass one weight per example; positions are left out by labels of -1",
     )

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.compression import ranges
 from keras_kd.export.conversion import serving
 from keras_kd.export.options import ADVISED_SAMPLES, TFLiteOptions
@@ -110,14 +110,12 @@ def _check_not_quantized(student: keras.Model) -> None:
     }
     if quantized:
         name, mode = next(iter(quantized.items()))
-        raise ValueError(
-            message(
-                "The model must be one that Keras has not quantised, for a .tflite file",
-                expected="float weights, which this export quantises itself",
-                received=f"{len(quantized)} layers of model.quantize({mode!r}), first {name!r}",
-                mend="Export the model as it was before model.quantize, with quantization='int8', "
-                "or use export.saved_model, which takes it as it is",
-            )
+        raise refusal(
+            "The model must be one that Keras has not quantised, for a .tflite file",
+            expected="float weights, which this export quantises itself",
+            received=f"{len(quantized)} layers of model.quantize({mode!r}), first {name!r}",
+            mend="Export the model as it was before model.quantize, with quantization='int8', "
+            "or use export.saved_model, which takes it as it is",
         )
 
 
@@ -125,24 +123,20 @@ def _signature(student: keras.Model, options: TFLiteOptions) -> Signature:
     batch_size = options.batch_size
     signature = Signature.of(student, None if batch_size is None else int(batch_size))
     if any(None in tensor.shape[1:] for tensor in signature.inputs):
-        raise ValueError(
-            message(
-                "The model's inputs must have fixed sizes for a .tflite file",
-                expected="no None in their shapes but the batch",
-                received=[tensor.shape for tensor in signature.inputs],
-                mend="Rebuild it for one size: inputs = keras.Input(...); keras.Model(inputs, "
-                "student(inputs))",
-            )
+        raise refusal(
+            "The model's inputs must have fixed sizes for a .tflite file",
+            expected="no None in their shapes but the batch",
+            received=[tensor.shape for tensor in signature.inputs],
+            mend="Rebuild it for one size: inputs = keras.Input(...); keras.Model(inputs, "
+            "student(inputs))",
         )
     dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
     if options.mode.float_inputs_only and any(np.dtype(x).kind in "iub" for x in dtypes.values()):
-        raise ValueError(
-            message(
-                f"The model's inputs must be floats for quantization={options.quantization!r}",
-                expected="float inputs, as TensorFlow's 16-bit quantiser fails on whole numbers",
-                received=dtypes,
-                mend="Use quantization='int8', which takes them",
-            )
+        raise refusal(
+            f"The model's inputs must be floats for quantization={options.quantization!r}",
+            expected="float inputs, as TensorFlow's 16-bit quantiser fails on whole numbers",
+            received=dtypes,
+            mend="Use quantization='int8', which takes them",
         )
     return signature
 
@@ -179,11 +173,9 @@ def _require_variety(arrays: Arrays) -> None:
     ends = {name: (array.min(), array.max()) for name, array in arrays.items()}
     if any(low < high or arrays[name].dtype.kind != "f" for name, (low, high) in ends.items()):
         return
-    raise ValueError(
-        message(
-            "calibration must hold samples like those in use",
-            expected="values that differ, because the ranges of the tensors come from them",
-            received=f"nothing but {next(iter(ends.values()))[0]}",
-            mend="Pass calibration=x_train[:200]",
-        )
+    raise refusal(
+        "calibration must hold samples like those in use",
+        expected="values that differ, because the ranges of the tensors come from them",
+        received=f"nothing but {next(iter(ends.values()))[0]}",
+        mend="Pass calibration=x_train[:200]",
     )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses.sizes import same_sizes
 
 __all__ = [
@@ -80,14 +80,11 @@ class DistillationLoss(keras.losses.Loss):
             where: What the loss belongs to, e.g. `" in term 'dist'"`.
         """
         if classes is not None and classes < self.min_classes:
-            raise ValueError(
-                message(
-                    f"{type(self).__name__}{where} must compare at least {self.min_classes} "
-                    "classes",
-                    expected=f"logits with a last axis of {self.min_classes} or more",
-                    received=f"{classes}",
-                    mend="Use MultiLabelSoftTargets for sigmoid outputs, SoftTargets for 2 classes",
-                )
+            raise refusal(
+                f"{type(self).__name__}{where} must compare at least {self.min_classes} classes",
+                expected=f"logits with a last axis of {self.min_classes} or more",
+                received=f"{classes}",
+                mend="Use MultiLabelSoftTargets for sigmoid outputs, SoftTargets for 2 classes",
             )
 
     def fits(self, teacher: tuple, student: tuple) -> bool:
@@ -118,13 +115,11 @@ def unpack(y_true: Any) -> Answer:
     if not isinstance(y_true, dict):
         return Answer(y_true)
     if "teacher" not in y_true or not set(y_true) <= set(Answer._fields):
-        raise ValueError(
-            message(
-                "y_true must be the teacher's signal, or a dict with it",
-                expected='the key "teacher" and, where they are known, "labels" and "mask"',
-                received=f"keys {sorted(map(str, y_true))}",
-                mend='Pass e.g. {"teacher": logits, "labels": class_ids}',
-            )
+        raise refusal(
+            "y_true must be the teacher's signal, or a dict with it",
+            expected='the key "teacher" and, where they are known, "labels" and "mask"',
+            received=f"keys {sorted(map(str, y_true))}",
+            mend='Pass e.g. {"teacher": logits, "labels": class_ids}',
         )
     return Answer(**y_true)
 
@@ -159,13 +154,11 @@ def logits_pair(teacher: Any, student: Any) -> tuple[Any, Any]:
     student = full_precision(student)
     teacher = ops.cast(full_precision(teacher), student.dtype)
     if not same_shape(teacher.shape, student.shape) or len(student.shape) < 2:
-        raise ValueError(
-            message(
-                "y_true and y_pred must be the teacher's and the student's logits, of one shape",
-                expected="y_true and y_pred of the same shape (batch, ..., classes)",
-                received=f"shapes {tuple(teacher.shape)} and {tuple(student.shape)}",
-                mend="Pass logits of the same classes; labels belong into the hard loss",
-            )
+        raise refusal(
+            "y_true and y_pred must be the teacher's and the student's logits, of one shape",
+            expected="y_true and y_pred of the same shape (batch, ..., classes)",
+            received=f"shapes {tuple(teacher.shape)} and {tuple(student.shape)}",
+            mend="Pass logits of the same classes; labels belong into the hard loss",
         )
     return same_sizes(teacher, student), student
 
@@ -180,15 +173,13 @@ def per_position(name: str, values: Any, logits: Any) -> Any:
     if len(values.shape) == len(shape) + 1 and values.shape[-1] == 1:
         values = ops.squeeze(values, axis=-1)
     if not same_shape(values.shape, shape):
-        raise ValueError(
-            message(
-                f"{name} must have one entry per example or position",
-                expected=f"shape {shape}, that of the logits without the classes",
-                received=f"shape {tuple(values.shape)}",
-                mend="Pass class ids, not one-hot vectors"
-                if name == "labels"
-                else "Pass the mask of the positions",
-            )
+        raise refusal(
+            f"{name} must have one entry per example or position",
+            expected=f"shape {shape}, that of the logits without the classes",
+            received=f"shape {tuple(values.shape)}",
+            mend="Pass class ids, not one-hot vectors"
+            if name == "labels"
+            else "Pass the mask of the positions",
         )
     return values
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses.base import (
     Answer,
     DistillationLoss,
@@ -61,13 +61,11 @@ class FeatureLoss(DistillationLoss):
         """
         answer = unpack(y_true)
         if answer.mask is not None and "mask" not in self.needs:
-            raise ValueError(
-                message(
-                    f"{type(self).__name__} must be given no mask in y_true",
-                    expected="the teacher's features alone",
-                    received='a dict with "mask"',
-                    mend="Pass sample_weight with 0 at what does not count",
-                )
+            raise refusal(
+                f"{type(self).__name__} must be given no mask in y_true",
+                expected="the teacher's features alone",
+                received='a dict with "mask"',
+                mend="Pass sample_weight with 0 at what does not count",
             )
         return answer
 
@@ -90,28 +88,23 @@ class FeatureLoss(DistillationLoss):
     def check_positions(self, teacher: Any, student: Any) -> None:
         """Raises where the student's mask does not say which of the teacher's positions count."""
         if not same_shape(teacher.shape[:-1], student.shape[:-1]):
-            raise ValueError(
-                message(
-                    f"{type(self).__name__} must compare the same positions where the student's "
-                    "features have a mask",
-                    expected=f"the teacher's features at the positions {spatial(student.shape)}",
-                    received=f"shape {tuple(teacher.shape)}",
-                    mend="Compare layers of the same positions, or layers after pooling in both "
-                    "networks",
-                )
+            raise refusal(
+                f"{type(self).__name__} must compare the same positions where the student's "
+                "features have a mask",
+                expected=f"the teacher's features at the positions {spatial(student.shape)}",
+                received=f"shape {tuple(teacher.shape)}",
+                mend="Compare layers of the same positions, or layers after pooling in both "
+                "networks",
             )
 
     def misfit(self, teacher: Any, student: Any) -> ValueError:
         """Returns the error for features that do not fit each other."""
-        return ValueError(
-            message(
-                f"{type(self).__name__} must compare the teacher's and the student's {self.rule}",
-                expected=self.rule,
-                received=f"shapes {tuple(teacher)} and {tuple(student)}",
-                mend=self.mend
-                or "Bring the student's features to the teacher's shape, e.g. by a "
-                "Term's projector",
-            )
+        return refusal(
+            f"{type(self).__name__} must compare the teacher's and the student's {self.rule}",
+            expected=self.rule,
+            received=f"shapes {tuple(teacher)} and {tuple(student)}",
+            mend=self.mend
+            or "Bring the student's features to the teacher's shape, e.g. by a Term's projector",
         )
 
 

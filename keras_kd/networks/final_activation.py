@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.networks import linear_ends
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer, seen_through
 from keras_kd.networks.tapped_graph import Call, stood_for
@@ -97,14 +97,12 @@ def _check_runs_once(tapped: keras.Model) -> None:
     rebuilt = {layer.name for layer in layers if layer.name.endswith("_with_logits")}
     for layer in layers:
         if isinstance(layer, keras.Model) and f"{layer.name}_with_logits" in rebuilt:
-            raise ValueError(
-                message(
-                    f"The nested model {layer.name!r} must not end in a softmax or sigmoid and "
-                    "feed other layers, too, because it would run twice",
-                    expected="outputs of the nested model that are outputs of the whole",
-                    received=f"{layer.name!r} with outputs that other layers use",
-                    mend="Let it return logits, and add keras.layers.Softmax outside of it",
-                )
+            raise refusal(
+                f"The nested model {layer.name!r} must not end in a softmax or sigmoid and "
+                "feed other layers, too, because it would run twice",
+                expected="outputs of the nested model that are outputs of the whole",
+                received=f"{layer.name!r} with outputs that other layers use",
+                mend="Let it return logits, and add keras.layers.Softmax outside of it",
             )
 
 
@@ -268,15 +266,13 @@ class _WithLogits(keras.layers.Layer):
 
 def _without_activation(layer: Any) -> tuple[keras.layers.Layer, Callable]:
     if layer.activity_regularizer is not None:
-        raise ValueError(
-            message(
-                f"The last layer {layer.name!r} must have no activity regularizer, because its "
-                "activation is taken apart",
-                expected="activity_regularizer=None",
-                received=layer.activity_regularizer,
-                mend="Let the layer give logits and add keras.layers.Softmax or "
-                "keras.layers.Activation with the regularizer after it",
-            )
+        raise refusal(
+            f"The last layer {layer.name!r} must have no activity regularizer, because its "
+            "activation is taken apart",
+            expected="activity_regularizer=None",
+            received=layer.activity_regularizer,
+            mend="Let the layer give logits and add keras.layers.Softmax or "
+            "keras.layers.Activation with the regularizer after it",
         )
     twin = _keras.shallow_copy(layer)
     if isinstance(layer, _AROUND):

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.networks import final_activation, tapped_graph, taps
 from keras_kd.networks.ports import Port, output_names, ports
 
@@ -142,14 +142,12 @@ class LogitsModel:
             flat, logits, signals = both[:count], both[count : 2 * count], both[2 * count :]
             output = keras.tree.pack_sequence_as(self._structure, flat)
         if len(flat) != len(self.names):
-            raise ValueError(
-                message(
-                    f"The outputs of the subclassed model {self.model.name!r} must be one tensor",
-                    expected="a tensor",
-                    received=f"{len(flat)} tensors",
-                    mend="Build models with several outputs from keras.Input, so that their "
-                    "names are known, e.g. keras.Model(x, layer(x)) of a layer",
-                )
+            raise refusal(
+                f"The outputs of the subclassed model {self.model.name!r} must be one tensor",
+                expected="a tensor",
+                received=f"{len(flat)} tensors",
+                mend="Build models with several outputs from keras.Input, so that their "
+                "names are known, e.g. keras.Model(x, layer(x)) of a layer",
             )
         by_name = {
             name: invert(self.heads[name].kind, z) if self.inverted[name] else z
@@ -184,13 +182,11 @@ def _output_names(model: keras.Model, structure: Any) -> list[str]:
 
 def _check_flat(model: keras.Model, values: Any) -> None:
     if any(keras.tree.is_nested(value) for value in values):
-        raise ValueError(
-            message(
-                f"The outputs of {model.name!r} must be a tensor, or a list or dict of tensors",
-                expected="no lists or dicts within each other",
-                received=keras.tree.map_structure(lambda tensor: tensor.name, list(values)),
-                mend="Return them flat, in one dict",
-            )
+        raise refusal(
+            f"The outputs of {model.name!r} must be a tensor, or a list or dict of tensors",
+            expected="no lists or dicts within each other",
+            received=keras.tree.map_structure(lambda tensor: tensor.name, list(values)),
+            mend="Return them flat, in one dict",
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.losses.base import same_shape
 
 __all__ = ["COLUMN", "IDS", "MISSING", "ROWS", "class_ids", "layout"]
@@ -55,5 +55,5 @@ def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
         rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
         received = f"{labels.min()} to {labels.max()}"
         mend = "Leave out samples without a label, and map the others to 0, 1, ..."
-        raise ValueError(message(f"y must {rule}", expected=expected, received=received, mend=mend))
+        raise refusal(f"y must {rule}", expected=expected, received=received, mend=mend)
     return labels.astype(int)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_type, message
+from keras_kd._errors import check_type, refusal
 
 __all__ = [
     "LayerModel",
@@ -29,24 +29,21 @@ def check_model(model: Any, role: str) -> keras.Model:
         ValueError: If it is not built.
     """
     if _is_distiller(model):
-        raise TypeError(
-            message(
-                f"{role} must be a model itself, not a Distiller around it",
-                expected="a keras.Model",
-                received=f"{model.name!r} of type {type(model).__name__}",
-                mend=f"Pass its student: {role}={model.name}.student",
-            )
+        raise refusal(
+            f"{role} must be a model itself, not a Distiller around it",
+            expected="a keras.Model",
+            received=f"{model.name!r} of type {type(model).__name__}",
+            mend=f"Pass its student: {role}={model.name}.student",
+            error=TypeError,
         )
     mend = f"Pass {role}=keras.Model(...)"
     check_type(role, model, keras.Model, "be a Keras model", expected="a keras.Model", mend=mend)
     if not model.built:
-        raise ValueError(
-            message(
-                f"{role} must be built",
-                expected="a model that has its weights",
-                received=f"{model.name!r}, which is not built",
-                mend="Start it with keras.Input(shape), or call it on one batch",
-            )
+        raise refusal(
+            f"{role} must be built",
+            expected="a model that has its weights",
+            received=f"{model.name!r}, which is not built",
+            mend="Start it with keras.Input(shape), or call it on one batch",
         )
     return model
 
@@ -69,14 +66,12 @@ def teacher_model(model: Any) -> keras.Model:
     model = check_model(model, "teacher")
     stateful = [lay.name for lay in _keras.all_layers(model) if getattr(lay, "stateful", False)]
     if stateful:
-        raise ValueError(
-            message(
-                "teacher must answer each batch by itself, whatever came before",
-                expected="layers with stateful=False",
-                received=f"stateful=True in {stateful}, whose state goes on from batch to batch",
-                mend="Build the model with stateful=False and copy the weights: "
-                "model.set_weights(teacher.get_weights())",
-            )
+        raise refusal(
+            "teacher must answer each batch by itself, whatever came before",
+            expected="layers with stateful=False",
+            received=f"stateful=True in {stateful}, whose state goes on from batch to batch",
+            mend="Build the model with stateful=False and copy the weights: "
+            "model.set_weights(teacher.get_weights())",
         )
     return model
 
@@ -84,13 +79,12 @@ def teacher_model(model: Any) -> keras.Model:
 def _check_built(layer: keras.layers.Layer) -> keras.layers.Layer:
     if layer.built:
         return layer
-    raise TypeError(
-        message(
-            "teacher must be a Keras model, or a built layer",
-            expected="a keras.Model, or a layer that has its weights",
-            received=f"{layer.name!r}, a {type(layer).__name__} that is not built",
-            mend="Call it on one batch, or load its weights",
-        )
+    raise refusal(
+        "teacher must be a Keras model, or a built layer",
+        expected="a keras.Model, or a layer that has its weights",
+        received=f"{layer.name!r}, a {type(layer).__name__} that is not built",
+        mend="Call it on one batch, or load its weights",
+        error=TypeError,
     )
 
 
@@ -180,15 +174,13 @@ def check_outputs_are_fixed(student: keras.Model) -> None:
     except Exception:
         return
     if training != inference:
-        raise ValueError(
-            message(
-                "student must give the same outputs in training and in inference",
-                expected="one structure and one set of shapes, whatever training= is",
-                received=f"{training} in training, {inference} in inference",
-                mend="Build it from keras.Input with all outputs, each with a name, {'class': ..., "
-                "'distilled': ...}, give each its term by output=, and combine them in a second "
-                "keras.Model on the same layers, as docs/losses.md does for DeiT",
-            )
+        raise refusal(
+            "student must give the same outputs in training and in inference",
+            expected="one structure and one set of shapes, whatever training= is",
+            received=f"{training} in training, {inference} in inference",
+            mend="Build it from keras.Input with all outputs, each with a name, {'class': ..., "
+            "'distilled': ...}, give each its term by output=, and combine them in a second "
+            "keras.Model on the same layers, as docs/losses.md does for DeiT",
         )
 
 

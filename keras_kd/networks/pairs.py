@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.networks import taps
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.models import check_model
@@ -216,14 +216,11 @@ def _gram(signal: Any) -> np.ndarray:
 def _check_finite(grams: dict[str, np.ndarray], role: str) -> None:
     spoilt = [path for path, gram in grams.items() if not np.isfinite(gram).all()]
     if spoilt:
-        raise ValueError(
-            message(
-                f"The {role}'s signals must be finite",
-                expected="finite numbers",
-                received=f"NaN or Inf, first from {spoilt[0]!r}",
-                mend="Look whether the batch itself is finite, then at the weights before that "
-                "layer",
-            )
+        raise refusal(
+            f"The {role}'s signals must be finite",
+            expected="finite numbers",
+            received=f"NaN or Inf, first from {spoilt[0]!r}",
+            mend="Look whether the batch itself is finite, then at the weights before that layer",
         )
 
 
@@ -247,30 +244,25 @@ def _pair(own: _Place, theirs: list[_Place]) -> Pair:
 def _check_batch(batch: Any, student: Any) -> None:
     inputs = getattr(check_model(student, "student"), "inputs", None)
     if not are_arrays(batch):
-        raise TypeError(
-            message(
-                "batch must be one batch of the models' inputs",
-                expected="an array, or arrays as the models take them",
-                received=f"{type(batch).__name__}",
-                mend="Pass e.g. x[:64], or of a dataset next(iter(dataset))[0]",
-            )
+        raise refusal(
+            "batch must be one batch of the models' inputs",
+            expected="an array, or arrays as the models take them",
+            received=f"{type(batch).__name__}",
+            mend="Pass e.g. x[:64], or of a dataset next(iter(dataset))[0]",
+            error=TypeError,
         )
     if isinstance(batch, (tuple, list)) and inputs is not None and len(batch) > len(inputs):
-        raise ValueError(
-            message(
-                "batch must be the models' inputs alone",
-                expected="one array" if len(inputs) == 1 else f"{len(inputs)} arrays",
-                received=f"a {type(batch).__name__} of {len(batch)}",
-                mend="Leave the labels out, e.g. batch[0]",
-            )
+        raise refusal(
+            "batch must be the models' inputs alone",
+            expected="one array" if len(inputs) == 1 else f"{len(inputs)} arrays",
+            received=f"a {type(batch).__name__} of {len(batch)}",
+            mend="Leave the labels out, e.g. batch[0]",
         )
     size = len(keras.tree.flatten(batch)[0])
     if size < 4:
-        raise ValueError(
-            message(
-                "batch must have enough examples to compare with each other",
-                expected="at least 4, better some dozens",
-                received=f"{size}",
-                mend="Pass e.g. x[:64]",
-            )
+        raise refusal(
+            "batch must have enough examples to compare with each other",
+            expected="at least 4, better some dozens",
+            received=f"{size}",
+            mend="Pass e.g. x[:64]",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses.base import same_shape
 
 __all__ = ["Inputs", "Port", "is_automatic", "output_names", "ports", "same_but_for_ones"]
@@ -148,15 +148,13 @@ class Inputs:
         flat = keras.tree.flatten(x)
         other_names = isinstance(x, Mapping) and not self._is_nested
         if other_names or len(flat) != len(self._names):
-            raise ValueError(
-                message(
-                    f"A batch must have the inputs of {self._model_name!r}",
-                    expected=f"{self._names}, as a dict by these names or as a list in this order",
-                    received=f"a dict of {list(x)}"
-                    if isinstance(x, Mapping)
-                    else f"{len(flat)} inputs",
-                    mend="Give each input by its name",
-                )
+            raise refusal(
+                f"A batch must have the inputs of {self._model_name!r}",
+                expected=f"{self._names}, as a dict by these names or as a list in this order",
+                received=f"a dict of {list(x)}"
+                if isinstance(x, Mapping)
+                else f"{len(flat)} inputs",
+                mend="Give each input by its name",
             )
         return flat
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_kd._errors import check_count, check_number, message, wrong
+from keras_kd._errors import check_count, check_number, refusal, wrong
 from keras_kd.losses.features import pooled, spatial
 from keras_kd.losses.variational import LEAST_VARIANCE
 
@@ -52,13 +52,11 @@ class Projector(keras.layers.Layer):
     def dense(self, **kwargs: Any) -> keras.layers.Dense:
         """Returns a layer on the channels alone: Dense, by token, or a 1×1 convolution."""
         if self.units is None:
-            raise ValueError(
-                message(
-                    f"The units of {type(self).__name__} must be known when it is built",
-                    expected="the number of the teacher's channels",
-                    received="None",
-                    mend="Pass units=, or give the layer to a Term as its projector",
-                )
+            raise refusal(
+                f"The units of {type(self).__name__} must be known when it is built",
+                expected="the number of the teacher's channels",
+                received="None",
+                mend="Pass units=, or give the layer to a Term as its projector",
             )
         return keras.layers.Dense(self.units, dtype=self.dtype_policy, **kwargs)
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import seen_through
 from keras_kd.networks.tapped_graph import Tap, numbered
@@ -83,13 +83,11 @@ def _full(model: keras.Model, path: str, role: str) -> str:
         return path
     found = ending_in(stem, known)
     if len(found) > 1:
-        raise ValueError(
-            message(
-                f"{role} of a Term must name one layer of {model.name!r}",
-                expected=f"one of {[each + part for each in found]}",
-                received=f"{path!r}, in which all of these end",
-                mend="Add the names of the models around the layer, or the number of the call",
-            )
+        raise refusal(
+            f"{role} of a Term must name one layer of {model.name!r}",
+            expected=f"one of {[each + part for each in found]}",
+            received=f"{path!r}, in which all of these end",
+            mend="Add the names of the models around the layer, or the number of the call",
         )
     return found[0] + part if found else path
 
@@ -154,27 +152,23 @@ def _graph(model: keras.Model, path: str, role: str) -> Any:
     graph = _keras.graph(model)
     if graph is not None:
         return graph
-    raise ValueError(
-        message(
-            f"The {role}'s signal {path!r} must be in a graph, which the subclassed model "
-            f"{model.name!r} does not show",
-            expected="a model built from keras.Input",
-            received=type(model).__name__,
-            mend="Return the signal as an output, e.g. {'logits': ..., 'features': ...} from call, "
-            "in both models, wrap each by keras.Model(inputs, model(inputs)), and pass "
-            "Term(loss, output='features')",
-        )
+    raise refusal(
+        f"The {role}'s signal {path!r} must be in a graph, which the subclassed model "
+        f"{model.name!r} does not show",
+        expected="a model built from keras.Input",
+        received=type(model).__name__,
+        mend="Return the signal as an output, e.g. {'logits': ..., 'features': ...} from call, "
+        "in both models, wrap each by keras.Model(inputs, model(inputs)), and pass "
+        "Term(loss, output='features')",
     )
 
 
 def _nothing_learns(path: str) -> ValueError:
-    return ValueError(
-        message(
-            "student of a Term must be the path of a layer after the input",
-            expected="a layer whose signal depends on weights",
-            received=f"{path!r}, an InputLayer",
-            mend="Take a layer after it",
-        )
+    return refusal(
+        "student of a Term must be the path of a layer after the input",
+        expected="a layer whose signal depends on weights",
+        received=f"{path!r}, an InputLayer",
+        mend="Take a layer after it",
     )
 
 
@@ -187,15 +181,13 @@ def _inside(model: keras.Model, operation: Any, path: str, role: str) -> Any:
 
 
 def _opaque(layer: keras.layers.Layer, path: str, role: str) -> ValueError:
-    return ValueError(
-        message(
-            f"{role} of a Term must name what the graph shows, which ends at a layer",
-            expected=f"what the layer {layer.name!r} gives",
-            received=f"{path!r}, something inside of the {type(layer).__name__}",
-            mend=f"Compare what it gives, {role}={layer.name!r}, by a loss such as "
-            "keras_kd.losses.Hint(), or build the block from keras.layers between keras.Input and "
-            "the output",
-        )
+    return refusal(
+        f"{role} of a Term must name what the graph shows, which ends at a layer",
+        expected=f"what the layer {layer.name!r} gives",
+        received=f"{path!r}, something inside of the {type(layer).__name__}",
+        mend=f"Compare what it gives, {role}={layer.name!r}, by a loss such as "
+        "keras_kd.losses.Hint(), or build the block from keras.layers between keras.Input and "
+        "the output",
     )
 
 
@@ -207,13 +199,11 @@ def _pick(
     if not named or (number is not None and number not in named):
         raise _unknown(model, path, role)
     if number is None and len(named) > 1:
-        raise ValueError(
-            message(
-                f"The {role}'s path {path!r} must say which call of {name!r} it means",
-                expected=f"one of {[f'{name}:{n}' for n in sorted(named)]}",
-                received=f"{name!r}, which is called {len(named)} times",
-                mend="Add the number of the call, from 0 on",
-            )
+        raise refusal(
+            f"The {role}'s path {path!r} must say which call of {name!r} it means",
+            expected=f"one of {[f'{name}:{n}' for n in sorted(named)]}",
+            received=f"{name!r}, which is called {len(named)} times",
+            mend="Add the number of the call, from 0 on",
         )
     number = number or 0
     return named[number], number
@@ -224,14 +214,12 @@ def _unknown(model: keras.Model, path: str, role: str) -> ValueError:
     last = path.split("/")[-1]
     close = [other for other in known if other.split("/")[-1] == last]
     close += [p for p in difflib.get_close_matches(path, known, n=5, cutoff=0.5) if p not in close]
-    return ValueError(
-        message(
-            f"{role} of a Term must be the path of a layer of {model.name!r}",
-            expected=f"e.g. {close[:5] or known[-5:]}",
-            received=repr(path),
-            mend=_closest(path, known)
-            or "Correct the path; keras_kd.taps.paths(model) lists all of them",
-        )
+    return refusal(
+        f"{role} of a Term must be the path of a layer of {model.name!r}",
+        expected=f"e.g. {close[:5] or known[-5:]}",
+        received=repr(path),
+        mend=_closest(path, known)
+        or "Correct the path; keras_kd.taps.paths(model) lists all of them",
     )
 
 
@@ -256,22 +244,18 @@ def _checked(tap: Tap, node: _keras.Node, path: str, role: str) -> Tap:
     ):
         if _holds_attention(node.operation):
             raise _opaque(node.operation, path, role)
-        raise ValueError(
-            message(
-                f"{role} of a Term must have a {tap.part} only where there is attention",
-                expected="a path to a MultiHeadAttention or GroupQueryAttention",
-                received=f"{path!r}, a {type(node.operation).__name__}",
-                mend=f"Leave ':{tap.part}' out",
-            )
+        raise refusal(
+            f"{role} of a Term must have a {tap.part} only where there is attention",
+            expected="a path to a MultiHeadAttention or GroupQueryAttention",
+            received=f"{path!r}, a {type(node.operation).__name__}",
+            mend=f"Leave ':{tap.part}' out",
         )
     if tap.part is None and len(node.outputs) != 1:
-        raise ValueError(
-            message(
-                f"{role} of a Term must be the path of a layer that gives one tensor",
-                expected="one output",
-                received=f"{path!r} with {len(node.outputs)}",
-                mend="Take a layer after it",
-            )
+        raise refusal(
+            f"{role} of a Term must be the path of a layer that gives one tensor",
+            expected="one output",
+            received=f"{path!r} with {len(node.outputs)}",
+            mend="Take a layer after it",
         )
     return tap
 

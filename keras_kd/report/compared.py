@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import check_integer, message, wrong
+from keras_kd._errors import check_integer, refusal, wrong
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report import measures
 from keras_kd.report.contestants import contestant
@@ -166,13 +166,11 @@ def _samples(x: Any) -> int:
     lengths = {len(array) for array in keras.tree.flatten(x)}
     if len(lengths) == 1 and 0 not in lengths:
         return lengths.pop()
-    raise ValueError(
-        message(
-            "x must hold at least one sample, and the same number for each input",
-            expected="an array, or a dict of arrays",
-            received=f"lengths {sorted(lengths)}",
-            mend="Pass the test data",
-        )
+    raise refusal(
+        "x must hold at least one sample, and the same number for each input",
+        expected="an array, or a dict of arrays",
+        received=f"lengths {sorted(lengths)}",
+        mend="Pass the test data",
     )
 
 
@@ -180,24 +178,20 @@ def _asked(name: str, each: Any, x: Any) -> Any:
     try:
         outputs = each.answers(x)
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            message(
-                f"x must fit models[{name!r}], as it is the same for all",
-                expected="the input that the model takes",
-                received=str(error).strip().splitlines()[0],
-                mend="Put what a model does to its input into the model",
-            )
+        raise refusal(
+            f"x must fit models[{name!r}], as it is the same for all",
+            expected="the input that the model takes",
+            received=str(error).strip().splitlines()[0],
+            mend="Put what a model does to its input into the model",
         ) from error
     if isinstance(outputs, dict | list | tuple):
         if len(outputs) == 1:
             return keras.tree.flatten(outputs)[0]
-        raise ValueError(
-            message(
-                f"models[{name!r}] must have one output",
-                expected="class probabilities or logits, (samples, classes)",
-                received=f"{len(outputs)} outputs",
-                mend="Pass keras.Model(model.inputs, model.get_layer(name).output)",
-            )
+        raise refusal(
+            f"models[{name!r}] must have one output",
+            expected="class probabilities or logits, (samples, classes)",
+            received=f"{len(outputs)} outputs",
+            mend="Pass keras.Model(model.inputs, model.get_layer(name).output)",
         )
     return outputs
 
@@ -205,11 +199,9 @@ def _asked(name: str, each: Any, x: Any) -> Any:
 def _check_classes(answers: dict[str, np.ndarray]) -> None:
     classes = {name: each.shape[1] for name, each in answers.items()}
     if len(set(classes.values())) > 1:
-        raise ValueError(
-            message(
-                "The models must tell the same classes apart",
-                expected="one number of classes",
-                received=f"{classes}",
-                mend="Compare models of one task",
-            )
+        raise refusal(
+            "The models must tell the same classes apart",
+            expected="one number of classes",
+            received=f"{classes}",
+            mend="Compare models of one task",
         )

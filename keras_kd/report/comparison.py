@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_kd import _text
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.report.verdicts import check_share
 
 __all__ = ["Row", "table", "top1"]
@@ -58,13 +58,11 @@ def top1(outputs: ArrayLike, labels: ArrayLike) -> float:
     """
     outputs, labels = np.asarray(outputs), np.asarray(labels)
     if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not labels.size:
-        raise ValueError(
-            message(
-                "outputs and labels must be of the same samples",
-                expected="outputs (samples, classes) and labels (samples,)",
-                received=f"outputs {outputs.shape} and labels {labels.shape}",
-                mend="Pass class numbers, one per row of outputs, not one-hot labels",
-            )
+        raise refusal(
+            "outputs and labels must be of the same samples",
+            expected="outputs (samples, classes) and labels (samples,)",
+            received=f"outputs {outputs.shape} and labels {labels.shape}",
+            mend="Pass class numbers, one per row of outputs, not one-hot labels",
         )
     return float(np.mean(outputs.argmax(axis=-1) == labels))
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.export.file_report import Latency, measure
 from keras_kd.export.tflite_file import operators
 from keras_kd.report.mac_counts import file_macs, macs
@@ -58,13 +58,12 @@ def contestant(name: str, given: Any) -> Contestant:
             mend = "Export the student with keras_kd.export.tflite, or load other files first"
             raise wrong(f"models[{name!r}]", rule, str(given), expected=expected, mend=mend)
         return _File(Path(given))
-    raise TypeError(
-        message(
-            f"models[{name!r}] must be what can be asked",
-            expected="a keras.Model or the path of a .tflite file",
-            received=type(given).__name__,
-            mend="Load the model first",
-        )
+    raise refusal(
+        f"models[{name!r}] must be what can be asked",
+        expected="a keras.Model or the path of a .tflite file",
+        received=type(given).__name__,
+        mend="Load the model first",
+        error=TypeError,
     )
 
 

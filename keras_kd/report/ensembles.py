@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import check_number, message, shown, wrong
+from keras_kd._errors import check_number, refusal, shown, wrong
 from keras_kd._text import markdown
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report import measures
@@ -105,13 +105,11 @@ def _probabilities(name: str, given: Any) -> np.ndarray:
         stored = given.arrays()
         if len(stored) != 1 or next(iter(stored.values())).ndim != 2:
             fields = {key: values.shape for key, values in stored.items()}
-            raise ValueError(
-                message(
-                    f"Stored answers of {name!r} must be those of one teacher to all classes",
-                    expected="one array (samples, classes)",
-                    received=shown(fields),
-                    mend="Write them with top_k=None, of one member at a time",
-                )
+            raise refusal(
+                f"Stored answers of {name!r} must be those of one teacher to all classes",
+                expected="one array (samples, classes)",
+                received=shown(fields),
+                mend="Write them with top_k=None, of one member at a time",
             )
         given = next(iter(stored.values()))
     return measures.probabilities(given, f"answers of {name!r}")

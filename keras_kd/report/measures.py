@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 
 __all__ = ["calibration_error", "probabilities", "top_k"]
 
@@ -31,9 +31,7 @@ def probabilities(outputs: Any, name: str = "outputs") -> np.ndarray:
         received = f"shape {outputs.shape}"
         if outputs.ndim == 2 and outputs.shape[1] > 1:
             received = f"{np.sum(~np.isfinite(outputs))} numbers that are NaN or Inf"
-        raise ValueError(
-            message(f"{name} must {rule}", expected=expected, received=received, mend=mend)
-        )
+        raise refusal(f"{name} must {rule}", expected=expected, received=received, mend=mend)
     if (outputs >= 0).all() and (abs(outputs.sum(-1) - 1) < _SLACK).all():
         return outputs / outputs.sum(-1, keepdims=True)
     exponents = np.exp(outputs - outputs.max(-1, keepdims=True))

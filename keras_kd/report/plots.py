@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd._extras import require
 from keras_kd.report.measures import probabilities
 from keras_kd.report.tables import Comparison
@@ -235,11 +235,9 @@ def flipped(
 
 
 def _nothing(what: str, expected: str, received: Any) -> ValueError:
-    return ValueError(
-        message(
-            f"{what} must hold what the picture shows",
-            expected=expected,
-            received=repr(received)[:200],
-            mend="Pass the same samples to all",
-        )
+    return refusal(
+        f"{what} must hold what the picture shows",
+        expected=expected,
+        received=repr(received)[:200],
+        mend="Pass the same samples to all",
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_number, refusal
 from keras_kd._extras import require
 from keras_kd.report import verdicts
 from keras_kd.report.verdicts import Spread, paired, spread
@@ -123,13 +123,11 @@ def _checked(given: Mapping) -> dict[str, dict[str, float]]:
         scores[str(name)] = {str(seed): float(by_seed[seed]) for seed in sorted(by_seed)}
     seeds = {name: list(by_seed) for name, by_seed in scores.items()}
     if len(scores) < 2 or len({tuple(each) for each in seeds.values()}) > 1:
-        raise ValueError(
-            message(
-                "scores must come from the same seeds for a student and a distilled student",
-                expected="two methods or more, with a score for each of the same seeds",
-                received=f"seeds {seeds}",
-                mend="Train what is missing, or leave out seeds that not all of them have",
-            )
+        raise refusal(
+            "scores must come from the same seeds for a student and a distilled student",
+            expected="two methods or more, with a score for each of the same seeds",
+            received=f"seeds {seeds}",
+            mend="Train what is missing, or leave out seeds that not all of them have",
         )
     for name, by_seed in scores.items():
         for score in by_seed.values():

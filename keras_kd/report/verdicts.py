@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_kd import _text
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 
 __all__ = ["Spread", "check_share", "gap_closed", "over_seeds", "paired", "spread", "verdict"]
 
@@ -127,13 +127,11 @@ def paired(student: Sequence[float], distilled: Sequence[float]) -> Spread:
     +2.00 ± 1.41 points
     """
     if len(student) != len(distilled):
-        raise ValueError(
-            message(
-                "student and distilled must be scores of the same seeds",
-                expected="two sequences of one length",
-                received=f"lengths {len(student)} and {len(distilled)}",
-                mend="Pass one pair of scores per seed, in the same order",
-            )
+        raise refusal(
+            "student and distilled must be scores of the same seeds",
+            expected="two sequences of one length",
+            received=f"lengths {len(student)} and {len(distilled)}",
+            mend="Pass one pair of scores per seed, in the same order",
         )
     return spread([after - before for before, after in zip(student, distilled)])
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 
 __all__ = ["Arrays", "in_batches"]
 
@@ -47,11 +47,9 @@ def _filled(array: np.ndarray, size: int) -> np.ndarray:
 
 def _require_rows(name: str, rows: np.ndarray, count: int) -> None:
     if rows.shape[:1] != (count,):
-        raise ValueError(
-            message(
-                f"The output {name!r} must have one row for each sample",
-                expected=f"shape ({count}, ...)",
-                received=f"shape {rows.shape}",
-                mend="Export a model without this output",
-            )
+        raise refusal(
+            f"The output {name!r} must have one row for each sample",
+            expected=f"shape ({count}, ...)",
+            received=f"shape {rows.shape}",
+            mend="Export a model without this output",
         )

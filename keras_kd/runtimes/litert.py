@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd.runtimes import _interpret, worker
 from keras_kd.runtimes._interpret import Details, Loaded
 from keras_kd.runtimes.batching import Arrays, in_batches
@@ -32,13 +32,11 @@ class Runner:
         try:
             loaded = Loaded(content, self.threads, False, ENDPOINT)
         except LookupError as error:
-            raise ValueError(
-                message(
-                    f"The file must have the signature {ENDPOINT!r} or a single one",
-                    expected=f"the signature {ENDPOINT!r}",
-                    received=f"signatures {error.args[0]}",
-                    mend="Export it with keras_kd.export.tflite",
-                )
+            raise refusal(
+                f"The file must have the signature {ENDPOINT!r} or a single one",
+                expected=f"the signature {ENDPOINT!r}",
+                received=f"signatures {error.args[0]}",
+                mend="Export it with keras_kd.export.tflite",
             ) from error
         self._run = loaded.run
         self.inputs, self.outputs = _tensors(loaded.inputs), _tensors(loaded.outputs)
@@ -117,13 +115,11 @@ def predict(path: str | os.PathLike[str], x: Any) -> np.ndarray | Arrays:
     """
     runner = Runner(read(path))
     if isinstance(x, list | tuple) and len(runner.inputs) > 1:
-        raise ValueError(
-            message(
-                "x must name the inputs, because a file does not keep their order",
-                expected=f"a dict with the keys {[tensor.name for tensor in runner.inputs]}",
-                received=f"a list of {len(x)}",
-                mend="Pass a dict of arrays by input name",
-            )
+        raise refusal(
+            "x must name the inputs, because a file does not keep their order",
+            expected=f"a dict with the keys {[tensor.name for tensor in runner.inputs]}",
+            received=f"a list of {len(x)}",
+            mend="Pass a dict of arrays by input name",
         )
     outputs = runner.predict(by_name(x, runner.inputs, "x"))
     return outputs if len(outputs) > 1 else next(iter(outputs.values()))

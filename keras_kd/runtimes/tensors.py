@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 
 __all__ = ["TensorInfo", "by_name"]
 
@@ -69,13 +69,11 @@ def by_name(data: Any, tensors: Sequence[TensorInfo], what: str) -> dict[str, np
     }
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
-        raise ValueError(
-            message(
-                f"{what} must hold at least one sample, and the same number for each input",
-                expected="arrays of equal length",
-                received=f"lengths {counts}",
-                mend=f"Cut the arrays of {what} to one length",
-            )
+        raise refusal(
+            f"{what} must hold at least one sample, and the same number for each input",
+            expected="arrays of equal length",
+            received=f"lengths {counts}",
+            mend=f"Cut the arrays of {what} to one length",
         )
     return arrays
 
@@ -94,15 +92,13 @@ def _flat(data: Any, tensors: Sequence[TensorInfo], what: str) -> list[Any]:
         return [data]
     else:
         received = f"one {type(data).__name__}"
-    raise ValueError(
-        message(
-            f"{what} must give one array for each input",
-            expected=f"arrays for {names}",
-            received=received,
-            mend="Stack the samples: np.stack(samples)"
-            if len(names) == 1
-            else "Pass a dict of NumPy arrays by these names; a tuple stands for (x, y)",
-        )
+    raise refusal(
+        f"{what} must give one array for each input",
+        expected=f"arrays for {names}",
+        received=received,
+        mend="Stack the samples: np.stack(samples)"
+        if len(names) == 1
+        else "Pass a dict of NumPy arrays by these names; a tuple stands for (x, y)",
     )
 
 
@@ -110,25 +106,22 @@ def _checked(data: Any, tensor: TensorInfo, what: str) -> np.ndarray:
     what = f"{what} for the input {tensor.name!r}"
     array = np.asarray(data)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        raise TypeError(
-            message(
-                f"{what} must be a numeric array",
-                expected="a NumPy array of numbers",
-                received=f"{type(data).__name__} of dtype {array.dtype}",
-                mend="Turn it into a NumPy array of numbers",
-            )
+        raise refusal(
+            f"{what} must be a numeric array",
+            expected="a NumPy array of numbers",
+            received=f"{type(data).__name__} of dtype {array.dtype}",
+            mend="Turn it into a NumPy array of numbers",
+            error=TypeError,
         )
     sample = tensor.shape[1:]
     if array.ndim != len(tensor.shape) or any(
         size not in (None, got) for size, got in zip(sample, array.shape[1:])
     ):
-        raise ValueError(
-            message(
-                f"{what} must hold samples of the input's shape",
-                expected=f"shape {('samples', *sample)}",
-                received=f"shape {array.shape}",
-                mend="Reshape it, the samples first",
-            )
+        raise refusal(
+            f"{what} must hold samples of the input's shape",
+            expected=f"shape {('samples', *sample)}",
+            received=f"shape {array.shape}",
+            mend="Reshape it, the samples first",
         )
     return _cast(array, "float32" if tensor.scale is not None else tensor.dtype, what)
 
@@ -150,11 +143,9 @@ def _cast(array: np.ndarray, dtype: str, what: str) -> np.ndarray:
         kept, rule = bool(np.isfinite(cast).all()), f"finite numbers that fit {dtype}"
     if kept:
         return cast
-    raise ValueError(
-        message(
-            f"{what} must hold {rule}",
-            expected=rule,
-            received=_others(array, cast),
-            mend="Remove or correct the samples that break the rule",
-        )
+    raise refusal(
+        f"{what} must hold {rule}",
+        expected=rule,
+        received=_others(array, cast),
+        mend="Remove or correct the samples that break the rule",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.networks.heads import Head
 from keras_kd.soft_labels.storage.records import Record
 
@@ -105,22 +105,18 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _others(name: str, shape: tuple, received: dict[str, tuple]) -> ValueError:
-    return ValueError(
-        message(
-            f"The teacher must give what is stored at {name!r}",
-            expected=f"shape {shape}",
-            received=f"{received}",
-            mend="Pass the teacher that SoftLabels.write was given",
-        )
+    return refusal(
+        f"The teacher must give what is stored at {name!r}",
+        expected=f"shape {shape}",
+        received=f"{received}",
+        mend="Pass the teacher that SoftLabels.write was given",
     )
 
 
 def _differs(name: str, allowed: float, error: float, same_top: float) -> ValueError:
-    return ValueError(
-        message(
-            f"The stored answers at {name!r} must be those of the teacher",
-            expected=f"differences up to {allowed:.2g}, the same top classes",
-            received=f"{error:.2g}, {same_top:.1%} the same",
-            mend="Pass the teacher that SoftLabels.write was given, or write the labels again",
-        )
+    return refusal(
+        f"The stored answers at {name!r} must be those of the teacher",
+        expected=f"differences up to {allowed:.2g}, the same top classes",
+        received=f"{error:.2g}, {same_top:.1%} the same",
+        mend="Pass the teacher that SoftLabels.write was given, or write the labels again",
     )

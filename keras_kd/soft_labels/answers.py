@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_integer, message, wrong
+from keras_kd._errors import check_integer, refusal, wrong
 from keras_kd.networks.heads import Head
 from keras_kd.networks.ports import Port, is_automatic
 from keras_kd.networks.taps import signal_name
@@ -220,13 +220,11 @@ class StoredAnswers(Teacher):
         """
         missing = [path for path in paths if signal_name(path) not in self.signals]
         if missing:
-            raise ValueError(
-                message(
-                    "Terms must name signals that were stored",
-                    expected=f"signals among {list(self.signals)}",
-                    received=f"{missing}",
-                    mend=f"Write the labels with signals={list(paths)}",
-                )
+            raise refusal(
+                "Terms must name signals that were stored",
+                expected=f"signals among {list(self.signals)}",
+                received=f"{missing}",
+                mend=f"Write the labels with signals={list(paths)}",
             )
         return self
 
@@ -266,22 +264,19 @@ class StoredAnswers(Teacher):
 def _check_indices(name: str, values: np.ndarray, size: int) -> None:
     """Raises where numbers are not indices of `size` things."""
     if values.dtype.kind not in "iu" or values.ndim != 1:
-        raise TypeError(
-            message(
-                f"{name} must be a vector of integers",
-                expected="shape (n,)",
-                received=f"{values.dtype} of shape {values.shape}",
-                mend=f"Pass e.g. {name}=np.arange(10)",
-            )
+        raise refusal(
+            f"{name} must be a vector of integers",
+            expected="shape (n,)",
+            received=f"{values.dtype} of shape {values.shape}",
+            mend=f"Pass e.g. {name}=np.arange(10)",
+            error=TypeError,
         )
     if len(values) and not (values.min() >= 0 and values.max() < size):
-        raise ValueError(
-            message(
-                f"{name} must be indices from 0 to {size - 1}",
-                expected=f"0 to {size - 1}",
-                received=f"{values.min()} to {values.max()}",
-                mend=f"Pass e.g. {name}=np.arange({min(size, 10)})",
-            )
+        raise refusal(
+            f"{name} must be indices from 0 to {size - 1}",
+            expected=f"0 to {size - 1}",
+            received=f"{values.min()} to {values.max()}",
+            mend=f"Pass e.g. {name}=np.arange({min(size, 10)})",
         )
 
 
@@ -290,11 +285,9 @@ def _check_fields(answers: dict[str, Any], record: np.dtype) -> None:
     expected = {name: record[name].shape for name in record.names if name != CHECK}
     received = {name: tuple(values.shape[1:]) for name, values in answers.items()}
     if received != expected:
-        raise ValueError(
-            message(
-                "Training data must carry the answers of the SoftLabels that teach",
-                expected=f"{expected}",
-                received=f"{received}",
-                mend="Train on the dataset of the same labels, teacher=soft and soft.dataset(x, y)",
-            )
+        raise refusal(
+            "Training data must carry the answers of the SoftLabels that teach",
+            expected=f"{expected}",
+            received=f"{received}",
+            mend="Train on the dataset of the same labels, teacher=soft and soft.dataset(x, y)",
         )

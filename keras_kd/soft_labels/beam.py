@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from keras_kd import _extras, soft_labels
-from keras_kd._errors import check_integer, message, wrong
+from keras_kd._errors import check_integer, refusal, wrong
 from keras_kd.soft_labels.storage.folder import path_of
 from keras_kd.soft_labels.store import SoftLabels
 from keras_kd.soft_labels.writing.options import WriteOptions
@@ -145,13 +145,11 @@ def _opened(_: int, directory: str) -> str:
     except (FileNotFoundError, ValueError) as error:
         if "must be complete" not in str(error) and "must be a folder of" not in str(error):
             raise
-        raise ValueError(
-            message(
-                f"{directory} must be a folder that all workers see",
-                expected="all parts in one folder",
-                received=str(error).split(" Received: ")[-1].split(". ")[0],
-                mend="Pass a path on a file system that is mounted on every worker",
-            )
+        raise refusal(
+            f"{directory} must be a folder that all workers see",
+            expected="all parts in one folder",
+            received=str(error).split(" Received: ")[-1].split(". ")[0],
+            mend="Pass a path on a file system that is mounted on every worker",
         ) from error
     return directory
 
@@ -170,9 +168,7 @@ def _named(name: str, value: Any, suffix: str) -> str:
     if path.suffix != suffix or not path.is_file():
         received = f"{text}, {'no such file' if path.suffix == suffix else 'another file'}"
         mend = f"Pass e.g. {name}={example!r} or {name}='package.module:function'"
-        raise ValueError(
-            message(f"{name} must {rule}", expected=rule[3:], received=received, mend=mend)
-        )
+        raise refusal(f"{name} must {rule}", expected=rule[3:], received=received, mend=mend)
     return str(path)
 
 
@@ -186,13 +182,11 @@ def _imported(name: str, text: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            message(
-                f"{name} must name what every worker can import",
-                expected="'package.module:function'",
-                received=f"{text} ({error})",
-                mend="Install the package on the workers, or put it on their PYTHONPATH",
-            )
+        raise refusal(
+            f"{name} must name what every worker can import",
+            expected="'package.module:function'",
+            received=f"{text} ({error})",
+            mend="Install the package on the workers, or put it on their PYTHONPATH",
         ) from error
 
 
@@ -203,14 +197,11 @@ def _loaded(name: str, text: str, load: Any) -> Any:
     try:
         return load(text)
     except Exception as error:
-        raise ValueError(
-            message(
-                f"{name} must be a file that every worker can load",
-                expected="a path on a file system that is mounted on every worker",
-                received=f"{text} ({type(error).__name__}: {error})",
-                mend="Copy it there; where it has classes of its own, pass "
-                "'package.module:function'",
-            )
+        raise refusal(
+            f"{name} must be a file that every worker can load",
+            expected="a path on a file system that is mounted on every worker",
+            received=f"{text} ({type(error).__name__}: {error})",
+            mend="Copy it there; where it has classes of its own, pass 'package.module:function'",
         ) from error
 
 

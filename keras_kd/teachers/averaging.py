@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses import MultiLabelSoftTargets
 from keras_kd.losses.base import full_precision
 
@@ -38,13 +38,11 @@ def reading_of(term: Any) -> tuple[str, Any]:
 def check_read_once(term: Any) -> None:
     """Raises where a term reads the mean of several teachers at two temperatures."""
     if getattr(term.loss, "reads_twice", False) and float(term.temperature) != 1.0:
-        raise ValueError(
-            message(
-                f"The loss of term {term.name!r} must read an ensemble at one temperature",
-                expected="temperature 1",
-                received=f"{type(term.loss).__name__}, at 1 and {float(term.temperature):g}",
-                mend="Pass SoftTargets(temperature=...), or a single teacher",
-            )
+        raise refusal(
+            f"The loss of term {term.name!r} must read an ensemble at one temperature",
+            expected="temperature 1",
+            received=f"{type(term.loss).__name__}, at 1 and {float(term.temperature):g}",
+            mend="Pass SoftTargets(temperature=...), or a single teacher",
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_kd._errors import is_integer, message, shown, wrong
+from keras_kd._errors import is_integer, refusal, shown, wrong
 
 __all__ = ["ClassOrder"]
 
@@ -85,4 +85,4 @@ def _places(classes: list[int | None]) -> list[int]:
     mend = "Use None for a class of the teacher that the student does not have"
     expected = "0 to n - 1 in any order, where the student has n classes"
     what = "classes must hold each of the student's class ids once"
-    raise ValueError(message(what, expected=expected, received=received, mend=mend))
+    raise refusal(what, expected=expected, received=received, mend=mend)

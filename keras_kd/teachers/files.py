@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_kd._errors import message, shown, wrong
+from keras_kd._errors import refusal, shown, wrong
 
 __all__ = ["chosen", "is_of_classes"]
 
@@ -27,13 +27,11 @@ def chosen(outputs: dict[str, Any], output: str | None) -> tuple[str, int | None
         rule, mend = "name an output (batch, classes)", f"Pass one of {[*usable]}"
         raise wrong("output", rule, output, expected=f"one of {[*usable]}", mend=mend)
     if output is None and len(usable) != 1:
-        raise ValueError(
-            message(
-                "A teacher in a file must have one output (batch, classes), or output= name one",
-                expected="one",
-                received=shown(outputs),
-                mend="Pass output=" if usable else "Convert the model again, up to its classes",
-            )
+        raise refusal(
+            "A teacher in a file must have one output (batch, classes), or output= name one",
+            expected="one",
+            received=shown(outputs),
+            mend="Pass output=" if usable else "Convert the model again, up to its classes",
         )
     output = output or next(iter(usable))
     return output, usable[output] and usable[output][1]

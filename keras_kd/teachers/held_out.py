@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 from keras_kd._extras import require
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.teachers.teacher import Teacher
@@ -60,7 +60,7 @@ def log_likelihoods(
         if not np.isfinite(each).all():
             received, mend = f"NaN or Inf from {name!r}", "Leave it out, or look at its samples"
             what = "Answers to x must be finite"
-            raise ValueError(message(what, expected="numbers", received=received, mend=mend))
+            raise refusal(what, expected="numbers", received=received, mend=mend)
     if sigmoid:
         labels = np.asarray(y)
         if labels.shape != logits[0].shape or not np.isin(labels, (0, 1)).all():

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_callable, check_choice, message
+from keras_kd._errors import check_callable, check_choice, refusal
 from keras_kd.networks.heads import KINDS, Head, invert
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers.class_order import ClassOrder
@@ -190,7 +190,7 @@ class HostTeacher(Teacher):
 
     def _wrong(self, what: str, expected: str, received: str, mend: str) -> ValueError:
         what = what.format(repr(self.name))
-        return ValueError(message(what, expected=expected, received=received, mend=mend))
+        return refusal(what, expected=expected, received=received, mend=mend)
 
 
 def kind_of(outputs: np.ndarray) -> str | None:

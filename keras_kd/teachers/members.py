@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_kd._errors import check_number, message, shown, wrong
+from keras_kd._errors import check_number, refusal, shown, wrong
 from keras_kd.networks.ports import same_but_for_ones
 from keras_kd.teachers.keras_model import KerasModel
 from keras_kd.teachers.teacher import Teacher
@@ -33,13 +33,12 @@ def member(model: Any, place: int) -> Teacher:
     teacher = model if isinstance(model, Teacher) else KerasModel(model)
     if teacher.can_be_asked:
         return teacher
-    raise TypeError(
-        message(
-            "Members of an ensemble must be models that can be asked",
-            expected="models, layers or teachers of keras_kd.teachers",
-            received=f"{shown(model)} in place {place}",
-            mend="Pass the models, and write one set of labels of all of them",
-        )
+    raise refusal(
+        "Members of an ensemble must be models that can be asked",
+        expected="models, layers or teachers of keras_kd.teachers",
+        received=f"{shown(model)} in place {place}",
+        mend="Pass the models, and write one set of labels of all of them",
+        error=TypeError,
     )
 
 
@@ -88,11 +87,9 @@ def misfit(
     rule: str, received: dict[str, Any], mend: str = "teachers of the same task"
 ) -> ValueError:
     """Returns the error for members that do not belong together."""
-    return ValueError(
-        message(
-            f"Members of an ensemble must have {rule}",
-            expected="the same of each",
-            received=shown(received),
-            mend=f"Pass {mend}",
-        )
+    return refusal(
+        f"Members of an ensemble must have {rule}",
+        expected="the same of each",
+        received=shown(received),
+        mend=f"Pass {mend}",
     )

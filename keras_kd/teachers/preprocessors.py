@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.teachers import batch as batches
 from keras_kd.teachers import raw_arrays
 
@@ -92,13 +92,11 @@ class Preprocessing:
             lists = not self.of_student
             x = raw_arrays.batched(x, y, sample_weight, batch_size, shuffle, lists)
         elif not (y is None and sample_weight is None):
-            raise ValueError(
-                message(
-                    "y and sample_weight must come from the dataset",
-                    expected="a dataset of (x, y) or (x, y, sample_weight)",
-                    received="a dataset, and one of them beside it",
-                    mend="Zip them: tf.data.Dataset.zip((x, y))",
-                )
+            raise refusal(
+                "y and sample_weight must come from the dataset",
+                expected="a dataset of (x, y) or (x, y, sample_weight)",
+                received="a dataset, and one of them beside it",
+                mend="Zip them: tf.data.Dataset.zip((x, y))",
             )
         # Stored answers belong to epochs, which nothing may read ahead of.
         ahead = None if _carries_answers(x) else -1
@@ -139,13 +137,11 @@ def explained(error: Exception) -> Exception | None:
 
 
 def _other_labels() -> ValueError:
-    return ValueError(
-        message(
-            f"{_OTHER_LABELS}, e.g. the next tokens or the masked ones",
-            expected="one tokenizer, one sequence length, the same masks",
-            received="other labels from the teacher's",
-            mend="Share one preprocessor: teacher.preprocessor = student.preprocessor",
-        )
+    return refusal(
+        f"{_OTHER_LABELS}, e.g. the next tokens or the masked ones",
+        expected="one tokenizer, one sequence length, the same masks",
+        received="other labels from the teacher's",
+        mend="Share one preprocessor: teacher.preprocessor = student.preprocessor",
     )
 
 
@@ -155,11 +151,9 @@ def _not_raw(error: Exception) -> Exception:
         return explained(error) or error
     # Keras prints what layers say in bold, and their arguments after it.
     said = re.findall(r"\x1b\[1m([^\x1b\n]*)", text) or text.strip().splitlines() or [""]
-    return ValueError(
-        message(
-            "x must be raw data, as the task's preprocessor takes them",
-            expected="what task.fit takes, e.g. strings or pixels",
-            received=f"{type(error).__name__}: {said[-1].strip(' .')}"[:200],
-            mend="Pass raw data, or set task.preprocessor = None to pass preprocessed ones",
-        )
+    return refusal(
+        "x must be raw data, as the task's preprocessor takes them",
+        expected="what task.fit takes, e.g. strings or pixels",
+        received=f"{type(error).__name__}: {said[-1].strip(' .')}"[:200],
+        mend="Pass raw data, or set task.preprocessor = None to pass preprocessed ones",
     )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import refusal, wrong
 
 __all__ = ["batched", "split"]
 
@@ -80,14 +80,13 @@ def _tensors(data: Any, lists: bool = True) -> Any:
     if several or isinstance(data, tuple):
         return tuple(_tensors(part, lists) for part in data)
     if not (isinstance(data, list) or hasattr(data, "__array__")):
-        raise TypeError(
-            message(
-                "x must be data that a preprocessor can be mapped over",
-                expected="arrays, lists of strings, or a tf.data.Dataset of batches",
-                received=type(data).__name__,
-                mend="Make a tf.data.Dataset of it, or preprocess by hand and set "
-                "task.preprocessor = None",
-            )
+        raise refusal(
+            "x must be data that a preprocessor can be mapped over",
+            expected="arrays, lists of strings, or a tf.data.Dataset of batches",
+            received=type(data).__name__,
+            mend="Make a tf.data.Dataset of it, or preprocess by hand and set "
+            "task.preprocessor = None",
+            error=TypeError,
         )
     if keras.ops.is_tensor(data):
         data = keras.ops.convert_to_numpy(data)
@@ -100,25 +99,21 @@ def _count(columns: Any) -> int:
     sizes: list[int] = []
     _mapped(lambda leaf: sizes.append(_size(leaf)), columns)
     if len(set(sizes)) != 1 or sizes[0] == 0:
-        raise ValueError(
-            message(
-                "x, y and sample_weight must have equally many examples, at least one",
-                expected="equal first axes",
-                received=f"{sizes} examples",
-                mend="Pass one row for each example",
-            )
+        raise refusal(
+            "x, y and sample_weight must have equally many examples, at least one",
+            expected="equal first axes",
+            received=f"{sizes} examples",
+            mend="Pass one row for each example",
         )
     return sizes[0]
 
 
 def _size(leaf: Any) -> int:
     if leaf.shape.rank == 0:
-        raise ValueError(
-            message(
-                "x must hold a batch of examples",
-                expected="e.g. a list of strings",
-                received="a single value",
-                mend="Wrap it in a list",
-            )
+        raise refusal(
+            "x must hold a batch of examples",
+            expected="e.g. a list of strings",
+            received="a single value",
+            mend="Wrap it in a list",
         )
     return int(leaf.shape[0])

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message, shown, wrong
+from keras_kd._errors import refusal, shown, wrong
 from keras_kd._extras import require_tensorflow
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers.files import chosen, is_of_classes
@@ -131,13 +131,11 @@ def _signature(signatures: dict[str, Any], name: str | None) -> Any:
     if name in usable:
         return signatures[name]
     seen = {key: _in_words(function) for key, function in signatures.items()}
-    raise ValueError(
-        message(
-            "signature must name one from batches of any size to (batch, classes)",
-            expected=f"one of {usable}" if usable else "a SavedModel that has one",
-            received=f"{name!r}, of {shown(seen)}",
-            mend=f"Pass e.g. signature={usable[0]!r}" if usable else "Write it with model.export",
-        )
+    raise refusal(
+        "signature must name one from batches of any size to (batch, classes)",
+        expected=f"one of {usable}" if usable else "a SavedModel that has one",
+        received=f"{name!r}, of {shown(seen)}",
+        mend=f"Pass e.g. signature={usable[0]!r}" if usable else "Write it with model.export",
     )
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.networks.heads import Head
 from keras_kd.networks.ports import Inputs, Port
 
@@ -127,13 +127,11 @@ class Teacher:
         """
         if not paths:
             return self
-        raise ValueError(
-            message(
-                "The teacher must have a signal at the layers that the terms name",
-                expected="a keras.Model",
-                received=f"{type(self).__name__}, which answers with outputs only, for {paths}",
-                mend="Pass the model itself as the teacher, or leave teacher= out of the Terms",
-            )
+        raise refusal(
+            "The teacher must have a signal at the layers that the terms name",
+            expected="a keras.Model",
+            received=f"{type(self).__name__}, which answers with outputs only, for {paths}",
+            mend="Pass the model itself as the teacher, or leave teacher= out of the Terms",
         )
 
     def __call__(
@@ -159,13 +157,11 @@ class Teacher:
             ValueError: If something else came, too.
         """
         if not set(answers) <= {*names, *self.signals}:
-            raise ValueError(
-                message(
-                    "Answers that come with a batch must be the logits of the student's outputs",
-                    expected=f"{names}",
-                    received=f"{sorted(answers)}",
-                    mend="Where they come from a SoftLabels, pass it as the teacher",
-                )
+            raise refusal(
+                "Answers that come with a batch must be the logits of the student's outputs",
+                expected=f"{names}",
+                received=f"{sorted(answers)}",
+                mend="Where they come from a SoftLabels, pass it as the teacher",
             )
         return answers
 
@@ -283,11 +279,9 @@ class NoTeacher(Teacher):
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
         """Raises, for there is nobody to ask."""
-        raise ValueError(
-            message(
-                "The teacher must be set before training",
-                expected="a keras.Model",
-                received="no teacher, for saved Distillers do not hold one",
-                mend="Set distiller.teacher = teacher",
-            )
+        raise refusal(
+            "The teacher must be set before training",
+            expected="a keras.Model",
+            received="no teacher, for saved Distillers do not hold one",
+            mend="Set distiller.teacher = teacher",
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.distiller.terms import keras_io
 from keras_kd.losses import stock
 
@@ -27,33 +27,28 @@ def check_loss(loss: Any, teacher: Any, student: Any) -> tuple[keras.losses.Loss
         loss, teacher, student = keras_io.feature_distillation(loss, teacher, student)
     loss = keras_io.converted_loss(loss)
     if not isinstance(loss, keras.losses.Loss):
-        raise TypeError(
-            message(
-                "The loss of a Term must be a loss object",
-                expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a "
-                "keras.losses.Loss",
-                received=repr(loss),
-                mend="Pass an object, not its name or its function",
-            )
+        raise refusal(
+            "The loss of a Term must be a loss object",
+            expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a "
+            "keras.losses.Loss",
+            received=repr(loss),
+            mend="Pass an object, not its name or its function",
+            error=TypeError,
         )
     if loss.reduction in (None, "none"):
-        raise ValueError(
-            message(
-                "The loss of a Term must be reduced to a scalar",
-                expected="reduction='sum_over_batch_size'",
-                received=f"reduction={loss.reduction!r}",
-                mend="Leave the reduction out",
-            )
+        raise refusal(
+            "The loss of a Term must be reduced to a scalar",
+            expected="reduction='sum_over_batch_size'",
+            received=f"reduction={loss.reduction!r}",
+            mend="Leave the reduction out",
         )
     better = stock.better_on_logits(loss)
     if better and teacher is None and student is None:
-        raise ValueError(
-            message(
-                "The loss of a Term on outputs must compare logits with logits",
-                expected=f"keras_kd.losses.{better}()",
-                received=f"keras.losses.{type(loss).__name__}, which compares probabilities",
-                mend=f"Replace it by keras_kd.losses.{better}()",
-            )
+        raise refusal(
+            "The loss of a Term on outputs must compare logits with logits",
+            expected=f"keras_kd.losses.{better}()",
+            received=f"keras.losses.{type(loss).__name__}, which compares probabilities",
+            mend=f"Replace it by keras_kd.losses.{better}()",
         )
     return loss, teacher, student
 
@@ -71,12 +66,11 @@ def check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | 
     """
     usable = isinstance(temperature, keras.Variable) and hasattr(loss, "temperature")
     if temperature is not None and not usable:
-        raise TypeError(
-            message(
-                "temperature must be another Term's, for a loss that has a temperature",
-                expected="the variable of a Term, e.g. term.temperature",
-                received=f"{temperature!r} for {type(loss).__name__}",
-                mend="Give a number to the loss instead, e.g. SoftTargets(temperature=2.0)",
-            )
+        raise refusal(
+            "temperature must be another Term's, for a loss that has a temperature",
+            expected="the variable of a Term, e.g. term.temperature",
+            received=f"{temperature!r} for {type(loss).__name__}",
+            mend="Give a number to the loss instead, e.g. SoftTargets(temperature=2.0)",
+            error=TypeError,
         )
     return temperature

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import same_shape
 from keras_kd.networks.projectors import Linear, Projector
@@ -29,13 +29,12 @@ def check_projector(projector: Any) -> Any:
     """
     if projector is None or projector == "auto" or isinstance(projector, keras.layers.Layer):
         return projector
-    raise TypeError(
-        message(
-            "projector must turn the student's signal into one of the teacher's shape",
-            expected="'auto', a layer, or None for signals that fit each other",
-            received=repr(projector),
-            mend="Pass projector='auto'",
-        )
+    raise refusal(
+        "projector must turn the student's signal into one of the teacher's shape",
+        expected="'auto', a layer, or None for signals that fit each other",
+        received=repr(projector),
+        mend="Pass projector='auto'",
+        error=TypeError,
     )
 
 
@@ -110,16 +109,14 @@ def _check_alike(term: str, teacher: Shape, student: Shape) -> None:
         pools = len(teacher) == 2 and len(student) in (3, 4)
         units = teacher[-1] or "units"
         pooling = f"keras.layers.GlobalAveragePooling{len(student) - 2}D()"
-        raise ValueError(
-            message(
-                f"projector='auto' of term {term!r} must have signals of one rank, with known "
-                "channels and, but for maps, of the same positions",
-                expected=f"a student's signal like the teacher's {tuple(teacher)}",
-                received=f"shape {tuple(student)}",
-                mend=f"Pass keras.Sequential([{pooling}, keras.layers.Dense({units})])"
-                if pools
-                else _A_LAYER,
-            )
+        raise refusal(
+            f"projector='auto' of term {term!r} must have signals of one rank, with known "
+            "channels and, but for maps, of the same positions",
+            expected=f"a student's signal like the teacher's {tuple(teacher)}",
+            received=f"shape {tuple(student)}",
+            mend=f"Pass keras.Sequential([{pooling}, keras.layers.Dense({units})])"
+            if pools
+            else _A_LAYER,
         )
 
 
@@ -130,13 +127,11 @@ def built(
     try:
         output = projector(keras.KerasTensor(student, "float32"))
     except Exception as error:
-        raise ValueError(
-            message(
-                f"projector of term {term!r} must take the student's signal",
-                expected=f"a layer for shape {tuple(student)}",
-                received=f"{type(projector).__name__}, which says: {error}",
-                mend=mend,
-            )
+        raise refusal(
+            f"projector of term {term!r} must take the student's signal",
+            expected=f"a layer for shape {tuple(student)}",
+            received=f"{type(projector).__name__}, which says: {error}",
+            mend=mend,
         ) from error
     if isinstance(output, keras.KerasTensor):
         return tuple(output.shape)
@@ -152,12 +147,10 @@ def misfit(
 ) -> ValueError:
     """Returns the error for signals that a Term's loss cannot compare."""
     rule = getattr(loss, "rule", "one shape")
-    return ValueError(
-        message(
-            f"Teacher's and student's signals must fit the loss of term {term!r}, "
-            f"{type(loss).__name__}, which takes {rule}",
-            expected=f"a student's signal that fits the teacher's shape {tuple(teacher)}",
-            received=f"shape {tuple(student)}",
-            mend=mend,
-        )
+    return refusal(
+        f"Teacher's and student's signals must fit the loss of term {term!r}, "
+        f"{type(loss).__name__}, which takes {rule}",
+        expected=f"a student's signal that fits the teacher's shape {tuple(teacher)}",
+        received=f"shape {tuple(student)}",
+        mend=mend,
     )

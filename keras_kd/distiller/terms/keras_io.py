@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.losses import SoftTargets, stock
 
 __all__ = [
@@ -21,13 +21,11 @@ __all__ = [
 def hard_loss(loss: Any, student_loss_fn: Any) -> Any:
     """Returns the one of the two that was given; `student_loss_fn` is keras.io's name of `loss`."""
     if loss is not None and student_loss_fn is not None:
-        raise ValueError(
-            message(
-                "loss must be given once",
-                expected="loss= or student_loss_fn=",
-                received="both",
-                mend="Leave out student_loss_fn, keras.io's name for the same thing",
-            )
+        raise refusal(
+            "loss must be given once",
+            expected="loss= or student_loss_fn=",
+            received="both",
+            mend="Leave out student_loss_fn, keras.io's name for the same thing",
         )
     return student_loss_fn if loss is None else loss
 
@@ -43,13 +41,11 @@ def temperature(distillation_loss_fn: Any, given: float | None) -> float | None:
     converted = converted_loss(distillation_loss_fn)
     if isinstance(converted, SoftTargets) and not converted.standardize:
         return converted.temperature if given is None else given
-    raise ValueError(
-        message(
-            "distillation_loss_fn must be the KL divergence of keras.io's example",
-            expected="keras.losses.KLDivergence()",
-            received=repr(distillation_loss_fn),
-            mend="Pass other losses to the Distiller, as terms=[...]",
-        )
+    raise refusal(
+        "distillation_loss_fn must be the KL divergence of keras.io's example",
+        expected="keras.losses.KLDivergence()",
+        received=repr(distillation_loss_fn),
+        mend="Pass other losses to the Distiller, as terms=[...]",
     )
 
 
@@ -65,14 +61,12 @@ def converted_loss(loss: Any) -> Any:
     inner = getattr(loss, "loss", None)
     if isinstance(loss, peer.LogitsDistillation) and _is_kl_divergence(inner):
         return SoftTargets(temperature=loss.temperature)
-    raise ValueError(
-        message(
-            "A loss of keras.distillation must be FeatureDistillation, or LogitsDistillation with "
-            "the KL divergence",
-            expected="keras.distillation.LogitsDistillation(temperature=...)",
-            received=f"{type(loss).__name__} with {inner!r}",
-            mend="Use a loss of keras_kd.losses",
-        )
+    raise refusal(
+        "A loss of keras.distillation must be FeatureDistillation, or LogitsDistillation with "
+        "the KL divergence",
+        expected="keras.distillation.LogitsDistillation(temperature=...)",
+        received=f"{type(loss).__name__} with {inner!r}",
+        mend="Use a loss of keras_kd.losses",
     )
 
 
@@ -89,23 +83,19 @@ def feature_distillation(loss: Any, teacher: Any, student: Any) -> tuple[Any, An
         ValueError: If a Term names layers, too, or there are losses for several outputs.
     """
     if teacher is not None or student is not None:
-        raise ValueError(
-            message(
-                "The layers of a Term must be named once",
-                expected="teacher=None and student=None beside FeatureDistillation",
-                received=f"teacher={teacher!r} and student={student!r}",
-                mend="Name the layers in FeatureDistillation alone",
-            )
+        raise refusal(
+            "The layers of a Term must be named once",
+            expected="teacher=None and student=None beside FeatureDistillation",
+            received=f"teacher={teacher!r} and student={student!r}",
+            mend="Name the layers in FeatureDistillation alone",
         )
     inner = loss.loss
     if not callable(inner):
-        raise ValueError(
-            message(
-                "FeatureDistillation must have one loss",
-                expected="a loss, its function or its name",
-                received=repr(inner),
-                mend="Write a Term for each output, Term(FeatureDistillation(loss), output=name)",
-            )
+        raise refusal(
+            "FeatureDistillation must have one loss",
+            expected="a loss, its function or its name",
+            received=repr(inner),
+            mend="Write a Term for each output, Term(FeatureDistillation(loss), output=name)",
         )
     inner = stock.as_object(inner)
     if not isinstance(inner, keras.losses.Loss):

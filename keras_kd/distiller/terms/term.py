@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras, _torch
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_number, refusal
 from keras_kd.distiller import weights
 from keras_kd.distiller.settings import live_scalar
 from keras_kd.distiller.terms import accepted_losses, connection, keras_io
@@ -154,13 +154,11 @@ class Term(keras.layers.Layer):
             )
             self._student_shape = tuple(student)
         elif self.projector == "auto":
-            raise ValueError(
-                message(
-                    f"projector='auto' of term {self.name!r} must know the signals' shapes",
-                    expected="models built from keras.Input",
-                    received="a subclassed model",
-                    mend="Pass a layer as the projector",
-                )
+            raise refusal(
+                f"projector='auto' of term {self.name!r} must know the signals' shapes",
+                expected="models built from keras.Input",
+                received="a subclassed model",
+                mend="Pass a layer as the projector",
             )
 
     def call(
@@ -198,13 +196,11 @@ class Term(keras.layers.Layer):
         known = {"labels": labels, "mask": signal_mask}
         values = self.loss.call(self._as_needed(answer, known), signal)
         if len(values.shape) == 0:
-            raise ValueError(
-                message(
-                    f"The loss of term {self.name!r} must return one value per example",
-                    expected="shape (batch,) or (batch, ...)",
-                    received="a scalar",
-                    mend="Leave the mean over the batch to Keras' reduction",
-                )
+            raise refusal(
+                f"The loss of term {self.name!r} must return one value per example",
+                expected="shape (batch,) or (batch, ...)",
+                received="a scalar",
+                mend="Leave the mean over the batch to Keras' reduction",
             )
         if sample_weight is not None:
             sample_weight = weights.of_values(values, sample_weight, "sample_weight", self.name)
@@ -243,13 +239,11 @@ class Term(keras.layers.Layer):
             return
         if not self.on_outputs or self.projector is not None:
             raise connection.misfit(self.name, self.loss, teacher, student)
-        raise ValueError(
-            message(
-                f"Teacher and student must give logits of one shape to term {self.name!r}",
-                expected=f"the student's shape {student}",
-                received=f"the teacher's shape {teacher}",
-                mend="Use a teacher with the student's classes",
-            )
+        raise refusal(
+            f"Teacher and student must give logits of one shape to term {self.name!r}",
+            expected=f"the student's shape {student}",
+            received=f"the teacher's shape {teacher}",
+            mend="Use a teacher with the student's classes",
         )
 
     def __setattr__(self, name: str, value: Any) -> None:

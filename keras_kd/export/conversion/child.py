@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import message, refusal
 from keras_kd.export.conversion import serving
 from keras_kd.export.conversion.task import Task
 from keras_kd.export.student.signature import Signature
@@ -32,13 +32,11 @@ def hand_over(signature: Signature, folder: Path) -> None:
     try:
         signature.student.save(folder / "student.keras")
     except Exception as error:
-        raise ValueError(
-            message(
-                "A student that was not trained on TensorFlow must be one that Keras can save",
-                expected="layers with get_config and from_config",
-                received=str(error),
-                mend="Give your layers get_config and @keras.saving.register_keras_serializable",
-            )
+        raise refusal(
+            "A student that was not trained on TensorFlow must be one that Keras can save",
+            expected="layers with get_config and from_config",
+            received=str(error),
+            mend="Give your layers get_config and @keras.saving.register_keras_serializable",
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.export.student.outputs import SINGLE_OUTPUT
 from keras_kd.export.student.signature import Signature
 from keras_kd.networks.models import layers_between
@@ -37,13 +37,11 @@ def write(signature: Signature, folder: Path) -> None:
         with _silence():
             archive.write_out(str(folder))
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            message(
-                "The model must run on inputs of the exported shapes",
-                expected=f"a model that takes {[(t.name, t.shape) for t in signature.inputs]}",
-                received=str(error),
-                mend="Choose a batch_size that the model was built for, or mend its layers",
-            )
+        raise refusal(
+            "The model must run on inputs of the exported shapes",
+            expected=f"a model that takes {[(t.name, t.shape) for t in signature.inputs]}",
+            received=str(error),
+            mend="Choose a batch_size that the model was built for, or mend its layers",
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_type, message
+from keras_kd._errors import check_type, refusal
 from keras_kd.compression.finishing import baked
 
 __all__ = ["heads_of", "in_float32", "student_of"]
@@ -65,28 +65,24 @@ def _check_tensorflow() -> None:
 
 def _check_backend() -> None:
     if keras.backend.backend() == "torch":
-        raise ValueError(
-            message(
-                "Keras must run on TensorFlow or JAX to export",
-                expected="KERAS_BACKEND=tensorflow",
-                received="KERAS_BACKEND=torch",
-                mend="Save the student, student.save('student.keras'), and export it from a "
-                "program that loads it on TensorFlow",
-            )
+        raise refusal(
+            "Keras must run on TensorFlow or JAX to export",
+            expected="KERAS_BACKEND=tensorflow",
+            received="KERAS_BACKEND=torch",
+            mend="Save the student, student.save('student.keras'), and export it from a "
+            "program that loads it on TensorFlow",
         )
 
 
 def _wrapped(student: keras.Model) -> keras.Model:
     built = student.get_build_config() if student.built else None
     if not built or "input_shape" not in built or isinstance(student, keras.Sequential):
-        raise ValueError(
-            message(
-                "model must be built",
-                expected="symbolic inputs, or a model that was called on one tensor or structure",
-                received=f"{type(student).__name__} {student.name!r} of unknown inputs",
-                mend="Start it with keras.Input(shape), call it on one batch, or wrap it: "
-                "keras.Model(inputs, student(inputs))",
-            )
+        raise refusal(
+            "model must be built",
+            expected="symbolic inputs, or a model that was called on one tensor or structure",
+            received=f"{type(student).__name__} {student.name!r} of unknown inputs",
+            mend="Start it with keras.Input(shape), call it on one batch, or wrap it: "
+            "keras.Model(inputs, student(inputs))",
         )
     name = next(iter(inspect.signature(student.call).parameters))
     # Keras gives no two layers of a model one name.
@@ -98,13 +94,11 @@ def _wrapped(student: keras.Model) -> keras.Model:
 def _check_stateless(student: keras.Model) -> None:
     for layer in _keras.all_layers(student):
         if getattr(layer, "stateful", False):
-            raise ValueError(
-                message(
-                    "The model's layers must not carry a state from one call to the next",
-                    expected="stateful=False, because a file starts each call afresh",
-                    received=f"{layer.name!r} with stateful=True",
-                    mend="Rebuild the layer with stateful=False and the same weights",
-                )
+            raise refusal(
+                "The model's layers must not carry a state from one call to the next",
+                expected="stateful=False, because a file starts each call afresh",
+                received=f"{layer.name!r} with stateful=True",
+                mend="Rebuild the layer with stateful=False and the same weights",
             )
 
 
@@ -114,16 +108,14 @@ def _check_loadable(student: keras.Model) -> None:
         for part in (layer, *vars(layer).values()):
             named = part if inspect.isfunction(part) else type(part)
             if named.__module__ in _SCRIPTS or named.__name__ == "<lambda>":
-                raise ValueError(
-                    message(
-                        "The layers of a student that was not trained on TensorFlow must come from "
-                        "modules, as another process loads them on TensorFlow",
-                        expected="classes and functions of modules that can be imported",
-                        received=f"{named.__qualname__} of the running script or notebook, in "
-                        f"{layer.name!r}",
-                        mend="Move it into a module of its own, with "
-                        "@keras.saving.register_keras_serializable, and import it from there",
-                    )
+                raise refusal(
+                    "The layers of a student that was not trained on TensorFlow must come from "
+                    "modules, as another process loads them on TensorFlow",
+                    expected="classes and functions of modules that can be imported",
+                    received=f"{named.__qualname__} of the running script or notebook, in "
+                    f"{layer.name!r}",
+                    mend="Move it into a module of its own, with "
+                    "@keras.saving.register_keras_serializable, and import it from there",
                 )
 
 
@@ -131,14 +123,12 @@ def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:
     """Keras keeps the shapes that a subclassed model was built for, and forgets the dtypes."""
     embeds = any(isinstance(x, keras.layers.Embedding) for x in _keras.all_layers(student))
     if embeds and any(len(x.shape) < 3 for x in keras.tree.flatten(inputs)):
-        raise ValueError(
-            message(
-                "The inputs of a subclassed model with an Embedding must have a known dtype",
-                expected="keras.Input with a dtype, e.g. int32",
-                received=f"{type(student).__name__} {student.name!r}, whose dtypes Keras forgets",
-                mend="Wrap it: inputs = keras.Input(shape, dtype='int32'); keras.Model(inputs, "
-                "student(inputs))",
-            )
+        raise refusal(
+            "The inputs of a subclassed model with an Embedding must have a known dtype",
+            expected="keras.Input with a dtype, e.g. int32",
+            received=f"{type(student).__name__} {student.name!r}, whose dtypes Keras forgets",
+            mend="Wrap it: inputs = keras.Input(shape, dtype='int32'); keras.Model(inputs, "
+            "student(inputs))",
         )
 
 
@@ -154,13 +144,11 @@ def _symbolic(shape: Any, name: str) -> Any:
 def _check_inputs(student: keras.Model) -> None:
     for x in student.inputs:
         if not isinstance(x.shape, tuple) or x.dtype == "string":
-            raise ValueError(
-                message(
-                    "The model's inputs must be dense tensors of numbers",
-                    expected="a numeric dtype",
-                    received=f"{x.name!r} of dtype {x.dtype}",
-                    mend="Leave the text processing out of the exported model",
-                )
+            raise refusal(
+                "The model's inputs must be dense tensors of numbers",
+                expected="a numeric dtype",
+                received=f"{x.name!r} of dtype {x.dtype}",
+                mend="Leave the text processing out of the exported model",
             )
 
 
@@ -182,13 +170,11 @@ def in_float32(student: keras.Model) -> keras.Model:
             copy = keras.models.clone_model(student, clone_function=_float32_layer)
         copy.set_weights(student.get_weights())
     except Exception as error:
-        raise ValueError(
-            message(
-                "A half-precision model must be made of layers that Keras can rebuild in float32",
-                expected="layers with get_config and from_config",
-                received=str(error),
-                mend="Build the student under the policy 'float32' and set the trained weights",
-            )
+        raise refusal(
+            "A half-precision model must be made of layers that Keras can rebuild in float32",
+            expected="layers with get_config and from_config",
+            received=str(error),
+            mend="Build the student under the policy 'float32' and set the trained weights",
         ) from error
     return copy
 

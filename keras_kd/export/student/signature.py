@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.export.student import outputs
 from keras_kd.networks.tapped_graph import stood_for
 from keras_kd.runtimes.batching import Arrays, in_batches
@@ -70,13 +70,11 @@ class Signature:
             ValueError: If an input has a dimension of unknown size.
         """
         if any(None in tensor.shape[1:] for tensor in self.inputs):
-            raise ValueError(
-                message(
-                    "verify must be given for a model whose inputs have dimensions of any size",
-                    expected="samples of the sizes in use",
-                    received=f"None for inputs of shape {[t.shape for t in self.inputs]}",
-                    mend="Pass verify=samples",
-                )
+            raise refusal(
+                "verify must be given for a model whose inputs have dimensions of any size",
+                expected="samples of the sizes in use",
+                received=f"None for inputs of shape {[t.shape for t in self.inputs]}",
+                mend="Pass verify=samples",
             )
         random = np.random.default_rng(0)
         limits = _vocabularies(self.student)
@@ -103,13 +101,11 @@ class Signature:
 
 def _check_names(names: list[str], original: list[str]) -> None:
     if len(set(names)) < len(names) or any(map(keyword.iskeyword, names)) or "self" in names:
-        raise ValueError(
-            message(
-                "The model's inputs must have names that tell them apart in a file",
-                expected="distinct names of letters, digits and _, other than Python's own words",
-                received=original,
-                mend="Name them in keras.Input(..., name=...)",
-            )
+        raise refusal(
+            "The model's inputs must have names that tell them apart in a file",
+            expected="distinct names of letters, digits and _, other than Python's own words",
+            received=original,
+            mend="Name them in keras.Input(..., name=...)",
         )
 
 

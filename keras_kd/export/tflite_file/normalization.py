@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import message, refusal, wrong
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.tensors import TensorInfo
 
@@ -134,14 +134,12 @@ def require_bytes_alike(inputs: Sequence[TensorInfo], normalizations: Normalizat
             continue
         wanted = normalizations[tensor.name].ends
         if not _are_like(ends, wanted):
-            raise ValueError(
-                message(
-                    f"The bytes of {tensor.name!r} must mean what normalization says",
-                    expected=_values(wanted),
-                    received=_values(ends),
-                    mend="Pass the normalization that the student was trained with, and calibrate "
-                    "on images that reach from black to white; or use io_dtype='float32'",
-                )
+            raise refusal(
+                f"The bytes of {tensor.name!r} must mean what normalization says",
+                expected=_values(wanted),
+                received=_values(ends),
+                mend="Pass the normalization that the student was trained with, and calibrate "
+                "on images that reach from black to white; or use io_dtype='float32'",
             )
 
 

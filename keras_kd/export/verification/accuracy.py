@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import check_number, message
+from keras_kd._errors import check_number, message, refusal
 from keras_kd.export.student.outputs import Output
 from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
 from keras_kd.runtimes.batching import Arrays
@@ -86,13 +86,11 @@ def check_drop(max_accuracy_drop: Any, labels: Any) -> float | None:
     if max_accuracy_drop is None:
         return None
     if labels is None:
-        raise ValueError(
-            message(
-                "max_accuracy_drop must come with labels",
-                expected="verify=(x, y)",
-                received="verify without y",
-                mend="Pass verify=(x_test, y_test)",
-            )
+        raise refusal(
+            "max_accuracy_drop must come with labels",
+            expected="verify=(x, y)",
+            received="verify without y",
+            mend="Pass verify=(x_test, y_test)",
         )
     return check_number("max_accuracy_drop", max_accuracy_drop, "from 0 to 1", example=0.003)
 
@@ -154,14 +152,12 @@ def _bits(y: np.ndarray, output: Output) -> np.ndarray:
 
 
 def _unknown_head(output: Output) -> ValueError:
-    return ValueError(
-        message(
-            f"The head of the output {output.name!r} must be known to tell yes from no",
-            expected="'sigmoid' or 'logits'",
-            received="one unit whose head the model's graph does not show",
-            mend="Export a Distiller with student_head='logits' or 'sigmoid', build the student "
-            "from keras.Input so that its last layer shows, or pass verify=x without labels",
-        )
+    return refusal(
+        f"The head of the output {output.name!r} must be known to tell yes from no",
+        expected="'sigmoid' or 'logits'",
+        received="one unit whose head the model's graph does not show",
+        mend="Export a Distiller with student_head='logits' or 'sigmoid', build the student "
+        "from keras.Input so that its last layer shows, or pass verify=x without labels",
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.compression.students import methods
 from keras_kd.export.student.samples import read
 from keras_kd.export.student.signature import Signature
@@ -54,22 +54,18 @@ def reference(
         expected = signature.predict(arrays)
     except Exception as error:
         ranges = [f"{name!r} from {x.min():g} to {x.max():g}" for name, x in arrays.items()]
-        raise ValueError(
-            message(
-                f"The Keras model must be able to answer the {what}",
-                expected="values that it takes, e.g. ids within the vocabulary",
-                received=f"{', '.join(ranges)}, and the error: {error}",
-                mend="Pass samples on which model.predict works",
-            )
+        raise refusal(
+            f"The Keras model must be able to answer the {what}",
+            expected="values that it takes, e.g. ids within the vocabulary",
+            received=f"{', '.join(ranges)}, and the error: {error}",
+            mend="Pass samples on which model.predict works",
         ) from error
     if not all(np.isfinite(array).all() for array in expected.values()):
-        raise ValueError(
-            message(
-                f"The Keras model must give finite outputs on the {what}",
-                expected="finite numbers",
-                received=_spoilt(signature.student, expected),
-                mend="Train the model without NaN, or pass samples that it can answer",
-            )
+        raise refusal(
+            f"The Keras model must give finite outputs on the {what}",
+            expected="finite numbers",
+            received=_spoilt(signature.student, expected),
+            mend="Train the model without NaN, or pass samples that it can answer",
         )
     if signature.student is not original:
         own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.soft_labels.augmentation.draws import uniform
 
 __all__ = [
@@ -32,23 +32,21 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: b
     import tensorflow as tf
 
     if isinstance(images, dict | list | tuple):
-        raise TypeError(
-            message(
-                "images must be one tensor",
-                expected="(batch, height, width, channels)",
-                received=f"a {type(images).__name__}",
-                mend="Write a function that calls this one on the part that is an image",
-            )
+        raise refusal(
+            "images must be one tensor",
+            expected="(batch, height, width, channels)",
+            received=f"a {type(images).__name__}",
+            mend="Write a function that calls this one on the part that is an image",
+            error=TypeError,
         )
     images = tf.convert_to_tensor(images)
     if not (images.dtype.is_floating or images.dtype.is_integer):
-        raise TypeError(
-            message(
-                "images must be numbers",
-                expected="an integer or float dtype",
-                received=f"dtype {images.dtype.name}",
-                mend="Decode or cast them before",
-            )
+        raise refusal(
+            "images must be numbers",
+            expected="an integer or float dtype",
+            received=f"dtype {images.dtype.name}",
+            mend="Decode or cast them before",
+            error=TypeError,
         )
     shape = images.shape
     framed = shape.rank in (3, 4) and None not in shape[3 if any_size else 1 :]
@@ -56,13 +54,11 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: b
         framed = False
     if not framed:
         rule = f" and {' or '.join(map(str, channels))} channels" if channels else ""
-        raise ValueError(
-            message(
-                f"images must be batches of one known size{rule}",
-                expected="(batch, height, width, channels) or (batch, height, width)",
-                received=f"shape {tuple(shape) if shape.rank is not None else 'unknown'}",
-                mend="Resize the images to one size before, or use a function of your own",
-            )
+        raise refusal(
+            f"images must be batches of one known size{rule}",
+            expected="(batch, height, width, channels) or (batch, height, width)",
+            received=f"shape {tuple(shape) if shape.rank is not None else 'unknown'}",
+            mend="Resize the images to one size before, or use a function of your own",
         )
     return images if shape.rank == 4 else images[..., tf.newaxis]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.soft_labels.augmentation.colors import color_jitter, cutout
 from keras_kd.soft_labels.augmentation.crops import crop_flip, random_resized_crop
 from keras_kd.soft_labels.augmentation.draws import folded
@@ -163,13 +163,11 @@ def compose(*augmentations: Any) -> Augmentation:
     stages = tuple(stage for part in augmentations for stage in Augmentation.of(part).stages)
     early = [stage.name for stage in stages[:-1] if stage.call == MIXING]
     if early:
-        raise ValueError(
-            message(
-                "An augmentation that mixes must be the last, and the only one that does",
-                expected="per-image and batched functions, then at most one that mixes",
-                received=f"{[stage.name for stage in stages]}, of which {early} stand too early",
-                mend="Move it to the end, or leave all but one out",
-            )
+        raise refusal(
+            "An augmentation that mixes must be the last, and the only one that does",
+            expected="per-image and batched functions, then at most one that mixes",
+            received=f"{[stage.name for stage in stages]}, of which {early} stand too early",
+            mend="Move it to the end, or leave all but one out",
         )
     return Augmentation(stages)
 
@@ -183,13 +181,12 @@ def _stage(augment: Any) -> Stage:
     function = augment.func if is_partial else augment
     parameters = dict(augment.keywords) if is_partial else {}
     if not hasattr(function, "__qualname__") or inspect.isclass(function):
-        raise TypeError(
-            message(
-                "augment must be a function of (image, seed), or a composition of such",
-                expected="None, a function, a functools.partial of one, or compose(...)",
-                received=repr(augment),
-                mend="Wrap it: def augment(image, seed): ...",
-            )
+        raise refusal(
+            "augment must be a function of (image, seed), or a composition of such",
+            expected="None, a function, a functools.partial of one, or compose(...)",
+            received=repr(augment),
+            mend="Wrap it: def augment(image, seed): ...",
+            error=TypeError,
         )
     _check_parameters(function, parameters, augment.args if is_partial else ())
     return Stage(function, parameters)
@@ -203,13 +200,12 @@ def _check_parameters(function: Callable, parameters: dict[str, Any], args: tupl
         json.dumps(parameters, allow_nan=False)
         inspect.signature(function).bind(*taken, **parameters)
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            message(
-                f"parameters of {function.__qualname__} must be keyword arguments it takes",
-                expected=f"{function.__qualname__}{inspect.signature(function)}, JSON-able values",
-                received=f"{args or ''}{parameters} ({error})",
-                mend="Use functools.partial(function, name=value) with numbers, text or lists",
-            )
+        raise refusal(
+            f"parameters of {function.__qualname__} must be keyword arguments it takes",
+            expected=f"{function.__qualname__}{inspect.signature(function)}, JSON-able values",
+            received=f"{args or ''}{parameters} ({error})",
+            mend="Use functools.partial(function, name=value) with numbers, text or lists",
+            error=TypeError,
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message, wrong
+from keras_kd._errors import message, refusal, wrong
 from keras_kd.soft_labels.storage import files, manifest, shards
 from keras_kd.soft_labels.storage.layout import Layout
 from keras_kd.soft_labels.storage.records import Record, record_type
@@ -119,13 +119,11 @@ class Folder:
     def _own_manifest(self) -> dict[str, Any]:
         there = _manifest(self.path)
         if there is None:
-            raise ValueError(
-                message(
-                    f"The folder {self.path} must keep its manifest while labels are written",
-                    expected=manifest.NAME,
-                    received="none",
-                    mend="Call SoftLabels.write again, and let nothing else tidy up there",
-                )
+            raise refusal(
+                f"The folder {self.path} must keep its manifest while labels are written",
+                expected=manifest.NAME,
+                received="none",
+                mend="Call SoftLabels.write again, and let nothing else tidy up there",
             )
         return there
 
@@ -176,14 +174,12 @@ def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
     if lost:
         first = itertools.islice((n for n in itertools.count() if n not in there), min(lost, 5))
         more = f" and {lost - 5} more" if lost > 5 else ""
-        raise ValueError(
-            message(
-                f"The soft labels in {directory} must be complete",
-                expected=f"{count} shards",
-                received=f"{lost} missing: {', '.join(map(str, first))}{more}",
-                mend="Call SoftLabels.write with the arguments of the first time: it goes on with "
-                "what is missing",
-            )
+        raise refusal(
+            f"The soft labels in {directory} must be complete",
+            expected=f"{count} shards",
+            received=f"{lost} missing: {', '.join(map(str, first))}{more}",
+            mend="Call SoftLabels.write with the arguments of the first time: it goes on with "
+            "what is missing",
         )
     listed = content["shards"] or [there[number] for number in range(count)]
     _check_listed(folder, there, listed)
@@ -223,13 +219,11 @@ def _check_listed(folder: Path, there: dict[int, str], listed: list[str]) -> Non
     wrong = [n for n, checksum in there.items() if n >= len(listed) or checksum != listed[n]]
     listed_all = len(listed) <= len(there) and all(map(_CHECKSUM.fullmatch, listed))
     if wrong or not listed_all:
-        raise ValueError(
-            message(
-                f"The shards in {folder} must be those that its manifest names",
-                expected="the files that were written with it",
-                received=f"others as numbers {wrong[:5]}" if wrong else "names of other files",
-                mend="Restore the folder from a copy, or write the labels again",
-            )
+        raise refusal(
+            f"The shards in {folder} must be those that its manifest names",
+            expected="the files that were written with it",
+            received=f"others as numbers {wrong[:5]}" if wrong else "names of other files",
+            mend="Restore the folder from a copy, or write the labels again",
         )
 
 
@@ -257,11 +251,9 @@ def _no_folder(path: Path, number: int | None, received: str | None) -> tuple[in
 def _check_same(wanted: dict[str, Any], there: dict[str, Any], path: Path) -> None:
     others = manifest.differences(wanted, there)
     if others:
-        raise ValueError(
-            message(
-                f"The folder {path} must hold no other labels than those that are written",
-                expected="a folder without labels, or one that the same call has begun",
-                received=f"labels that differ in {', '.join(others)}",
-                mend="Write into another folder, or go on with the arguments of the first time",
-            )
+        raise refusal(
+            f"The folder {path} must hold no other labels than those that are written",
+            expected="a folder without labels, or one that the same call has begun",
+            received=f"labels that differ in {', '.join(others)}",
+            mend="Write into another folder, or go on with the arguments of the first time",
         )

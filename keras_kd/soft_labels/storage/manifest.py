@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.soft_labels.storage.records import Record, record_type
 
 __all__ = ["FORMAT", "NAME", "differences", "from_bytes", "run", "to_bytes"]
@@ -79,13 +79,11 @@ def from_bytes(data: bytes, where: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise _damaged(where) from error
     if is_newer:
-        raise ValueError(
-            message(
-                f"Soft labels in {where.parent} must have a format that this version knows",
-                expected=f"format {FORMAT} or older",
-                received=f"format {newer}",
-                mend="Upgrade keras_kd: pip install --upgrade keras_kd",
-            )
+        raise refusal(
+            f"Soft labels in {where.parent} must have a format that this version knows",
+            expected=f"format {FORMAT} or older",
+            received=f"format {newer}",
+            mend="Upgrade keras_kd: pip install --upgrade keras_kd",
         )
     if not sound:
         raise _damaged(where)
@@ -179,11 +177,9 @@ def _canonical(content: dict[str, Any]) -> str:
 
 
 def _damaged(where: Path) -> ValueError:
-    return ValueError(
-        message(
-            f"The manifest {where} must be as it was written",
-            expected="JSON that fits its own checksum",
-            received="a damaged or edited file",
-            mend="Restore it from a copy, or write the labels again into an empty folder",
-        )
+    return refusal(
+        f"The manifest {where} must be as it was written",
+        expected="JSON that fits its own checksum",
+        received="a damaged or edited file",
+        mend="Restore it from a copy, or write the labels again into an empty folder",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.teachers.averaging import check_read_once, reading_of
 
 __all__ = [
@@ -173,14 +173,12 @@ def check_term(term: Any, name: str, record: Record) -> None:
         kept, fits = f"the mean of several teachers' probabilities at {name!r}", reading != "logits"
         mend = "the teacher that is to be followed alone"
     if not fits or (standardizes and record.top_k is not None):
-        raise ValueError(
-            message(
-                f"The loss of term {term.name!r} must be a tempered softmax of the logits, because "
-                f"the labels keep {kept}",
-                expected="e.g. SoftTargets(temperature=4.0), without standardize",
-                received=type(term.loss).__name__ + "(standardize=True)" * standardizes,
-                mend=f"Write the labels with {mend}",
-            )
+        raise refusal(
+            f"The loss of term {term.name!r} must be a tempered softmax of the logits, because "
+            f"the labels keep {kept}",
+            expected="e.g. SoftTargets(temperature=4.0), without standardize",
+            received=type(term.loss).__name__ + "(standardize=True)" * standardizes,
+            mend=f"Write the labels with {mend}",
         )
 
 
@@ -188,14 +186,12 @@ def check_temperature(temperature: float, name: str, record: Record) -> None:
     """Raises where answers were not stored for a temperature."""
     if record.is_tempered and not np.isclose(temperature, record.temperatures).any():
         every = f", or with top_k={record.classes} for any temperature"
-        raise ValueError(
-            message(
-                f"The temperature at {name!r} must be one that the labels were written for",
-                expected=f"one of {list(record.temperatures)}",
-                received=f"{temperature:g}",
-                mend=f"Write the labels with temperatures=[{temperature:g}]"
-                + ("" if record.averaged else every),
-            )
+        raise refusal(
+            f"The temperature at {name!r} must be one that the labels were written for",
+            expected=f"one of {list(record.temperatures)}",
+            received=f"{temperature:g}",
+            mend=f"Write the labels with temperatures=[{temperature:g}]"
+            + ("" if record.averaged else every),
         )
 
 
@@ -212,13 +208,11 @@ def _log_sum_exp(x: np.ndarray) -> np.ndarray:
 
 
 def _too_large(name: str, largest: float) -> ValueError:
-    return ValueError(
-        message(
-            f"The teacher's answer {name!r} must fit the dtype in which it is stored",
-            expected="numbers below 65504 for float16",
-            received=f"{largest:g}",
-            mend="Pass dtype='float32'",
-        )
+    return refusal(
+        f"The teacher's answer {name!r} must fit the dtype in which it is stored",
+        expected="numbers below 65504 for float16",
+        received=f"{largest:g}",
+        mend="Pass dtype='float32'",
     )
 
 
@@ -231,11 +225,9 @@ def _too_coarse(logits: np.ndarray) -> bool:
 
 
 def _hidden(name: str, largest: float) -> ValueError:
-    return ValueError(
-        message(
-            f"The differences between the classes at {name!r} must not drown in a common offset",
-            expected="logits around 0, for float16",
-            received=f"numbers up to {largest:g} that differ by little",
-            mend="Pass dtype='float32'",
-        )
+    return refusal(
+        f"The differences between the classes at {name!r} must not drown in a common offset",
+        expected="logits around 0, for float16",
+        received=f"numbers up to {largest:g} that differ by little",
+        mend="Pass dtype='float32'",
     )

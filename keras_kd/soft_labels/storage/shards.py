@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.soft_labels.storage import files
 from keras_kd.soft_labels.storage.layout import Layout
 
@@ -65,14 +65,12 @@ def found(folder: Path, run: str | None) -> dict[int, str]:
 
 
 def _foreign(folder: Path, received: str) -> ValueError:
-    return ValueError(
-        message(
-            f"The folder {folder} must hold each shard of its labels once, and no others",
-            expected="files as SoftLabels.write has named them for these labels",
-            received=received,
-            mend="Remove what is a copy or belongs to other labels, or write the labels again into "
-            "an empty folder",
-        )
+    return refusal(
+        f"The folder {folder} must hold each shard of its labels once, and no others",
+        expected="files as SoftLabels.write has named them for these labels",
+        received=received,
+        mend="Remove what is a copy or belongs to other labels, or write the labels again into "
+        "an empty folder",
     )
 
 
@@ -179,14 +177,12 @@ class Shards:
 
 
 def _wrong(path: Path, received: str, mend: str = "Delete it and call") -> ValueError:
-    return ValueError(
-        message(
-            f"Shard {path} must be as it was written",
-            expected="the file with the checksum in its name",
-            received=received,
-            mend=f"{mend} SoftLabels.write with the arguments of the first time: it writes what is "
-            "missing",
-        )
+    return refusal(
+        f"Shard {path} must be as it was written",
+        expected="the file with the checksum in its name",
+        received=received,
+        mend=f"{mend} SoftLabels.write with the arguments of the first time: it writes what is "
+        "missing",
     )
 
 

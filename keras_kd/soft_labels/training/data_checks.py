@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import check_integer, message, wrong
+from keras_kd._errors import check_integer, message, refusal, wrong
 from keras_kd.networks.structures import are_arrays
 from keras_kd.soft_labels.views.sources import Arrays, Stream, source
 from keras_kd.teachers import batch as batches
@@ -29,13 +29,12 @@ def samples(x: Any) -> Arrays:
         TypeError: If labels came with them, or they are no arrays.
     """
     if isinstance(x, tuple):
-        raise TypeError(
-            message(
-                "x must be the samples alone",
-                expected="soft.dataset(x, y)",
-                received=f"a tuple of {len(x)}",
-                mend="Pass e.g. soft.dataset(x_train, y_train)",
-            )
+        raise refusal(
+            "x must be the samples alone",
+            expected="soft.dataset(x, y)",
+            received=f"a tuple of {len(x)}",
+            mend="Pass e.g. soft.dataset(x_train, y_train)",
+            error=TypeError,
         )
     data = source(x)
     if isinstance(data, Arrays):
@@ -110,23 +109,20 @@ def labels(samples: int, y: Any, sample_weight: Any) -> dict[str, Any]:
 
 def _check_leaf(name: str, leaf: np.ndarray, samples: int) -> None:
     if leaf.dtype.kind not in "biuf":
-        raise TypeError(
-            message(
-                f"{name} must be numbers",
-                expected="class ids, rows of a class each, or weights",
-                received=f"dtype {leaf.dtype}",
-                mend="Map class names to 0, 1, ...: np.unique(y, return_inverse=True)[1]",
-            )
+        raise refusal(
+            f"{name} must be numbers",
+            expected="class ids, rows of a class each, or weights",
+            received=f"dtype {leaf.dtype}",
+            mend="Map class names to 0, 1, ...: np.unique(y, return_inverse=True)[1]",
+            error=TypeError,
         )
     if leaf.shape[:1] != (samples,):
-        raise ValueError(
-            message(
-                f"{name} must fit the samples",
-                expected=f"{samples} of them, one per sample",
-                received=f"shape {leaf.shape}",
-                mend="Pass arrays, np.asarray(y), in the order of the samples; of several outputs "
-                "a dict of them",
-            )
+        raise refusal(
+            f"{name} must fit the samples",
+            expected=f"{samples} of them, one per sample",
+            received=f"shape {leaf.shape}",
+            mend="Pass arrays, np.asarray(y), in the order of the samples; of several outputs "
+            "a dict of them",
         )
 
 
@@ -142,36 +138,30 @@ def check_training_data(x: Any, record: np.dtype, what: str = "Training data") -
         raise no_answers(what)
     name, answer = next(iter(batches.answers(given).items()))
     if name in record.names and answer.shape.rank == len(record[name].shape):
-        raise ValueError(
-            message(
-                f"{what} must come in batches",
-                expected="soft.attach(dataset).shuffle(1024).batch(128)",
-                received="single rows",
-                mend="Call batch() after soft.attach(dataset)",
-            )
+        raise refusal(
+            f"{what} must come in batches",
+            expected="soft.attach(dataset).shuffle(1024).batch(128)",
+            received="single rows",
+            mend="Call batch() after soft.attach(dataset)",
         )
 
 
 def others_answers(described: str) -> ValueError:
     """Returns the error of training data from other labels than those that teach."""
-    return ValueError(
-        message(
-            "Training data must come from the SoftLabels that is the teacher",
-            expected=described,
-            received="a dataset of other soft labels",
-            mend="Make the dataset of the same labels: soft.dataset(x, y) with teacher=soft",
-        )
+    return refusal(
+        "Training data must come from the SoftLabels that is the teacher",
+        expected=described,
+        received="a dataset of other soft labels",
+        mend="Make the dataset of the same labels: soft.dataset(x, y) with teacher=soft",
     )
 
 
 def no_answers(what: str = "Training data") -> ValueError:
     """Returns the error of training data without answers."""
-    return ValueError(
-        message(
-            f"{what} must carry the stored answers where the teacher is a SoftLabels",
-            expected="soft.dataset(x, y, ...), or soft.attach(dataset) shuffled and batched",
-            received="data without answers",
-            mend="Pass soft.dataset(x, y, batch_size=128); for validation, only evaluate_terms "
-            "needs it",
-        )
+    return refusal(
+        f"{what} must carry the stored answers where the teacher is a SoftLabels",
+        expected="soft.dataset(x, y, ...), or soft.attach(dataset) shuffled and batched",
+        received="data without answers",
+        mend="Pass soft.dataset(x, y, batch_size=128); for validation, only evaluate_terms "
+        "needs it",
     )

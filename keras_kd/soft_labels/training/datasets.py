@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.networks.heads import Head
 from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.storage.records import CHECK
@@ -34,13 +34,11 @@ def not_replayed(error: Exception) -> ValueError | None:
     if _OTHER_COUNT in str(error):
         return ValueError(re.search(rf"{_OTHER_COUNT}.*", str(error))[0])
     found = re.search(rf"\[{_NOT_REPLAYED}\] \[(\d+)\]", str(error))
-    return found and ValueError(
-        message(
-            _NOT_REPLAYED,
-            expected="the data that SoftLabels.write was given, a dataset in the same order",
-            received=f"other pixels for sample {found[1]}, or another order",
-            mend="Shuffle after soft.attach(dataset), not before; else write the labels again",
-        )
+    return found and refusal(
+        _NOT_REPLAYED,
+        expected="the data that SoftLabels.write was given, a dataset in the same order",
+        received=f"other pixels for sample {found[1]}, or another order",
+        mend="Shuffle after soft.attach(dataset), not before; else write the labels again",
     )
 
 
@@ -268,12 +266,10 @@ def _to_the_end(chunks: Any, size: int, samples: int) -> Any:
 def _check_count(count: int, samples: int, last: bool) -> None:
     """Raises where a stream has come to more samples than there are answers, or ends before."""
     if count > samples or (last and count < samples):
-        raise ValueError(
-            message(
-                _OTHER_COUNT,
-                expected=f"{samples} samples",
-                received="more" if count > samples else f"{count}",
-                mend="Pass the dataset that SoftLabels.write was given, without repeat(), take() "
-                "or filter()",
-            )
+        raise refusal(
+            _OTHER_COUNT,
+            expected=f"{samples} samples",
+            received="more" if count > samples else f"{count}",
+            mend="Pass the dataset that SoftLabels.write was given, without repeat(), take() "
+            "or filter()",
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import message, refusal
 from keras_kd.networks import structures
 from keras_kd.networks.heads import Head
 from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
@@ -78,13 +78,11 @@ class LabelMixer:
 def _check_names(labels: Any, given: dict[str, Any], names: list[str]) -> None:
     """Raises where the labels of an output would be left unmixed."""
     if len(given) < len(labels if isinstance(labels, (dict, list, tuple)) else [labels]):
-        raise ValueError(
-            message(
-                "Labels that are mixed must be of the teacher's outputs, which know the classes",
-                expected=f"one tensor, or labels among {names}",
-                received=f"{list(labels) if isinstance(labels, dict) else len(labels)}",
-                mend="Write the labels with a teacher that has these outputs",
-            )
+        raise refusal(
+            "Labels that are mixed must be of the teacher's outputs, which know the classes",
+            expected=f"one tensor, or labels among {names}",
+            received=f"{list(labels) if isinstance(labels, dict) else len(labels)}",
+            mend="Write the labels with a teacher that has these outputs",
         )
 
 
@@ -97,13 +95,11 @@ def _classes(name: str, head: Head, labels: Any) -> int | None:
         return None
     if lie in (IDS, COLUMN) and dtype.kind in "iu" and len(row) == 1:
         return head.classes
-    raise ValueError(
-        message(
-            f"The labels of the output {name!r} must be such as can be mixed",
-            expected=f"integer class ids, or numbers of shape {row}",
-            received=f"{dtype.name} of shape {shape} for each sample",
-            mend="Pass integer ids or one-hot rows",
-        )
+    raise refusal(
+        f"The labels of the output {name!r} must be such as can be mixed",
+        expected=f"integer class ids, or numbers of shape {row}",
+        received=f"{dtype.name} of shape {shape} for each sample",
+        mend="Pass integer ids or one-hot rows",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message, reason
+from keras_kd._errors import reason, refusal
 from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay
 
@@ -90,15 +90,12 @@ def _digest(views: list[list[np.ndarray]]) -> str:
 
 
 def _unusable(received: str) -> ValueError:
-    return ValueError(
-        message(
-            "augment must make a sample of a sample and a seed",
-            expected="a function of (image, seed) that returns an image; one that mixes returns "
-            "(mix, share of the own label)",
-            received=received,
-            mend="Call it on a few samples by hand; samples that are dicts want a function of "
-            "your own",
-        )
+    return refusal(
+        "augment must make a sample of a sample and a seed",
+        expected="a function of (image, seed) that returns an image; one that mixes returns "
+        "(mix, share of the own label)",
+        received=received,
+        mend="Call it on a few samples by hand; samples that are dicts want a function of your own",
     )
 
 
@@ -107,25 +104,21 @@ def _check_share(share: Any) -> None:
         return
     values = np.asarray(share)
     if values.ndim != 1 or not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(
-            message(
-                "A function that mixes must return the share of each image's own label",
-                expected="floats from 0 to 1, (batch,)",
-                received=f"{values}",
-                mend="Return (mix, share)",
-            )
+        raise refusal(
+            "A function that mixes must return the share of each image's own label",
+            expected="floats from 0 to 1, (batch,)",
+            received=f"{values}",
+            mend="Return (mix, share)",
         )
 
 
 def _check_same(first: list, second: list, received: str) -> None:
     pairs = zip(keras.tree.flatten(first), keras.tree.flatten(second))
     if not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs):
-        raise ValueError(
-            message(
-                "augment must be a pure function of image and seed",
-                expected="the same pixels for the same image and seed",
-                received=received,
-                mend="Draw with tf.random.stateless_*(seed=seed) or keras_kd.soft_labels.uniform, "
-                "never with tf.random.* or NumPy's generators",
-            )
+        raise refusal(
+            "augment must be a pure function of image and seed",
+            expected="the same pixels for the same image and seed",
+            received=received,
+            mend="Draw with tf.random.stateless_*(seed=seed) or keras_kd.soft_labels.uniform, "
+            "never with tf.random.* or NumPy's generators",
         )

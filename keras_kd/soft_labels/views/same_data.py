@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.purity import probe
 from keras_kd.soft_labels.views.replay import Replay
@@ -28,13 +28,11 @@ def known_augmentation(augment: Any, stages: list[dict[str, Any]]) -> Augmentati
         return Augmentation.from_description(stages)
     augmentation = Augmentation.of(augment)
     if augmentation.description() != stages:
-        raise ValueError(
-            message(
-                "augment must be the one that the labels were written with",
-                expected=_shown(stages),
-                received=_shown(augmentation.description()),
-                mend="Leave it out where it is made of keras_kd.soft_labels' functions",
-            )
+        raise refusal(
+            "augment must be the one that the labels were written with",
+            expected=_shown(stages),
+            received=_shown(augmentation.description()),
+            mend="Leave it out where it is made of keras_kd.soft_labels' functions",
         )
     return augmentation
 
@@ -42,13 +40,11 @@ def known_augmentation(augment: Any, stages: list[dict[str, Any]]) -> Augmentati
 def given_augmentation(augmentation: Augmentation | None, stages: list[dict]) -> Augmentation:
     """Returns the augmentation, which must be known to make pixels."""
     if augmentation is None:
-        raise ValueError(
-            message(
-                "augment must be given to SoftLabels.open where it has functions of one's own",
-                expected=_shown(stages),
-                received="None",
-                mend="Call SoftLabels.open(directory, augment=...)",
-            )
+        raise refusal(
+            "augment must be given to SoftLabels.open where it has functions of one's own",
+            expected=_shown(stages),
+            received="None",
+            mend="Call SoftLabels.open(directory, augment=...)",
         )
     return augmentation
 
@@ -83,40 +79,34 @@ def check_data(content: dict[str, Any], data: Arrays | Stream, found: dict[str, 
     other = [name for name in expected if expected[name] != received[name]]
     if other:
         names = [name for name in other if name in ("samples", "sample")] or ["content"]
-        raise ValueError(
-            message(
-                "The data must be those that the labels were written for",
-                expected=", ".join(f"{name} {expected.get(name, 'as then')}" for name in names),
-                received=", ".join(f"{name} {received.get(name, 'changed')}" for name in names),
-                mend="Pass the array or dataset that SoftLabels.write was given, in its order; "
-                "shuffle a dataset after soft.attach",
-            )
+        raise refusal(
+            "The data must be those that the labels were written for",
+            expected=", ".join(f"{name} {expected.get(name, 'as then')}" for name in names),
+            received=", ".join(f"{name} {received.get(name, 'changed')}" for name in names),
+            mend="Pass the array or dataset that SoftLabels.write was given, in its order; "
+            "shuffle a dataset after soft.attach",
         )
 
 
 def check_partners(replay: Replay, data: Arrays | Stream) -> None:
     """Raises where partners lie beyond what can be seen of a stream at once."""
     if isinstance(data, Stream) and replay.pairing > data.pairing:
-        raise ValueError(
-            message(
-                "Mixed labels that were written from arrays must be read with arrays",
-                expected="soft.dataset(x, y)",
-                received="soft.attach(dataset)",
-                mend="Write them from the dataset, which mixes neighbours",
-            )
+        raise refusal(
+            "Mixed labels that were written from arrays must be read with arrays",
+            expected="soft.dataset(x, y)",
+            received="soft.attach(dataset)",
+            mend="Write them from the dataset, which mixes neighbours",
         )
 
 
 def check_outputs(content: dict[str, Any], outputs: str) -> None:
     """Raises where the augmentation makes other pixels than it did."""
     if content["augmentation"]["outputs"] != outputs:
-        raise ValueError(
-            message(
-                "The augmentation must make the pixels that the teacher was shown",
-                expected=f"those of then, with {content['versions']}",
-                received="other pixels for the first samples",
-                mend="Undo the change of the function, or write the labels again",
-            )
+        raise refusal(
+            "The augmentation must make the pixels that the teacher was shown",
+            expected=f"those of then, with {content['versions']}",
+            received="other pixels for the first samples",
+            mend="Undo the change of the function, or write the labels again",
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 
 __all__ = ["HEAD", "NEIGHBOURS", "Arrays", "Stream", "description", "source"]
 
@@ -32,13 +32,11 @@ class Arrays:
         self.x = keras.tree.lists_to_tuples(keras.tree.map_structure(_as_array, x))
         sizes = {len(leaf) for leaf in keras.tree.flatten(self.x)}
         if len(sizes) != 1 or 0 in sizes:
-            raise ValueError(
-                message(
-                    "data must hold arrays of equally many samples, at least one",
-                    expected="equal first axes",
-                    received=f"{sorted(sizes)} samples",
-                    mend="Pass arrays with one row per sample",
-                )
+            raise refusal(
+                "data must hold arrays of equally many samples, at least one",
+                expected="equal first axes",
+                received=f"{sorted(sizes)} samples",
+                mend="Pass arrays with one row per sample",
             )
         self.samples = sizes.pop()
         self.pairing = self.samples
@@ -91,23 +89,19 @@ class Stream:
         self.inputs = dataset.map(lambda x, *_: x) if self.labelled else dataset
         cardinality = int(dataset.cardinality())
         if cardinality == -1:
-            raise ValueError(
-                message(
-                    "data must end",
-                    expected="a dataset of finitely many samples",
-                    received="an infinite one",
-                    mend="Leave repeat() out",
-                )
+            raise refusal(
+                "data must end",
+                expected="a dataset of finitely many samples",
+                received="an infinite one",
+                mend="Leave repeat() out",
             )
         self.samples = cardinality if cardinality >= 0 else samples or self._count()
         if not self.samples:
-            raise ValueError(
-                message(
-                    "data must hold samples",
-                    expected="at least one",
-                    received="an empty dataset",
-                    mend="Look at len(list(dataset.take(1)))",
-                )
+            raise refusal(
+                "data must hold samples",
+                expected="at least one",
+                received="an empty dataset",
+                mend="Look at len(list(dataset.take(1)))",
             )
 
     def _count(self) -> int:
@@ -150,13 +144,11 @@ class Stream:
         again = self.head()
         pairs = zip(keras.tree.flatten(first), keras.tree.flatten(again))
         if not first or len(first) != len(again) or not all(np.array_equal(a, b) for a, b in pairs):
-            raise ValueError(
-                message(
-                    "data must give the same samples in the same order each time",
-                    expected="a dataset without shuffle and without random operations",
-                    received="other samples at the second reading",
-                    mend="Shuffle after soft.attach(dataset), and let augment= draw what is random",
-                )
+            raise refusal(
+                "data must give the same samples in the same order each time",
+                expected="a dataset without shuffle and without random operations",
+                received="other samples at the second reading",
+                mend="Shuffle after soft.attach(dataset), and let augment= draw what is random",
             )
 
     def digest(self) -> None:
@@ -195,37 +187,32 @@ def description(data: Arrays | Stream) -> dict[str, Any]:
 def _as_array(leaf: Any) -> np.ndarray:
     is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     if not is_array or not len(leaf.shape):
-        raise TypeError(
-            message(
-                "data must be arrays, an unbatched tf.data.Dataset or a TFDS builder",
-                expected="e.g. x_train, or builder.as_dataset(split='train')",
-                received=f"{type(leaf).__name__}",
-                mend="Generators and PyDatasets have no samples to count: make arrays or a "
-                "tf.data.Dataset of them",
-            )
+        raise refusal(
+            "data must be arrays, an unbatched tf.data.Dataset or a TFDS builder",
+            expected="e.g. x_train, or builder.as_dataset(split='train')",
+            received=f"{type(leaf).__name__}",
+            mend="Generators and PyDatasets have no samples to count: make arrays or a "
+            "tf.data.Dataset of them",
+            error=TypeError,
         )
     return leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
 
 
 def _check_element(spec: Any) -> None:
     if isinstance(spec, tuple) and len(spec) > 3:
-        raise ValueError(
-            message(
-                "data must give x, (x, y) or (x, y, sample_weight)",
-                expected="up to three parts",
-                received=f"{len(spec)}",
-                mend="Put several inputs into a dict: dataset.map(lambda a, b, y: ({...}, y))",
-            )
+        raise refusal(
+            "data must give x, (x, y) or (x, y, sample_weight)",
+            expected="up to three parts",
+            received=f"{len(spec)}",
+            mend="Put several inputs into a dict: dataset.map(lambda a, b, y: ({...}, y))",
         )
     unknown = [leaf for leaf in keras.tree.flatten(spec) if leaf.shape.rank is None]
     if unknown:
-        raise ValueError(
-            message(
-                "data must have samples of a known rank",
-                expected="shapes such as (None, None, 3)",
-                received=f"{unknown[0]}",
-                mend="Give from_generator an output_signature=, or use tf.ensure_shape",
-            )
+        raise refusal(
+            "data must have samples of a known rank",
+            expected="shapes such as (None, None, 3)",
+            received=f"{unknown[0]}",
+            mend="Give from_generator an output_signature=, or use tf.ensure_shape",
         )
 
 

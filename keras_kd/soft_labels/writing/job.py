@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd._text import bytes_in_words, duration_in_words
 from keras_kd._version import __version__
 from keras_kd.soft_labels.agreement import compare
@@ -175,13 +175,11 @@ def _record(
     kind = teacher.heads[name].kind
     centered = kind == "softmax"
     if not shape:
-        raise ValueError(
-            message(
-                f"The teacher's output {name!r} must have an axis of classes",
-                expected="shape (batch, ..., classes)",
-                received="shape (batch,)",
-                mend="Let the teacher return logits",
-            )
+        raise refusal(
+            f"The teacher's output {name!r} must have an axis of classes",
+            expected="shape (batch, ..., classes)",
+            received="shape (batch,)",
+            mend="Let the teacher return logits",
         )
     classes = shape[-1]
     categorical = kind in ("softmax", "logits")
@@ -192,13 +190,11 @@ def _record(
     if top_k is None or top_k >= classes:
         return Record(tuple(shape), dtype, centered, **averaged)
     if not categorical:
-        raise ValueError(
-            message(
-                "top_k must be left to outputs whose classes exclude each other",
-                expected=f"a softmax or logits at the output {name!r}",
-                received=f"top_k={top_k} for the head {kind!r}",
-                mend="Leave top_k out to keep all classes",
-            )
+        raise refusal(
+            "top_k must be left to outputs whose classes exclude each other",
+            expected=f"a softmax or logits at the output {name!r}",
+            received=f"top_k={top_k} for the head {kind!r}",
+            mend="Leave top_k out to keep all classes",
         )
     averaged["temperatures"] = options.temperatures
     return Record(tuple(shape), dtype, centered, top_k, **averaged)

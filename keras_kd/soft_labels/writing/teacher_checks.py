@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import message, reason
+from keras_kd._errors import reason, refusal
 from keras_kd.networks.ports import same_but_for_ones
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.sources import Arrays, Stream
@@ -25,26 +25,23 @@ def asked(teacher: Any) -> Teacher:
     teacher = asked_teacher(teacher, None)
     if teacher.can_be_asked:
         return teacher
-    raise TypeError(
-        message(
-            "teacher must be a model that can be asked",
-            expected="a keras.Model or one of keras_kd.teachers",
-            received=repr(teacher),
-            mend="Pass the trained model",
-        )
+    raise refusal(
+        "teacher must be a model that can be asked",
+        expected="a keras.Model or one of keras_kd.teachers",
+        received=repr(teacher),
+        mend="Pass the trained model",
+        error=TypeError,
     )
 
 
 def check_can_mix(augmentation: Augmentation, data: Arrays | Stream) -> None:
     """Raises where samples of several shapes would have to be mixed."""
     if augmentation.mixes and not data.fixed:
-        raise ValueError(
-            message(
-                "Samples that are mixed must have one shape",
-                expected="a dataset of images of one size",
-                received=f"samples {data.spec}",
-                mend="Resize in the dataset, dataset.map(...), before it is given to write",
-            )
+        raise refusal(
+            "Samples that are mixed must have one shape",
+            expected="a dataset of images of one size",
+            received=f"samples {data.spec}",
+            mend="Resize in the dataset, dataset.map(...), before it is given to write",
         )
 
 
@@ -54,26 +51,22 @@ def check_single(teacher: Teacher, data: Arrays | Stream) -> None:
     if needed is None:
         return
     if isinstance(data, Arrays) and isinstance(data.x, tuple) and len(data.x) != len(needed):
-        raise ValueError(
-            message(
-                "data must be an array, or a list with one array for each input of the teacher",
-                expected=f"{len(needed)} of them",
-                received=f"a list of {len(data.x)}",
-                mend="Pass np.stack(images)",
-            )
+        raise refusal(
+            "data must be an array, or a list with one array for each input of the teacher",
+            expected=f"{len(needed)} of them",
+            received=f"a list of {len(data.x)}",
+            mend="Pass np.stack(images)",
         )
     if isinstance(data, Stream):
         given = _shapes(teacher, data.inputs.element_spec)
         if list(map(len, given)) == list(map(len, needed)) and all(
             map(same_but_for_ones, given, needed)
         ):
-            raise ValueError(
-                message(
-                    "data must be a dataset of single samples",
-                    expected=f"{[shape[1:] for shape in needed]}",
-                    received=f"batches {[tuple(shape) for shape in given]}",
-                    mend="Leave batch() out, or call dataset.unbatch()",
-                )
+            raise refusal(
+                "data must be a dataset of single samples",
+                expected=f"{[shape[1:] for shape in needed]}",
+                received=f"batches {[tuple(shape) for shape in given]}",
+                mend="Leave batch() out, or call dataset.unbatch()",
             )
 
 
@@ -84,14 +77,12 @@ def check_inputs(teacher: Teacher, questions: Questions) -> None:
         return
     given = [(None, *shape[1:]) for shape in _shapes(teacher, questions.first_batch())]
     if len(given) != len(needed) or not all(map(same_but_for_ones, given, needed)):
-        raise ValueError(
-            message(
-                "data must, after the augmentation, be what the teacher takes",
-                expected=f"{needed}",
-                received=f"{given}",
-                mend="Pass single samples, a dataset without batch(); where the teacher takes "
-                "another size, keras_kd.teachers.KerasModel(teacher, preprocess=...)",
-            )
+        raise refusal(
+            "data must, after the augmentation, be what the teacher takes",
+            expected=f"{needed}",
+            received=f"{given}",
+            mend="Pass single samples, a dataset without batch(); where the teacher takes "
+            "another size, keras_kd.teachers.KerasModel(teacher, preprocess=...)",
         )
 
 
@@ -110,13 +101,11 @@ def trial(questions: Questions) -> tuple[dict[str, np.ndarray], float]:
 
 
 def _not_taken(received: str) -> ValueError:
-    return ValueError(
-        message(
-            "The teacher must take what the augmentation makes of data",
-            expected="samples of the teacher's own inputs, by the same names",
-            received=received,
-            mend="Call teacher(x[:1]) by hand",
-        )
+    return refusal(
+        "The teacher must take what the augmentation makes of data",
+        expected="samples of the teacher's own inputs, by the same names",
+        received=received,
+        mend="Call teacher(x[:1]) by hand",
     )
 
 

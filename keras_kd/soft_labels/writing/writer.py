@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd.soft_labels.storage.layout import Layout
 from keras_kd.soft_labels.storage.records import CHECK, Record, record_type
 from keras_kd.soft_labels.views import rows
@@ -97,15 +97,11 @@ class Questions:
             if finite.all():
                 continue
             row, of = int(np.argmin(finite)), f" of {who!r}" if len(several) > 1 else ""
-            raise ValueError(
-                message(
-                    f"The teacher's answer {name!r} must be finite",
-                    expected="finite numbers",
-                    received=f"NaN or Inf{of} for sample {batch.ids[row]} in view "
-                    f"{batch.views[row]}",
-                    mend="Look whether the sample is finite, then at what teacher.predict "
-                    "makes of it",
-                )
+            raise refusal(
+                f"The teacher's answer {name!r} must be finite",
+                expected="finite numbers",
+                received=f"NaN or Inf{of} for sample {batch.ids[row]} in view {batch.views[row]}",
+                mend="Look whether the sample is finite, then at what teacher.predict makes of it",
             )
 
     def first_batch(self) -> Any:
@@ -192,11 +188,9 @@ def _joined(pieces: list[Batch]) -> Batch:
 
 
 def _too_few(layout: Layout) -> ValueError:
-    return ValueError(
-        message(
-            "data must have as many samples as were counted",
-            expected=f"{layout.samples} samples",
-            received="fewer",
-            mend="Pass a dataset that gives the same samples each time it is read",
-        )
+    return refusal(
+        "data must have as many samples as were counted",
+        expected=f"{layout.samples} samples",
+        received="fewer",
+        mend="Pass a dataset that gives the same samples each time it is read",
     )
