@@ -68,7 +68,7 @@ def test_inputs_by_name_and_another_preprocessing(data):
 
     for teacher in (Function(answers, "logits"), Function(answers, "logits", lambda x: 2 * x["a"])):
         distiller = Distiller(student=student, teacher=teacher)
-        distiller.compile("sgd")
+        distiller.compile("sgd", temperature=4.0)
         distiller.fit({"a": a, "b": b}, batch_size=24, verbose=0)
     assert seen == [["a", "b"], "float32"]
 
