@@ -1,8 +1,7 @@
 """Which of the known traps of distillation do keras_kd and keras.distillation step into?
 
 Question: how many of the behaviours that `tests/test_traps.py` asks for does each library have? The
-tests are written once and run on both. The line that is missing here concerns teachers of other
-kinds.
+tests are written once and run on both.
 
 Baseline: `keras.distillation` of the installed Keras, used as documented, its loss mended after
 line 1.

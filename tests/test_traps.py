@@ -59,6 +59,26 @@ class Ours:
     def set_teacher(self, model, teacher):
         model.teacher = teacher
 
+    def widened(self, model):
+        """Returns a teacher that is shown twice the width, ten times as bright."""
+        shown = keras.layers.Lambda(lambda x: keras.ops.repeat(10 * x, 2, axis=-1))
+        return keras_kd.teachers.KerasModel(model, preprocess=shown)
+
+    def teacher(self, kind, given, x):
+        """Returns what a user passes who has a file, a function, or several models."""
+        own = {"saved_model": "SavedModel", "tflite": "TFLite", "function": "Function"}
+        if kind in own:
+            return getattr(keras_kd.teachers, own[kind])(given, head="logits")
+        if kind == "stored":
+            return keras_kd.SoftLabels.write(None, teacher=given, data=x, dtype="float32")
+        return given
+
+    def batches(self, teacher, x, y):
+        """Returns the arguments of `fit` for one batch."""
+        if isinstance(teacher, keras_kd.SoftLabels):
+            return {"x": teacher.dataset(x, y, batch_size=len(x), shuffle=False)}
+        return {"x": x, "y": y, "batch_size": len(x)}
+
 
 class Theirs:
     """keras.distillation."""
@@ -99,6 +119,24 @@ class Theirs:
 
     def set_teacher(self, model, teacher):
         """It is loaded with the rest."""
+
+    def widened(self, model):
+        """Returns the model with a layer in front of it."""
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, model(keras.ops.repeat(10 * inputs, 2, axis=-1)))
+
+    def teacher(self, kind, given, x):
+        """Returns it as it is; of a SavedModel the layer that Keras has for it, in a model."""
+        if kind == "stored":
+            pytest.skip("it stores no answers")
+        if kind == "saved_model":
+            inputs = keras.Input(x.shape[1:])
+            layer = layers.TFSMLayer(str(given), call_endpoint="serve")
+            return keras.Model(inputs, layer(inputs))
+        return given
+
+    def batches(self, teacher, x, y):
+        return {"x": x, "y": y, "batch_size": len(x)}
 
 
 @pytest.fixture(
@@ -374,9 +412,48 @@ def test_12_precision_may_differ(system, data):
     check_blend(system, data, student, teacher, rel=1e-2)
 
 
+def test_12_resolution_and_range_may_differ(system, data):
+    x, y = data
+    teacher, student = keras.Sequential([keras.Input((8,)), layers.Dense(3)]), net()
+    widened = system.widened(teacher)
+    t = keras.ops.convert_to_numpy(teacher(np.repeat(10 * x, 2, axis=-1)))
+    s = student.predict(x, verbose=0)
+    model = system.build(student, widened)
+    system.compile(model, frozen())
+    expected = ALPHA * hard(y, s).mean() + (1 - ALPHA) * soft(t, s).mean()
+    assert logs_of(model, x, y)["loss"] == pytest.approx(expected, rel=1e-4)
+
+
 def test_12_input_rank_may_differ(system, data):
     teacher = keras.Sequential([keras.Input((4, 1)), layers.Flatten(), layers.Dense(3)])
     check_blend(system, data, net(), teacher, rel=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("kind", ["several", "saved_model", "tflite", "function", "stored"])
+def test_13_the_teacher_may_be(system, data, tmp_path, kind):
+    import tensorflow as tf
+
+    x, y = data
+    model, student = net(), net()
+    t, s = model.predict(x, verbose=0), student.predict(x, verbose=0)
+    given = {"several": [model, model], "function": lambda x: t[: len(x)], "stored": model}
+    if kind == "saved_model":
+        given[kind] = tmp_path / "teacher"
+        model.export(given[kind], verbose=False)
+    elif kind == "tflite":
+        given[kind] = tmp_path / "teacher.tflite"
+        spec = tf.TensorSpec((None, 4))
+        answers = tf.function(lambda x: x @ tf.ones((4, 3))).get_concrete_function(spec)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([answers])
+        given[kind].write_bytes(converter.convert())
+        t = x @ np.ones((4, 3))
+    teacher = system.teacher(kind, given[kind], x)
+    distiller = system.build(student, teacher)
+    system.compile(distiller, frozen())
+    logs = distiller.fit(**system.batches(teacher, x, y), shuffle=False, verbose=0).history
+    expected = ALPHA * hard(y, s).mean() + (1 - ALPHA) * soft(t, s).mean()
+    assert logs["loss"][0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_14_the_teacher_is_left_as_it_was(system, data):
@@ -546,6 +623,27 @@ def test_23_a_nan_of_the_teacher_alone_is_reported_with_its_batch(system, data):
             return keras.ops.where(inputs == x[13], np.nan, inputs)
 
     teacher = keras.Sequential([keras.Input((4,)), Breaking(), layers.Dense(3)])
+    model = system.build(net(), teacher)
+    system.compile(model)
+    with pytest.raises(ValueError, match=r"(?i)teacher.*nan.*batch 3"):
+        model.fit(x, y, batch_size=6, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["several", "function"])
+def test_23_whoever_gives_nan_is_named(system, data, kind):
+    x, y = data
+    if kind == "function" and keras.backend.backend() != "tensorflow":
+        pytest.skip("functions are asked from TensorFlow's graphs")
+
+    def broken(x):
+        return np.where(x[:, :3] == data[0][13, :3], np.nan, x[:, :3])
+
+    class Broken(layers.Layer):
+        def call(self, inputs):
+            return keras.ops.where(inputs == x[13], np.nan, inputs)
+
+    several = [net(), keras.Sequential([keras.Input((4,)), Broken(), layers.Dense(3)])]
+    teacher = several if kind == "several" else system.teacher(kind, broken, x)
     model = system.build(net(), teacher)
     system.compile(model)
     with pytest.raises(ValueError, match=r"(?i)teacher.*nan.*batch 3"):
