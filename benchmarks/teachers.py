@@ -42,9 +42,9 @@ from keras_kd import teachers
 PARTS = ("writing", "training", "recipes")
 _DATA = flags.DEFINE_string("data", None, "Folder with load_data.py; default: random data.")
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "Which parts to run; the others' results stay.")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Counted rounds.", 2)
-_IMAGES = flags.DEFINE_integer("images", 6400, "Images to write labels of.", 128)
-BATCH, WIDTHS = 128, (32, 64, 128)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Counted rounds.", 2)
+_IMAGES = flags.DEFINE_integer("images", 5120, "Images to write labels of.", 128)
+BATCH, WIDTHS = 128, (96, 192, 384)
 
 
 def images(count):

@@ -13,7 +13,8 @@ GIVEN = {
     "compression.md": "keras_kd cross_entropy student teacher x_test x_train y_train",
     "scale.md": "keras_kd crop_flip teacher x",
     "showing.md": "keras_kd teacher student alone distiller names x_train y_train x_test y_test",
-    "teachers.md": "keras keras_kd a b c mobilenet model resnet student teacher vit x_train",
+    "teachers.md": "keras keras_kd a b c loss mobilenet model names resnet student teacher vit "
+    "x_train y_train x_test y_test",
 }
 _TRAINED = ("teacher", "resnet", "mobilenet", "vit", "a", "b", "c")
 
