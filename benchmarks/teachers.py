@@ -43,7 +43,7 @@ PARTS = ("writing", "training", "recipes")
 _DATA = flags.DEFINE_string("data", None, "Folder with load_data.py; default: random data.")
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "Which parts to run; the others' results stay.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Counted rounds.", 2)
-_IMAGES = flags.DEFINE_integer("images", 5120, "Images to write labels of.", 128)
+_IMAGES = flags.DEFINE_integer("images", 10_000, "Images to write labels of.", 128)
 BATCH, WIDTHS = 128, (96, 192, 384)
 
 

@@ -1,8 +1,12 @@
 """A boosted forest teaches a small network, which becomes a `.tflite` of a few kB for the phone.
 
-Top-1 on scikit-learn's digits, mean of 5 seeds:
+Top-1 on scikit-learn's digits, mean of 5 seeds. The student alone is trained on the same jittered
+copies, which carry their labels here; unlabelled ones would need the forest:
 
-    RESULTS
+    forest                97.16 %
+    student, no teacher   97.86 % (97.50, 98.33, 98.00, 97.83, 97.66)
+    distilled             97.70 % (97.83, 97.83, 97.33, 97.66, 97.83)
+    its int8 .tflite      97.83 %, 5.5 kB
 """
 
 import statistics

@@ -20,7 +20,7 @@ from keras_kd._extras import require
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("epochs", 40, "Epochs of each network.", 1)
 flags.DEFINE_integer("seeds", 5, "Repeat the students' trainings with so many seeds.", 1)
-TEMPERATURE = 2.0
+TEMPERATURE, ALPHA = 4.0, 0.5
 
 
 def load():
@@ -69,13 +69,16 @@ def forest(x, y):
 def student_of(soft, data, test, seed):
     """Returns the top-1 of a student: of stored answers, or with `None` of labels alone."""
     keras.utils.set_random_seed(seed)
-    student = convnet(4, 8)
+    layers = [keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.MaxPooling2D()]
+    student = keras.Sequential(
+        [keras.Input((8, 8, 1)), *layers, keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
     if soft is None:
         fit(student, *data)
     else:
         rows = soft.dataset(*data, batch_size=32, seed=seed)
         distiller = keras_kd.Distiller(student=student, teacher=soft)
-        fit(distiller, rows, alpha=0.1, temperature=TEMPERATURE)
+        fit(distiller, rows, alpha=ALPHA, temperature=TEMPERATURE)
     return report.top1(student.predict(test[0], verbose=0), test[1])
 
 

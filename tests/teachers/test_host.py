@@ -66,6 +66,18 @@ def test_other_backends_take_its_stored_answers(net, doubled, data):
 
 
 @pytest.mark.tensorflow
+def test_what_asks_beside_the_steps_finds_it_too(net, doubled, data):
+    x, y = data
+    distiller = Distiller(student=net(), teacher=Function(doubled, "logits", name="forest"))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distiller.compile("sgd", loss=loss, temperature="auto", evaluate_terms=True)
+    history = distiller.fit(x, y, batch_size=8, validation_data=(x, y), verbose=0).history
+    assert history["temperature"][0] >= 1.0
+    assert history["val_soft_targets"][0] > 0.0
+    assert "teacher=forest" in repr(distiller)
+
+
+@pytest.mark.tensorflow
 def test_an_error_on_the_host_is_the_caller_s(net, data):
     def fails(x):
         raise KeyError("the network is down")
