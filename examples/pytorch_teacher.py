@@ -1,9 +1,4 @@
-"""A PyTorch convnet teaches a Keras student: online, or from its stored answers.
-
-Top-1 on scikit-learn's digits, mean of 5 seeds:
-
-    RESULTS
-"""
+"""A PyTorch convnet teaches a Keras student: online, or from its stored answers."""
 
 import hashlib
 import statistics
