@@ -1,7 +1,8 @@
 """A convnet, a dense network and a forest teach one small student, together.
 
 The ensemble's weights are fitted on samples that no teacher was trained on, and its answers stored
-once, so that the student trains at the cost of training alone."""
+once, so that the student trains at the cost of training alone.
+"""
 
 import statistics
 
