@@ -112,6 +112,9 @@ def baked(student: keras.Model) -> keras.Model:
         plain = copied(layer.layer)
         for index, kernel in layer.kernels(until="quantize").items():
             plain.weights[index].assign(kernel)
+        for rounding in rest:
+            weight = plain.weights[rounding.index]
+            weight.assign(rounding.settled(ops.convert_to_tensor(weight)))
         if isinstance(layer, Quantized) and (bias := layer.rounded_bias()) is not None:
             plain.bias.assign(bias)
         if not rest:

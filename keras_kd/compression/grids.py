@@ -70,13 +70,30 @@ class Quantize(KernelTransform):
 
     def step(self, kernel: Any) -> Any:
         """Returns the step of a kernel before it is rounded, a scalar or one for each channel."""
-        magnitudes = ops.abs(kernel)
-        if self.axis is None or self.alike:
-            most = ops.max(magnitudes)
-        else:
-            axes = [axis for axis in range(len(kernel.shape)) if axis != self.axis]
-            most = ops.max(magnitudes, axis=axes)
-        return precise(ops.maximum(most, 1e-9)) / (2 ** (self.bits - 1) - 1)
+        return precise(ops.maximum(self._most(kernel), 1e-9)) / (2 ** (self.bits - 1) - 1)
+
+    def numbers(self, kernel: Any) -> Any:
+        """Returns the whole numbers that a kernel is rounded to, in float32.
+
+        Training drives many weights to the middle between two of them, where only the rounding
+        itself tells which one it takes.
+        """
+        step = ops.cast(self.step(kernel), "float32")
+        rounded = self(kernel)
+        if self.axis is None:
+            return ops.round(rounded / step)
+        return ops.swapaxes(ops.round(ops.swapaxes(rounded, self.axis, -1) / step), self.axis, -1)
+
+    def settled(self, kernel: Any) -> Any:
+        """Returns the rounded kernel, which rounds to the same numbers at the same step again."""
+        at_end = ops.abs(self.numbers(kernel)) == 2 ** (self.bits - 1) - 1
+        # The step is made of the largest magnitudes, to the last bit.
+        return ops.where(at_end, ops.sign(kernel) * self._most(kernel, True), self(kernel))
+
+    def _most(self, kernel: Any, keepdims: bool = False) -> Any:
+        one = self.axis is None or self.alike
+        axes = [axis for axis in range(len(kernel.shape)) if one or axis != self.axis]
+        return ops.max(ops.abs(kernel), axis=axes, keepdims=keepdims)
 
     def fault(self, kernel: np.ndarray) -> str | None:
         """Says what is wrong with a kernel that is to be quantised, `None` if it is right."""

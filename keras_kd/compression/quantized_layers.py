@@ -71,12 +71,8 @@ class Quantized(Compressed):
         given = self._source.step() if self.exact and self._sums and not training else None
         if given is None:
             return super().call(inputs, *others, training=training, **kwargs)
-        kernel, step = self._kernel_and_step()
-        axis = self.transforms[-1].axis
-        aligned = ops.swapaxes(kernel, axis, -1) if axis is not None else kernel
-        numbers = ops.round(aligned / ops.cast(step, "float32"))
-        numbers = ops.swapaxes(numbers, axis, -1) if axis is not None else numbers
-        values = {self.transforms[-1].index: numbers}
+        rounding, (kernel, _) = self.transforms[-1], self._kernel_and_step()
+        values = {rounding.index: rounding.numbers(kernel)}
         step = self.step()
         bias = self._bias_at(step)
         if bias is not None:

@@ -126,7 +126,7 @@ def trace(tensor: Any) -> Trace:
     if not isinstance(operation, keras.layers.Layer):
         return _trace_function(operation, node, tensor)
     if not _keras.is_stock(operation):
-        return UNKNOWN
+        return Trace("logits") if getattr(operation, "gives_logits", False) else UNKNOWN
     if isinstance(operation, keras.layers.Softmax):
         return _trace_function(operation, node, tensor)
     if isinstance(operation, keras.layers.Activation):

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 
 EXAMPLE = re.compile(r"^ *>>> |^ *```python$", re.MULTILINE)
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# tests/losses/test_contract.py runs those of the losses; this one needs Apache Beam.
-ELSEWHERE = ("keras_kd.losses.", "keras_kd.soft_labels.beam")
+# tests/losses/test_contract.py runs those of the losses; the others need Apache Beam and TFMOT.
+ELSEWHERE = ("keras_kd.losses.", "keras_kd.soft_labels.beam", "keras_kd.compression.tf")
 
 
 def modules():

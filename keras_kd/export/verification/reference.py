@@ -69,10 +69,10 @@ def reference(
         )
     if signature.student is not original:
         own = Signature(original, signature.inputs, signature.batch_size).predict(arrays)
-        require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
         # In inference it computes what the file does; the copy holds what the converter reads.
         if "quantize" in methods(original):
             return own
+        require_close(compare(own, expected), HALF_PRECISION_TOLERANCE, "The float32 copy")
     return expected
 
 
