@@ -36,7 +36,7 @@ def pairs(rows: Iterable[tuple[str, Any]], gap: int = 2, least: int = 0) -> str:
     """Returns names and values in two columns; a row without a value is left out.
 
     Args:
-        rows: Names and values; `None` and `""` are no values.
+        rows: Names and values; `None` and `""` are left out.
         gap: Spaces between the columns.
         least: The least width of the names.
     """

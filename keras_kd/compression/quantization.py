@@ -183,7 +183,7 @@ def _channels(layer: keras.layers.Layer, kernel: str) -> int | None:
 
 
 class _Quantizing:
-    """Builds a model of new layers, with ranges behind them.
+    """Builds a model of new layers, with ranges after them.
 
     Args:
         made: The layers in the places of the student's, by its layers' identity.

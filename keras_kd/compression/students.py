@@ -119,7 +119,7 @@ def skipped_paths(student: keras.Model, skip: Any) -> set[str]:
     """Returns the paths of the layers that are to be left alone.
 
     Raises:
-        TypeError: If `skip` is no sequence of strings.
+        TypeError: If `skip` is not a sequence of strings.
         ValueError: If one of them names no layer.
     """
     if isinstance(skip, str) or not all(isinstance(name, str) for name in skip):

@@ -179,7 +179,7 @@ def _check_projector(term: Term, teacher: list[keras.Variable], student: keras.M
 
 def _unknown_head(term: Term, role: str) -> ValueError:
     return refusal(
-        f"{role}_head must be given, for the {role}'s graph does not show whether it ends in "
+        f"{role}_head must be given, because the {role}'s graph does not show whether it ends in "
         f"logits, which term {term.name!r} needs to know",
         expected=f"{role}_head='logits', 'softmax' or 'sigmoid'",
         received="None",

@@ -28,7 +28,7 @@ _REPORTS = {
         "out, pass SparseCategoricalCrossentropy(ignore_class=-100); terms still count them",
     },
     "hard_loss": {
-        "what": "A loss of one's own must give each example its value where labels miss",
+        "what": "A loss of your own must give each example its value where labels miss",
         "expected": "a loss of shape (batch,) wherever labels are -1",
         "found": "a scalar, made with the missing labels as if they were class 0",
         "mend": "Return one value per example and leave the mean to Keras",
@@ -172,7 +172,7 @@ class Watch(keras.metrics.Metric):
         """
         for kind, variable in self._first.items():
             first = _number(variable, values)
-            # A loop of one's own over `train_on_batch` may end in an example alone.
+            # A loop of your own over `train_on_batch` may end in an example alone.
             if first and (kind != "pairs" or self.epoch is not None):
                 report, who = self._reports[kind], ""
                 if kind == "answers" and len(self.respondents) > 1:

@@ -189,7 +189,7 @@ def check_labels(y: Any) -> None:
     if y is None:
         raise refusal(
             "y must hold labels for the loss",
-            expected="labels, for the Distiller was compiled with a loss",
+            expected="labels, because the Distiller was compiled with a loss",
             received="None",
             mend="Pass y, or compile with loss=None to train on the teacher alone",
         )

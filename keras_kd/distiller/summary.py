@@ -70,7 +70,7 @@ def _weighted(distiller: "Distiller") -> list[tuple[Term, str]]:
 def _hard_loss(distiller: "Distiller") -> str:
     loss = distiller.loss
     if loss is None:
-        return "none, for no loss was given"
+        return "none, because no loss was given"
     if isinstance(loss, dict):
         return repr({name: stock.label(single) for name, single in loss.items()})
     if isinstance(loss, (list, tuple)):

@@ -111,7 +111,7 @@ def _check_not_quantized(student: keras.Model) -> None:
     if quantized:
         name, mode = next(iter(quantized.items()))
         raise refusal(
-            "The model must be one that Keras has not quantised, for a .tflite file",
+            "The model must not be quantised by Keras, where a .tflite file is made of it",
             expected="float weights, which this export quantises itself",
             received=f"{len(quantized)} layers of model.quantize({mode!r}), first {name!r}",
             mend="Export the model as it was before model.quantize, with quantization='int8', "

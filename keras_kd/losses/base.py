@@ -149,7 +149,7 @@ def logits_pair(teacher: Any, student: Any) -> tuple[Any, Any]:
     """Returns both networks' logits in full precision, the student's, and of one shape.
 
     Raises:
-        ValueError: If the shapes differ, for logits are never broadcast, or lack the batch.
+        ValueError: If the shapes differ (logits are never broadcast) or lack the batch.
     """
     student = full_precision(student)
     teacher = ops.cast(full_precision(teacher), student.dtype)

@@ -202,7 +202,7 @@ def flipped(
         A `matplotlib.figure.Figure`, whose title also says how many went the other way.
 
     Raises:
-        ValueError: If the samples differ, or `x` is no images.
+        ValueError: If the samples differ, or `x` does not hold images.
         ImportError: If matplotlib is not installed.
     """
     x, y = np.asarray(x), np.asarray(y).reshape(-1)

@@ -139,7 +139,7 @@ class _Write(beam.DoFn):
 
 
 def _opened(_: int, directory: str) -> str:
-    """Returns the folder of all parts, which must be there wherever this runs."""
+    """Returns the folder of all parts, which every worker must see."""
     try:
         SoftLabels.open(directory)
     except (FileNotFoundError, ValueError) as error:

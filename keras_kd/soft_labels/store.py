@@ -155,13 +155,13 @@ class SoftLabels(StoredAnswers):
 
         Args:
             directory: The folder.
-            augment: The augmentation, where it has functions of one's own: no code comes from a
+            augment: The augmentation, where it has your own functions: no code comes from a
                 folder. Those of `keras_kd.soft_labels` are found by their names.
             verify: `"lazy"` compares a shard with its checksum before its first use, `"full"` all
                 of them now.
 
         Raises:
-            FileNotFoundError: If it is no such folder.
+            FileNotFoundError: If it is not such a folder.
             ValueError: If it is unfinished, damaged or of a newer version, or if `augment` is
                 another augmentation.
         """
@@ -238,7 +238,7 @@ class SoftLabels(StoredAnswers):
 
         Args:
             dataset: What `write` was given: `x`, `(x, y)` or `(x, y, sample_weight)`, or a TFDS
-                builder, in the order of then.
+                builder, in the order in which they were written.
             views_per_step: How many views of a sample follow each other, made of one sample that
                 is read and decoded once.
             check: As in `dataset`.
@@ -249,7 +249,7 @@ class SoftLabels(StoredAnswers):
 
         Raises:
             ValueError: As in `dataset`; in `Distiller.fit`, if the order is another one. In a
-                loop of one's own that is a `tf.errors.InvalidArgumentError`.
+                loop of your own that is a `tf.errors.InvalidArgumentError`.
         """
         require_tensorflow("SoftLabels.attach")
         data = data_checks.stream(dataset, self.samples)

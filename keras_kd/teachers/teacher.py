@@ -278,10 +278,10 @@ class NoTeacher(Teacher):
         return self
 
     def __call__(self, x: Any, names: list[str], values: Any = ()) -> dict[str, Any]:
-        """Raises, for there is nobody to ask."""
+        """Raises, because there is nobody to ask."""
         raise refusal(
             "The teacher must be set before training",
             expected="a keras.Model",
-            received="no teacher, for saved Distillers do not hold one",
+            received="no teacher, because saved Distillers do not hold one",
             mend="Set distiller.teacher = teacher",
         )

@@ -272,7 +272,7 @@ def test_a_mean_of_the_users_own_cannot_leave_labels_out(net, data, logs_of, los
     one, other = logs_of(x, y, loss=structure(loss)), logs_of(x, y, loss=CROSS_ENTROPY)
     for a, b in zip(one, other):
         assert a == pytest.approx(b, rel=1e-6)
-    message = "A loss of one's own must give each example its value where labels miss.*a scalar"
+    message = "A loss of your own must give each example its value where labels miss.*a scalar"
     missing = np.where(np.arange(24) == 13, -1, y)
     distiller = Distiller(student=net(), teacher=net())
     distiller.compile("sgd", loss=structure(loss))

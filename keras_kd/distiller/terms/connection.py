@@ -57,7 +57,7 @@ def connected(
         again: Whether the Term has been connected to signals before.
 
     Raises:
-        ValueError: If the signals do not fit each other behind it.
+        ValueError: If the signals do not fit each other after it.
     """
     mend = _mend(loss, projector, teacher, student, again)
     if projector is None or (projector == "auto" and fits(loss, teacher, student)):

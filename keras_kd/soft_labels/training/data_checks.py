@@ -26,7 +26,7 @@ def samples(x: Any) -> Arrays:
     """Returns the samples that `dataset` was given.
 
     Raises:
-        TypeError: If labels came with them, or they are no arrays.
+        TypeError: If labels came with them, or they are not arrays.
     """
     if isinstance(x, tuple):
         raise refusal(

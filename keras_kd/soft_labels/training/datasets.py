@@ -229,7 +229,7 @@ def _finished(passes: Any, size: int) -> Any:
     import tensorflow as tf
 
     options = tf.data.Options()
-    # A prefetch of TensorFlow's own behind the last stage would make a look at one batch a pass.
+    # A prefetch of TensorFlow's own after the last stage would make a look at one batch a pass.
     options.experimental_optimization.inject_prefetch = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     passes = passes.with_options(options)

@@ -96,7 +96,7 @@ def _classes(name: str, head: Head, labels: Any) -> int | None:
     if lie in (IDS, COLUMN) and dtype.kind in "iu" and len(row) == 1:
         return head.classes
     raise refusal(
-        f"The labels of the output {name!r} must be such as can be mixed",
+        f"The labels of the output {name!r} must be ids or rows that can be mixed",
         expected=f"integer class ids, or numbers of shape {row}",
         received=f"{dtype.name} of shape {shape} for each sample",
         mend="Pass integer ids or one-hot rows",

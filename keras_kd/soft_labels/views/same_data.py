@@ -41,7 +41,7 @@ def given_augmentation(augmentation: Augmentation | None, stages: list[dict]) ->
     """Returns the augmentation, which must be known to make pixels."""
     if augmentation is None:
         raise refusal(
-            "augment must be given to SoftLabels.open where it has functions of one's own",
+            "augment must be given to SoftLabels.open where it has your own functions",
             expected=_shown(stages),
             received="None",
             mend="Call SoftLabels.open(directory, augment=...)",
@@ -104,7 +104,7 @@ def check_outputs(content: dict[str, Any], outputs: str) -> None:
     if content["augmentation"]["outputs"] != outputs:
         raise refusal(
             "The augmentation must make the pixels that the teacher was shown",
-            expected=f"those of then, with {content['versions']}",
+            expected=f"the answers that were written, with {content['versions']}",
             received="other pixels for the first samples",
             mend="Undo the change of the function, or write the labels again",
         )

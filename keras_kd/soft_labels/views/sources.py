@@ -122,7 +122,7 @@ class Stream:
         )
 
     def take(self, ids: np.ndarray) -> Any:
-        """Returns samples near the beginning, for the pipeline is read up to them."""
+        """Returns samples near the beginning, because the pipeline is read up to them."""
         samples = self.head(int(ids.max()) + 1)
         return keras.tree.map_structure(
             lambda *leaves: np.stack(leaves), *(samples[i] for i in ids)
@@ -217,7 +217,7 @@ def _check_element(spec: Any) -> None:
 
 
 def _specs(structure: Any, described: Any) -> list[str]:
-    """Returns what leaves look like, behind their names where they have some."""
+    """Returns what leaves look like, after their names where they have some."""
     if isinstance(structure, dict):
         return [f"{name}: {described(structure[name])}" for name in sorted(structure)]
     return [described(leaf) for leaf in keras.tree.flatten(structure)]

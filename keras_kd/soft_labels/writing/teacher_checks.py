@@ -17,7 +17,7 @@ __all__ = ["asked", "check_can_mix", "check_inputs", "check_single", "trial"]
 
 
 def asked(teacher: Any) -> Teacher:
-    """Returns the teacher as what is asked.
+    """Returns the teacher that is asked.
 
     Raises:
         TypeError: If it cannot be asked.

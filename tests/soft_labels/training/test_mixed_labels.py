@@ -79,7 +79,7 @@ def test_ids_beyond_the_classes_are_refused():
     [np.float32(1.0), np.zeros(3, "int64"), np.zeros((2, 2), "int64"), np.zeros(5, "float32")],
 )
 def test_what_cannot_be_mixed_is_refused(labels):
-    with pytest.raises(ValueError, match=r"must be such as can be mixed.*one-hot rows"):
+    with pytest.raises(ValueError, match=r"must be ids or rows that can be mixed.*one-hot rows"):
         LabelMixer(ONE, labels)
 
 
