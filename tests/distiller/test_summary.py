@@ -53,7 +53,7 @@ def test_summary_of_the_full_form_and_of_a_loaded_distiller(net, tmp_path):
     distiller = Distiller(student=net(), teacher=net(), terms=terms)
     distiller.compile("sgd", hard_weight=0.5)
     text = page(distiller, line_length=60)
-    assert "0.5 · none, for no loss was given" in text
+    assert "0.5 · none, because no loss was given" in text
     assert "term soft                3 · SoftTargets(temperature=2" in text
     assert "term mean_squared_error  1 · MeanSquaredError()" in text
     distiller.save(tmp_path / "distiller.keras")

@@ -18,6 +18,6 @@ def test_a_model_that_keras_has_quantised(tmp_path, monkeypatch, quantization):
         model.quantize("int8")
     data = np.random.default_rng(0).normal(size=(120, 6))
     with pytest.raises(
-        ValueError, match=r"Keras has not quantised.*2 layers of model.quantize\('in"
+        ValueError, match=r"not be quantised by Keras.*2 layers of model.quantize\('in"
     ):
         export.tflite(model, tmp_path / "a.tflite", quantization, data)
