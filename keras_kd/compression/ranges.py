@@ -211,7 +211,7 @@ def check_seen(model: keras.Model) -> bool:
         ValueError: If one of them has seen no data.
     """
     ranges = ranges_of(model)
-    unseen = [layer.name for layer in ranges if float(layer.seen) == 0]
+    unseen = [layer.name for layer in ranges if layer.get_weights()[2] == 0]
     if unseen:
         raise refusal(
             "The ranges of a quantisation-aware student must have seen data",
@@ -235,7 +235,7 @@ def within(model: keras.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.nd
     def drawn(name: str, array: np.ndarray) -> np.ndarray:
         if name not in ranges:
             return array
-        ends = float(ranges[name].low), float(ranges[name].high)
+        ends = ranges[name].get_weights()[:2]
         return draws.uniform(*ends, array.shape).astype(array.dtype)
 
     return {name: drawn(name, array) for name, array in arrays.items()}

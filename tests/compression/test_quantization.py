@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import keras_kd
 from keras_kd import compression
-from keras_kd.compression.ranges import ranges_of
+from keras_kd.compression.ranges import check_seen, ranges_of
 from keras_kd.losses import Hint, SoftTargets
 
 pytestmark = pytest.mark.usefixtures("rounding")
@@ -79,6 +79,43 @@ def test_compiled_by_xla(data):
     student.compile("adam", CROSS_ENTROPY, jit_compile=True)
     student.fit(x, y, verbose=0)
     assert all(float(layer.seen) == 1 for layer in ranges_of(student))
+
+
+@pytest.mark.tensorflow
+def test_replicas_share_their_ranges(data, two_replicas):
+    x, y = data
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(3)])
+    with two_replicas.scope():
+        student = compression.quantize_aware(model)
+        student.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
+    student.fit(x[:16], y[:16], batch_size=16, shuffle=False, verbose=0)
+    first = ranges_of(student)[0]
+    halves = [(min(half.min(), 0), max(half.max(), 0)) for half in (x[:8], x[8:16])]
+    # Low and high are the means over the replicas, as one batch was seen.
+    np.testing.assert_allclose(
+        first.get_weights(), [*np.mean(halves, axis=0), 1.0], rtol=1e-5, atol=1e-6
+    )
+    assert check_seen(student)
+
+
+def test_goes_on_from_stored_answers_after_a_kill(data, tmp_path):
+    x, y = data
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(3)])
+    soft = keras_kd.SoftLabels.write(None, teacher=model, data=x)
+    start = compression.quantize_aware(model)
+    results = []
+    for folder, parts in (("whole", [3]), ("killed", [1, 3])):
+        for epochs in parts:
+            student = compression.quantize_aware(model)
+            student.set_weights(start.get_weights())
+            distiller = keras_kd.Distiller(student=student, teacher=soft)
+            distiller.compile(keras.optimizers.Adam(0.01), CROSS_ENTROPY)
+            backup = keras.callbacks.BackupAndRestore(tmp_path / folder, delete_checkpoint=False)
+            train = soft.dataset(x, y, batch_size=8, shuffle=False)
+            distiller.fit(train, epochs=epochs, callbacks=[backup], verbose=0)
+        results.append(distiller.student.get_weights())
+    for a, b in zip(*results):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_bad_input(monkeypatch):
