@@ -71,7 +71,9 @@ def ensemble(
         ValueError: If answers, labels and weights do not fit each other.
 
     Example:
-    >>> print(keras_kd.report.ensemble({"a": soft_a, "b": soft_b, "c": soft_c}, y))
+    ```python
+    print(keras_kd.report.ensemble({"a": a.predict(x_val), "b": b.predict(x_val)}, y_val))
+    ```
     """
     if not answers:
         rule, mend = "hold one member or more", "Pass e.g. {'a': logits_a, 'b': logits_b}"

@@ -99,9 +99,9 @@ class Ensemble(Teacher):
             ValueError: If the labels do not fit the samples, or an answer is not finite.
 
         Example:
-        >>> teacher = keras_kd.teachers.Ensemble.fitted([a, b, c], x_held_out, y_held_out)
-        >>> teacher.weights
-        [0.61, 0.39]
+        >>> teacher = keras_kd.teachers.Ensemble.fitted([a, b, c], x_val, y_val)
+        >>> len(teacher.weights), round(sum(teacher.weights), 6)
+        (3, 1.0)
         """
         whole, size = cls(models), check_count("batch_size", batch_size)
         logits = held_out.answers(whole, x, size)
