@@ -43,7 +43,7 @@ PARTS = ("writing", "training", "recipes")
 _DATA = flags.DEFINE_string("data", None, "Folder with load_data.py; default: random data.")
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "Which parts to run; the others' results stay.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Counted rounds.", 2)
-_IMAGES = flags.DEFINE_integer("images", 10_000, "Images to write labels of.", 128)
+_IMAGES = flags.DEFINE_integer("images", 5120, "Images to write labels of.", 128)
 BATCH, WIDTHS = 128, (96, 192, 384)
 
 
@@ -251,7 +251,7 @@ def by_xla(model):
 
 def recipes(folder):
     """Measures what else a Keras teacher may be asked as."""
-    count = _IMAGES.value // 5 // BATCH * BATCH
+    count = 15 * BATCH
     x, y = images(count + 256)
     calibration, x, y = x[count:], x[:count], y[:count]
     model, path = resnet56(), folder / "teacher.tflite"
