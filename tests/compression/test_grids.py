@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_kd import compression
+from keras_kd.compression.grids import Quantize
 
 pytestmark = pytest.mark.usefixtures("rounding")
 
@@ -35,3 +36,18 @@ def test_kernels_are_rounded_by_channel(layer, shape, axis, bits):
     )
     kernel = ops.convert_to_numpy(compressed.kernels()[0])
     np.testing.assert_allclose(kernel, grid(np.array(layer.kernel), bits, axis), atol=1e-6)
+
+
+@pytest.mark.parametrize(("axis", "alike"), [(None, False), (2, False), (2, True)])
+def test_settled_kernels_round_to_the_same_numbers(axis, alike):
+    # Training leaves many weights halfway between two numbers, here all of them.
+    kernel = (np.arange(-14, 14, dtype="float32").reshape(2, 2, 7) + 0.5) / 14
+    kernel[0, 0] = -1.0
+    rounding = Quantize(0, "kernel", 4, axis, alike)
+    numbers = ops.convert_to_numpy(rounding.numbers(kernel))
+    assert np.abs(numbers).max() == 7
+    np.testing.assert_array_equal(numbers, np.round(numbers))
+    settled = rounding.settled(kernel)
+    np.testing.assert_array_equal(rounding.numbers(settled), numbers)
+    np.testing.assert_array_equal(rounding.step(settled), rounding.step(kernel))
+    np.testing.assert_allclose(settled, rounding(kernel), atol=1e-6)

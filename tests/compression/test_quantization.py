@@ -98,6 +98,7 @@ def test_replicas_share_their_ranges(data, two_replicas):
     assert check_seen(student)
 
 
+@pytest.mark.tensorflow  # tf.data holds the answers
 def test_goes_on_from_stored_answers_after_a_kill(data, tmp_path):
     x, y = data
     model = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(3)])
