@@ -100,6 +100,7 @@ METHODS = [
     _plain(0.9, 0.8, tier=2),
     _plain(0.7, 2.0, tier=2),
     _plain(0.3, 0.8, tier=2),
+    _plain(0.8, 0.8, tier=2),
     _plain(0.5, 0.7, tier=2),
     dataclasses.replace(_DIST, name="dist, weight 1", terms=_term(losses.DIST, 1.0), tier=2),
     Method("standardized, weight 9", terms=_term(_standardized, 9.0), tier=2),
