@@ -29,8 +29,10 @@ from keras_kd._keras.training import (
     update_metrics,
     without_metrics,
 )
+from keras_kd._keras.workers import BuiltByWorkers, workers
 
 __all__ = [
+    "BuiltByWorkers",
     "MetricsList",
     "Node",
     "added_losses",
@@ -59,4 +61,5 @@ __all__ = [
     "up_to_date",
     "update_metrics",
     "without_metrics",
+    "workers",
 ]

@@ -12,6 +12,7 @@ import keras
 
 from keras_kd import _keras
 from keras_kd._errors import check_number, check_type, refusal, wrong
+from keras_kd.distiller import multi_worker
 
 __all__ = ["BestEpoch", "check_will_be_logged", "closest", "is_logged", "rises"]
 
@@ -71,7 +72,8 @@ class BestEpoch(keras.callbacks.Callback, ABC):
         self._had_value = True
         if self.best is None or (value > self.best if self._rises else value < self.best):
             _keras.up_to_date(self.model)
-            self.keep()
+            if multi_worker.is_chief(self.model):
+                self.keep()
             self.best, self.epoch = value, epoch
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_kd import _keras
@@ -19,7 +18,7 @@ def _of_student(name: str, doc: str) -> property:
     return property(lambda self: getattr(self.student, name), doc=doc)
 
 
-class AsStudent(keras.Model):
+class AsStudent(_keras.BuiltByWorkers):
     """A model that is its student, seen from outside.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import forms, labels, preprocessing
+from keras_kd.distiller import forms, labels, multi_worker, preprocessing
 from keras_kd.distiller.steps import Steps
 from keras_kd.networks.structures import are_arrays
 from keras_kd.teachers import preprocessors
@@ -177,7 +177,9 @@ class Fitting(Steps):
         if hasattr(given["x"], "element_spec"):
             given["shuffle"] = False  # Keras warns of its own default
         added = teacher.callbacks(given["steps_per_epoch"])
-        given["callbacks"] = self._watch.callbacks(given["callbacks"], added)
+        multi_worker.check_together(self, teacher, given)
+        watched = self._watch.callbacks(given["callbacks"], added)
+        given["callbacks"] = multi_worker.callbacks(self, watched)
         _keras.set_untracked(self, "fit_facts", FitFacts.of(given))
         how = self._preprocessing(teaching=True)
         if not how:

@@ -1,6 +1,6 @@
 """The temperatures of the plain form: numbers, or `"auto"`, which is still to be found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -130,9 +130,22 @@ class PlainTemperature:
         self._assign(terms, values)
 
     def find_online(
-        self, teacher: Teacher, terms: Sequence[Term], names: list[str], batches: Iterator[Any]
+        self,
+        teacher: Teacher,
+        terms: Sequence[Term],
+        names: list[str],
+        batches: Iterator[Any],
+        agreed: Callable[[list[float]], list[float]] = list,
     ) -> None:
-        """Asks the teacher about the first batches and finds them, unless they were assigned."""
+        """Asks the teacher about the first batches and finds them, unless they were assigned.
+
+        Args:
+            teacher: Who is asked.
+            terms: The terms.
+            names: The student's output names.
+            batches: Of `first_batches`.
+            agreed: Returns what several workers make of what each has found.
+        """
         if np.isnan([_value(term) for term in terms]).any():
             answers, values = search.asked(teacher, names, batches), {}
             for term in terms:
@@ -140,7 +153,7 @@ class PlainTemperature:
                 said = [each[name] for each in answers]
                 at = partial(search.confidence_of, teacher, term, said)
                 values[term.name] = search.found(at, name, strict=not self._by_default)
-            self._assign(terms, values)
+            self._assign(terms, dict(zip(values, agreed(list(values.values())))))
         self.pending = False
 
     def _assign(self, terms: Sequence[Term], found: dict[str, float]) -> None:

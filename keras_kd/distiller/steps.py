@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import auto_temperature, compatibility, faults, jax_step
+from keras_kd.distiller import auto_temperature, compatibility, faults, jax_step, multi_worker
 from keras_kd.distiller.as_student import AsStudent
 from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.objective import Objective
@@ -70,7 +71,8 @@ class Steps(AsStudent):
         elif not batch.carries_answers(x):
             answers = self._ask(batch.teacher_input(x), weights, *state)
             x = batch.with_answers(batch.inputs(x), answers)
-        return super().train_step(*state, (x, y, sample_weight))
+        result = super().train_step(*state, (x, y, sample_weight))
+        return multi_worker.per_worker(self, result)
 
     def test_step(self, *args: Any) -> Any:
         """Lets Keras evaluate the batch, with the teacher's answers where they are compared."""
@@ -83,7 +85,8 @@ class Steps(AsStudent):
             shown = batch.teacher_input(x)
             answers = batch.answers(x) if carried else self._ask(shown, weights, *state)
         x = batch.to_evaluate(batch.inputs(x), answers)
-        return super().test_step(*state, (x, y, sample_weight))
+        result = super().test_step(*state, (x, y, sample_weight))
+        return multi_worker.per_worker(self, result)
 
     def _ask(self, x: Any, weights: list[Any], state: Any = ((), ())) -> dict[str, Any]:
         """Returns the teacher's logits; on JAX by the weights that the step was given."""
@@ -223,7 +226,8 @@ class Steps(AsStudent):
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs, without what was not computed."""
         evaluating = self._columns.is_evaluating
-        return self._logs(labelled=evaluating or not self._trains_unlabelled)
+        with multi_worker.summed(self):
+            return self._logs(labelled=evaluating or not self._trains_unlabelled)
 
     def _logs_of_step(self, *, training: bool, labelled: bool) -> dict[str, Any]:
         if training:
@@ -257,5 +261,6 @@ class Steps(AsStudent):
         if asks and self.plain_temperature.pending and self.distils:
             batches = auto_temperature.first_batches(given)
             teacher, names = self._objective.teacher, self._logits.names
-            self.plain_temperature.find_online(teacher, self._terms, names, batches)
+            agreed = partial(multi_worker.mean, self)
+            self.plain_temperature.find_online(teacher, self._terms, names, batches, agreed)
         return given

@@ -1,5 +1,7 @@
 """SoftLabels: a teacher's stored answers, in place of the teacher."""
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -180,6 +182,10 @@ class SoftLabels(StoredAnswers):
         directory = directory.absolute()  # stays the same where the working directory changes
         shards = folder.stored(directory, content)
         return cls(content, shards, augmentation, directory)
+
+    def fingerprint(self) -> str:
+        """Returns a hash that tells these labels from others."""
+        return hashlib.sha256(json.dumps(self._content, sort_keys=True).encode()).hexdigest()
 
     def dataset(
         self,
