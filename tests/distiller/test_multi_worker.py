@@ -83,8 +83,8 @@ def test_two_workers_equal_one_process(tmp_path):
     workers = run(tmp_path, 2, "plain", "features", "refused")
     check_training(workers, tmp_path)
     for said in (worker["refused"] for worker in workers):
-        assert "The teacher must give finite answers" in said["nan"]
-        assert "first in batch 4 of epoch 1" in said["nan"]
+        assert "The teacher must give finite answers" in said["answers"]
+        assert "first in batch 4 of epoch 1" in said["answers"]
         assert "Labels must" in said["labels"]
         assert "All workers must have the same epochs" in said["epochs"]
         assert "All workers must have the same teacher" in said["teacher"]

@@ -119,8 +119,9 @@ def refused(scope, folder, index):
         except ValueError as error:
             messages[name] = str(error)
 
-    nan = np.where(np.arange(SIZE)[:, None] == SIZE - 1, np.nan, x)  # of the last worker
-    refuses("nan", distiller(scope), tf.data.Dataset.from_tensor_slices((nan, y)).batch(24), None)
+    infinite = x.copy()
+    infinite[-1, 0] = np.inf  # of the last worker; a NaN would not outlive the teacher's relu
+    refuses("answers", distiller(scope, temperature=2.0), x=infinite)
     wrong = np.where(np.arange(SIZE) == SIZE - 1, 7, y)
     refuses("labels", distiller(scope), y=wrong)
     refuses("epochs", distiller(scope), epochs=index + 1)
