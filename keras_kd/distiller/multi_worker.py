@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd._errors import message
+from keras_kd._errors import refusal
 from keras_kd._version import __version__
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
@@ -101,13 +101,11 @@ def _check_alike(model: keras.Model, known: dict[str, Any], mend: str) -> None:
     for (name, value), column in zip(known.items(), rows.T):
         others = [number for number, digest in enumerate(column) if digest != column[0]]
         if others:
-            raise ValueError(
-                message(
-                    f"All workers must have the same {name}",
-                    expected="what worker 0 has",
-                    received=f"another on worker {', '.join(map(str, others))}; here {value!r}",
-                    mend=mend,
-                )
+            raise refusal(
+                f"All workers must have the same {name}",
+                expected="what worker 0 has",
+                received=f"another on worker {', '.join(map(str, others))}; here {value!r}",
+                mend=mend,
             )
 
 
@@ -130,13 +128,11 @@ def _check_scope(model: keras.Model) -> None:
     made = _keras.workers(model).extended.variable_created_in_scope
     outside = [weight.path for weight in model.student.weights if not made(weight.value)]
     if outside:
-        raise ValueError(
-            message(
-                "The student must be made under the strategy that trains it",
-                expected="student and Distiller made within `with strategy.scope():`",
-                received=f"{outside[0]!r}, made outside of it",
-                mend="Build or load the student within the scope",
-            )
+        raise refusal(
+            "The student must be made under the strategy that trains it",
+            expected="student and Distiller made within `with strategy.scope():`",
+            received=f"{outside[0]!r}, made outside of it",
+            mend="Build or load the student within the scope",
         )
 
 
