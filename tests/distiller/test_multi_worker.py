@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.skipif(
         tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15),
-        reason="tried with Keras 3.15; workers fail with 3.8",
+        reason="verified with Keras 3.15 only",
     ),
 ]
 
