@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import message, reason
+from keras_kd._errors import reason, refusal
 from keras_kd._extras import require
 from keras_kd.compression.rebuilding import is_graph
 from keras_kd.compression.students import METHODS, methods
@@ -79,13 +79,11 @@ def to_tf_keras(student: keras.Model) -> Any:
     check_model(student, "student")
     if _keras.graph(student) is None or methods(student):
         done = " and ".join(METHODS[each] for each in methods(student))
-        raise ValueError(
-            message(
-                "student must be a graph of ordinary layers to be ported",
-                expected="a Functional or Sequential model without transforms",
-                received=f"{student.name!r}, which has had {done}" if done else repr(student.name),
-                mend="Port what compression.finish returns, or build it from keras.Input",
-            )
+        raise refusal(
+            "student must be a graph of ordinary layers to be ported",
+            expected="a Functional or Sequential model without transforms",
+            received=f"{student.name!r}, which has had {done}" if done else repr(student.name),
+            mend="Port what compression.finish returns, or build it from keras.Input",
         )
     port = _Port(packages()[0])
     made = port.model(student)
@@ -219,11 +217,9 @@ def _drawn(rng: Any, tensor: Any) -> np.ndarray:
 
 
 def _not_exact(layers: dict[str, str]) -> ValueError:
-    return ValueError(
-        message(
-            "Each layer of the student must have its equal in tf_keras",
-            expected="layers that tf_keras has, too, and that compute the same there",
-            received="; ".join(f"{name!r}, {why}" for name, why in layers.items()),
-            mend="Use compression.prune, cluster and quantize_aware, which take any Keras layer",
-        )
+    return refusal(
+        "Each layer of the student must have its equal in tf_keras",
+        expected="layers that tf_keras has, too, and that compute the same there",
+        received="; ".join(f"{name!r}, {why}" for name, why in layers.items()),
+        mend="Use compression.prune, cluster and quantize_aware, which take any Keras layer",
     )

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_type, message
+from keras_kd._errors import check_type, refusal
 from keras_kd.compression.tf_keras_port import packages, to_tf_keras
 
 __all__ = ["Adopted", "adopt", "to_tf_keras"]
@@ -61,13 +61,11 @@ def adopt(model: Any) -> keras.Model:
 
 
 def _refused(rule: str, received: str) -> ValueError:
-    return ValueError(
-        message(
-            f"model must {rule}",
-            expected="what tfmot's quantize_model, quantize_apply or prune_low_magnitude returned",
-            received=received,
-            mend="Call tfmot.quantization.keras.quantize_apply(model), or give it an Input",
-        )
+    return refusal(
+        f"model must {rule}",
+        expected="what tfmot's quantize_model, quantize_apply or prune_low_magnitude returned",
+        received=received,
+        mend="Call tfmot.quantization.keras.quantize_apply(model), or give it an Input",
     )
 
 
