@@ -205,3 +205,13 @@ def test_the_pipeline_is_built_once_for_all_epochs(images, classifier, write, mo
         assert len(list(rows.shuffle(50).batch(64))) == 5
     assert len(calls) == 3
     assert len(calls[0]._idle) == 1
+
+
+def test_equal_fingerprints_mean_equal_labels(images, classifier, write):
+    teacher = classifier(8)
+    soft, again = (write(teacher=teacher, data=images[0]) for _ in range(2))
+    assert soft.fingerprint() == again.fingerprint()
+    others = {"teacher": classifier(8)}, {"data": images[0][:200]}, {"seed": 1}
+    given = {"teacher": teacher, "data": images[0]}
+    for other in others:
+        assert write(**(given | other)).fingerprint() != soft.fingerprint()
