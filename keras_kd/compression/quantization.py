@@ -29,7 +29,7 @@ from keras_kd.compression.rebuilding import copied, is_graph, parts, renamed
 from keras_kd.compression.students import check_student, skipped_paths
 from keras_kd.networks.stand_ins import seen_through
 
-__all__ = ["BEFORE", "L", "quantize_aware"]
+__all__ = ["BEFORE", "L", "has_integer_form", "quantize_aware"]
 
 # The end of the name of what gives an output, whose own name its range has.
 BEFORE = "_before_range"
@@ -137,7 +137,7 @@ def _check_precision(student: keras.Model) -> None:
 def _layers(student: keras.Model, skipped: set[str], bits: int, ends: int) -> dict[int, Any]:
     """Returns the layers in the places of the student's, by its layers' identity."""
     found = parts(student)
-    kinds = [path for path, layer, _ in found if path not in skipped and _takes(layer)]
+    kinds = [path for path, layer, _ in found if path not in skipped and has_integer_form(layer)]
     made: dict[int, Any] = {}
     for path, layer, _ in found:
         if path in kinds:
@@ -149,7 +149,8 @@ def _layers(student: keras.Model, skipped: set[str], bits: int, ends: int) -> di
     return made
 
 
-def _takes(layer: keras.layers.Layer) -> bool:
+def has_integer_form(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is rounded as a whole; attention and recurrent layers are not."""
     inner = layer.layer if isinstance(layer, Compressed) else layer
     return type(inner) in _QUANTIZED and len(kernels_of(inner)) == 1 + isinstance(inner, _SEPARABLE)
 

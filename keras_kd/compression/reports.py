@@ -10,6 +10,7 @@ from keras_kd import _text
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.grids import Quantize
 from keras_kd.compression.kernels import kernels_of
+from keras_kd.compression.quantization import has_integer_form
 from keras_kd.compression.rebuilding import parts
 from keras_kd.compression.students import METHODS, methods
 from keras_kd.networks.models import check_model
@@ -80,15 +81,19 @@ def report(student: keras.Model) -> Report:
         has = {t.method for t in layer.transforms} if isinstance(layer, Compressed) else set()
         missing = [METHODS[method] for method in done if method not in has]
         if missing and inner.weights and "Range" not in type(layer).__name__:
-            why = "no kernel" if not kernels_of(inner) else _reason(inner)
-            left[path] = f"{why} ({', '.join(missing)})"
+            left[path] = f"{_reason(inner, missing)} ({', '.join(missing)})"
         if has:
             kernels += _kernels(path, layer)
     return Report(tuple(kernels), left)
 
 
-def _reason(layer: keras.layers.Layer) -> str:
-    return f"{type(layer).__name__} left out by skip=, or without a kernel that the method knows"
+def _reason(layer: keras.layers.Layer, missing: list[str]) -> str:
+    kind = type(layer).__name__
+    if not kernels_of(layer):
+        return "no kernel"
+    if missing == [METHODS["quantize"]] and not has_integer_form(layer):
+        return f"{kind} has no integer form"
+    return f"{kind} left out by skip=, or without a kernel that the method knows"
 
 
 def _kernels(path: str, layer: Compressed) -> list[KernelReport]:

@@ -1,4 +1,5 @@
 import keras
+import pytest
 from keras import layers
 
 from keras_kd import compression
@@ -22,3 +23,15 @@ def test_kernels_and_what_is_left_alone():
     assert "left out by skip=" in report.left_alone["logits"]
     assert "hidden/kernel" in str(report)
     assert "left alone: norm: no kernel" in str(report)
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"), reason="Keras 3.9 has it"
+)
+def test_attention_says_why_it_stays_in_float():
+    x = keras.Input((4, 6))
+    attended = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    model = keras.Model(x, layers.Dense(2)(attended))
+    report = compression.report(compression.quantize_aware(model))
+    expected = {"attention": "MultiHeadAttention has no integer form (quantize_aware)"}
+    assert report.left_alone == expected
