@@ -9,6 +9,7 @@ __all__ = [
     "Node",
     "all_layers",
     "graph",
+    "has_origin",
     "input_again",
     "is_stock",
     "nodes",
@@ -91,6 +92,11 @@ def origin(tensor: keras.KerasTensor) -> tuple[Any, Node, int]:
     """Returns the operation that made `tensor`, the node of that call and the tensor's place."""
     operation, node_index, tensor_index = tensor._keras_history
     return operation, Node(operation._inbound_nodes[node_index]), tensor_index
+
+
+def has_origin(tensor: keras.KerasTensor) -> bool:
+    """Whether a symbolic tensor belongs to a graph; one that Keras makes for its shape does not."""
+    return hasattr(tensor, "_keras_history")
 
 
 def nodes(tensors: Sequence[keras.KerasTensor]) -> list[Node]:

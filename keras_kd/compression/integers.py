@@ -29,6 +29,8 @@ class Source:
 
     def note(self, tensor: Any) -> Any:
         """Remembers the symbolic tensor that the layer is called on, and returns its layer."""
+        if not _keras.has_origin(tensor):  # Keras looks for shapes alone
+            return self._found[0] and self._found[0][0] if self._found else None
         found = _origin(tensor)
         if not any(found == each for each in self._found):
             self._found.append(found)
@@ -68,7 +70,8 @@ def _origin(tensor: Any) -> _Found | None:
 def _averaged(operation: Any, shape: Any) -> int | None:
     """Returns how many values a pooling layer takes the mean of; `None` of other layers."""
     if isinstance(operation, L.GlobalAveragePooling2D):
-        return math.prod(shape[1:3]) if operation.data_format == "channels_last" else None
+        known = operation.data_format == "channels_last" and None not in shape[1:3]
+        return math.prod(shape[1:3]) if known else None
     is_pool = isinstance(operation, L.AveragePooling2D) and operation.padding == "valid"
     return math.prod(operation.pool_size) if is_pool else None
 

@@ -19,17 +19,19 @@ from keras_kd.teachers.teacher import Teacher
 
 __all__ = [
     "CONFIDENCE",
+    "HIGHEST",
     "asked",
     "confidence_of",
     "first_batches",
     "found",
     "head_of",
+    "is_near",
     "kept",
     "temperature_of",
 ]
 
 CONFIDENCE = 0.8
-_HIGHEST = 100.0
+HIGHEST = 100.0
 _EXAMPLES = 512  # that a teacher is asked about online: its mean confidence to about 0.01
 _AT_ONCE = 32
 _NEAR = 0.02  # relative, to a temperature that answers were stored for
@@ -47,7 +49,7 @@ def temperature_of(logits: np.ndarray, target: float = CONFIDENCE, head: str = "
 
 
 def _solved(confidence_at: Callable[[float], float], target: float = CONFIDENCE) -> float:
-    low, high = 1.0, _HIGHEST
+    low, high = 1.0, HIGHEST
     if confidence_at(low) <= target:
         return low
     for _ in range(30):
@@ -64,13 +66,14 @@ def first_batches(given: dict[str, Any]) -> Iterator[Any]:
     x = given["x"]
     if are_arrays(x):
         rows = len(keras.tree.flatten(x)[0])
+        rows -= int(rows * (given.get("validation_split") or 0.0))
         picked = np.linspace(0, rows - 1, min(rows, _EXAMPLES)).astype(int)
         for start in range(0, len(picked), _AT_ONCE):
             part = picked[start : start + _AT_ONCE]
             yield keras.tree.map_structure(lambda a, part=part: np.asarray(a)[part], x)
         return
     if hasattr(x, "element_spec"):
-        several = x.take(_EXAMPLES)
+        several = map(_of_one_replica, itertools.islice(x, _EXAMPLES))
     elif hasattr(x, "__getitem__") and hasattr(x, "num_batches"):
         several = (x[number] for number in range(x.num_batches or _EXAMPLES))
     elif hasattr(x, "__next__"):
@@ -85,12 +88,19 @@ def first_batches(given: dict[str, Any]) -> Iterator[Any]:
         yield keras.utils.unpack_x_y_sample_weight(each)[0]
 
 
+def _of_one_replica(batch: Any) -> Any:
+    """Returns the part of a distributed batch that the first replica here has."""
+    return keras.tree.map_structure(lambda leaf: getattr(leaf, "values", (leaf,))[0], batch)
+
+
 def confidence_of(teacher: Teacher, term: Term, answers: list[Any], temperature: float) -> float:
     """Returns how sure a teacher is, or several of them together, at a temperature."""
     last = ops.convert_to_numpy(term.temperature)
     term.temperature.assign(temperature)  # that at which several are averaged
-    logits = [ops.convert_to_numpy(teacher.answer_to(term, each)) for each in answers]
-    term.temperature.assign(last)
+    try:
+        logits = [ops.convert_to_numpy(teacher.answer_to(term, each)) for each in answers]
+    finally:
+        term.temperature.assign(last)
     rows = [each.reshape(-1, each.shape[-1]) for each in logits]
     return confidence(np.concatenate(rows), temperature, head_of(term))
 
@@ -149,6 +159,11 @@ def found(confidence_at: Callable[[float], float], name: str, *, strict: bool) -
     )
 
 
+def is_near(one: float, other: float) -> bool:
+    """Whether two temperatures are the same but for 2 %."""
+    return abs(one / other - 1) <= _NEAR
+
+
 def kept(value: float, temperatures: tuple[float, ...], name: str, *, strict: bool) -> float:
     """Returns the nearest of the temperatures that answers were stored for.
 
@@ -162,7 +177,7 @@ def kept(value: float, temperatures: tuple[float, ...], name: str, *, strict: bo
         ValueError: If it is not.
     """
     nearest = min(temperatures, key=lambda each: abs(np.log(each / value)))
-    if not strict or abs(nearest / value - 1) <= _NEAR:
+    if not strict or is_near(nearest, value):
         return nearest
     raise refusal(
         f"The temperature that temperature='auto' finds at {name!r} must be one that the top "

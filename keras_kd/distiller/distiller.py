@@ -156,11 +156,11 @@ class Distiller(Fitting):
             else:
                 weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
-            self._hard_weight.assign(weight)
             if self.is_plain:
                 self.plain_temperature.take(temperature, self._terms)
                 self._find_stored_temperature()
             self._objective.teacher.check_temperatures(self._terms, self._logits.names)
+            self._hard_weight.assign(weight)
         self._objective.follow(asked, evaluate_terms=evaluate_terms)
 
     @contextlib.contextmanager
@@ -232,10 +232,7 @@ class Distiller(Fitting):
             self._take(self._form.begin(asked.kinds(names)))
         asked = asked.with_taps([term.teacher for term in self._terms if term.teacher])
         compatibility.check_teacher(asked, self._terms, self._logits)
-        if self.compiled:
-            asked.check_temperatures(self._terms, names)
-        self._objective.teacher, self._watch.respondents = asked, asked.respondents
-        self._find_stored_temperature(again=True)
+        self._ask_from_now_on(asked)
         given = None if isinstance(teacher, NoTeacher) else teacher
         _keras.set_untracked(self, "_teacher_given", given)
         self.train_function = self.test_function = None  # their traces hold the last teacher

@@ -6,6 +6,7 @@ batches at their end.
 """
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -241,8 +242,8 @@ class Watch(keras.metrics.Metric):
             others: Callbacks that act next.
         """
         if isinstance(given, keras.callbacks.CallbackList):
-            if not any(isinstance(callback, _Reader) for callback in given.callbacks):
-                given.callbacks[:] = [_Reader(self), *others, *_writers_first(given.callbacks)]
+            listed, given = given.callbacks, copy.copy(given)  # the caller's stays as it is
+            given.callbacks = [_Reader(self), *others, *_writers_first(listed)]
             return given
         return [_Reader(self), *others, *_writers_first(keras.tree.flatten(given or []))]
 

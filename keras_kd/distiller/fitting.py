@@ -240,8 +240,13 @@ class Fitting(Steps):
     def _evaluating(self) -> Iterator[None]:
         forms.check_evaluable(self)
         _keras.up_to_date(self)
-        with self._columns.evaluation(), self._watch.evaluation():
-            yield
+        waits = self.plain_temperature.pending
+        try:
+            with self._columns.evaluation(), self._watch.evaluation():
+                yield
+        finally:
+            if waits:  # training data tell it, not those of an evaluation
+                self.plain_temperature.find_again(self._terms)
 
 
 def _without_self(given: dict[str, Any]) -> dict[str, Any]:

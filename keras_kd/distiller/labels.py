@@ -138,7 +138,7 @@ class Batch(NamedTuple):
         known = [self.known[name] for name in names if name in self.known]
         if not known:
             return size
-        shares = sum(ops.mean(ops.cast(each, "float32")) for each in known)
+        shares = sum(_mean(each) for each in known)
         share = (shares + len(names) - len(known)) / len(names)
         return ops.cast(size, "float32") * share
 
@@ -163,6 +163,12 @@ class Batch(NamedTuple):
                 weight = ops.cast(weights.at_rank(weight, len(known.shape)), "float32") * known
             weighted[name] = known if weight is None else weight
         return tuple(replaced(self.output, names, each) for each in (counted, weighted))
+
+
+def _mean(known: Any) -> Any:
+    """Returns the share that is known; 0 of the empty batch that a replica may get."""
+    count = ops.cast(ops.size(known), "float32")
+    return ops.sum(ops.cast(known, "float32")) / ops.maximum(count, 1.0)
 
 
 def sort_out(

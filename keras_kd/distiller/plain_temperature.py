@@ -51,6 +51,7 @@ class PlainTemperature:
     def __init__(self) -> None:
         self.automatic = self.pending = False
         self._by_default = False
+        self._nearest = False
         self._found: dict[str, float] = {}
 
     def take(self, given: Temperature | None, terms: Sequence[Term]) -> None:
@@ -62,21 +63,25 @@ class PlainTemperature:
                 nothing to soften, the watch says what is wrong.
             terms: The terms.
         """
-        self._by_default = given is None
-        self.automatic = self.pending = given in (None, "auto")
+        if isinstance(given, dict):
+            _check_outputs(given, terms)
+        self._by_default, self._nearest = given is None, False
+        self.automatic = self.pending = given is None or given == "auto"
         if isinstance(given, dict) or (self.automatic and len(terms) > 1):
             for term in terms[1:]:
                 term.keep_own_temperature()
-        if isinstance(given, dict):
-            _check_outputs(given, terms)
         for term in terms:
             value = given.get(term.output_name) if isinstance(given, dict) else given
             term.temperature.assign(_UNKNOWN if self.automatic else value)
 
     def find_again(self, terms: Sequence[Term]) -> None:
-        """Forgets what was found, as another teacher answers."""
-        if self.automatic:
-            self.take(None if self._by_default else "auto", terms)
+        """Forgets what was found, as another teacher answers; what was assigned stays."""
+        if not self.automatic:
+            return
+        for term in terms:
+            if _value(term) == np.float32(self._found.get(term.name, _UNKNOWN)):
+                term.temperature.assign(_UNKNOWN)
+        self.pending = bool(np.isnan([_value(term) for term in terms]).any())
 
     def now(self, terms: Sequence[Term]) -> Temperature | None:
         """Returns what `take` takes to go on from here."""
@@ -89,11 +94,17 @@ class PlainTemperature:
 
     def described(self, terms: Sequence[Term]) -> str:
         """Returns what `summary()` says of `"auto"`."""
-        if self.pending:
+        values = np.array([_value(term) for term in terms])
+        if np.isnan(values).any():
             return "auto, found before the first step"
-        values = ", ".join(f"{_value(term):.4g}" for term in terms)
-        said = f"where the teacher's mean confidence was {search.CONFIDENCE:g} (at least 1)"
-        return f"auto, {values}, {said}"
+        shown = ", ".join(f"{value:.4g}" for value in values)
+        found = np.float32([self._found.get(term.name, _UNKNOWN) for term in terms])
+        if (values != found).any():
+            return f"{shown}, assigned"
+        if self._nearest:
+            return f"{shown}, the nearest that answers are stored for"
+        said = f"softens the teacher to a mean confidence of {search.CONFIDENCE:g}"
+        return f"auto, {shown}, which {said}" + ", or leaves it" * bool(values.min() == 1.0)
 
     def columns(self, terms: Sequence[Term], *, in_step: bool) -> dict[str, Any]:
         """Returns what the logs show of temperatures that `"auto"` found, by column.
@@ -125,7 +136,8 @@ class PlainTemperature:
             at = partial(confidence_at, head=search.head_of(term))
             value = search.found(at, name, strict=strict)
             if temperatures is not None:
-                value = search.kept(value, temperatures, name, strict=strict)
+                last, value = value, search.kept(value, temperatures, name, strict=strict)
+                self._nearest |= not search.is_near(value, last)
             values[term.name] = value
         self._assign(terms, values)
 

@@ -17,6 +17,7 @@ from keras_kd.distiller.settings import ALPHA, live_scalar
 from keras_kd.distiller.terms.term import Term
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.teachers import batch
+from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["Steps"]
 
@@ -248,6 +249,18 @@ class Steps(AsStudent):
         elif self.distils:
             logs |= self.plain_temperature.columns(self._terms, in_step=in_step)
         return logs
+
+    def _ask_from_now_on(self, teacher: Teacher) -> None:
+        """Takes another teacher, unless the temperature does not suit its answers."""
+        last, self._objective.teacher = self._objective.teacher, teacher
+        try:
+            self._find_stored_temperature(again=True)
+            if self.compiled:
+                teacher.check_temperatures(self._terms, self._logits.names)
+        except ValueError:
+            self._objective.teacher = last
+            raise
+        self._watch.respondents = teacher.respondents
 
     def _find_stored_temperature(self, again: bool = False) -> None:
         """Finds what `temperature="auto"` asks for where the answers are stored."""

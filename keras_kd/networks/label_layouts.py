@@ -45,11 +45,16 @@ def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
         ValueError: If they do not fit.
     """
     labels = np.asarray(y)
-    lie = layout(labels.shape, (samples, classes))
+    lie = layout(labels.shape, (samples, classes)) if labels.dtype.kind in "biuf" else None
     if lie not in (IDS, COLUMN, ROWS) or not samples:
         rule = "hold one label for each sample of x, and x at least one sample"
-        mend = "Pass the x and y of one data set"
-        raise wrong("y", rule, np.shape(y), expected=f"shape ({samples},)", mend=mend)
+        received, expected = f"{labels.dtype} of shape {labels.shape}", f"shape ({samples},)"
+        mend = "Pass the x and y of one data set, with class ids for labels"
+        raise refusal(f"y must {rule}", expected=expected, received=received, mend=mend)
+    if lie == ROWS and not _is_one_hot(labels):
+        rule, expected = "have one class in each row", "one-hot rows"
+        mend = "Leave out samples without a label, or with several"
+        raise wrong("y", rule, "rows with none or several", expected=expected, mend=mend)
     labels = labels.argmax(-1) if lie == ROWS else labels.reshape(samples)
     if labels.min() < 0 or labels.max() >= classes or (labels != np.floor(labels)).any():
         rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
@@ -57,3 +62,10 @@ def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
         mend = "Leave out samples without a label, and map the others to 0, 1, ..."
         raise refusal(f"y must {rule}", expected=expected, received=received, mend=mend)
     return labels.astype(int)
+
+
+def _is_one_hot(rows: np.ndarray) -> bool:
+    """Whether each row has one largest value, above 0, and none below 0."""
+    largest = rows.max(axis=-1, keepdims=True)
+    one = (rows == largest).sum(-1) == 1
+    return bool((rows >= 0).all() and (largest > 0).all() and one.all())

@@ -37,6 +37,8 @@ def check_model(model: Any, role: str) -> keras.Model:
             error=TypeError,
         )
     mend = f"Pass {role}=keras.Model(...)"
+    if role == "teacher" and callable(getattr(model, "predict_proba", model)):
+        mend = "Wrap what is not a Keras model: keras_kd.teachers.Function(model.predict_proba)"
     check_type(role, model, keras.Model, "be a Keras model", expected="a keras.Model", mend=mend)
     if not model.built:
         raise refusal(

@@ -115,7 +115,7 @@ class Inputs:
     def __init__(self, model: keras.Model):
         graph = _keras.graph(model)
         self._model_name = model.name
-        self._structure = graph[0] if graph else None
+        self._structure, self._in_order = (graph[0] if graph else None), True
         self.ports = ports(self._structure) if graph else []
         self._names = [port.name for port in self.ports]
 
@@ -127,6 +127,7 @@ class Inputs:
         inputs._model_name, inputs._names = model_name, [port.name for port in inputs.ports]
         several = len(inputs.ports) > 1
         inputs._structure = dict.fromkeys(inputs._names, 0) if several else 0
+        inputs._in_order = not several  # a file's inputs have no order that users know
         return inputs
 
     def fed(self, x: Any) -> Any:
@@ -147,10 +148,12 @@ class Inputs:
             return [x[name] for name in self._names]
         flat = keras.tree.flatten(x)
         other_names = isinstance(x, Mapping) and not self._is_nested
+        other_names = other_names or not (isinstance(x, Mapping) or self._in_order)
         if other_names or len(flat) != len(self._names):
             raise refusal(
                 f"A batch must have the inputs of {self._model_name!r}",
-                expected=f"{self._names}, as a dict by these names or as a list in this order",
+                expected=f"{self._names}, as a dict by these names"
+                + " or as a list in this order" * self._in_order,
                 received=f"a dict of {list(x)}"
                 if isinstance(x, Mapping)
                 else f"{len(flat)} inputs",

@@ -49,7 +49,9 @@ class Audition:
         """Returns in a sentence who teaches best, or that the seeds do not tell."""
         first, second, *_ = self.scores
         clear = self.comparison.verdict == "BETTER"
-        said = f"{first!r} teaches best" if clear else f"{first!r} and {second!r} are too close"
+        best = "No candidate beats the student alone"
+        best = best if first == _ALONE else f"{first!r} teaches best"
+        said = best if clear else f"{first!r} and {second!r} are too close"
         return f"{said}: {self.comparison.reason}"
 
 

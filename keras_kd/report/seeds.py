@@ -41,11 +41,13 @@ class SeedsComparison:
     margin: float
 
     def __str__(self) -> str:
-        width = max(map(len, [*self.scores, "difference"])) + 2
+        before, after = list(self.scores)[-2:]
+        compared = f"{after} - {before}"
+        width = max(map(len, [*self.scores, compared])) + 2
         lines = [f"{self.difference.count} seeds, mean ± standard deviation:"]
         for name, by_seed in self.scores.items():
             lines.append(f"{name:<{width}}{spread(list(by_seed.values()))}")
-        lines.append(f"{'difference':<{width}}{self.difference.points()}")
+        lines.append(f"{compared:<{width}}{self.difference.points()}")
         return "\n".join([*lines, f"{self.verdict}: {self.reason}"])
 
     def to_json(self) -> str:

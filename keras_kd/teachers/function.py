@@ -87,7 +87,7 @@ class Function(HostTeacher):
 
     def _outputs(self, x: Any) -> np.ndarray:
         # Others' functions may write into what they are given, and PyTorch asks to be able to.
-        return super()._outputs(keras.tree.map_structure(lambda a: np.require(a, None, "W"), x))
+        return super()._outputs(keras.tree.map_structure(np.array, x))
 
     def _answers(self, x: Any) -> Any:
         if self._pool is None:
@@ -123,5 +123,10 @@ def _code(function: Any) -> Any:
     code = function if isinstance(function, CodeType) else getattr(function, "__code__", None)
     if code is None:
         return type(function).__qualname__
-    constants = [_code(each) if isinstance(each, CodeType) else each for each in code.co_consts]
-    return code.co_code, code.co_names, constants
+    return code.co_code, code.co_names, [_constant(each) for each in code.co_consts]
+
+
+def _constant(constant: Any) -> Any:
+    if isinstance(constant, frozenset):  # whose order is another in each process
+        return sorted(map(repr, constant))
+    return _code(constant) if isinstance(constant, CodeType) else constant

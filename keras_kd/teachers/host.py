@@ -128,22 +128,33 @@ class HostTeacher(Teacher):
         """Returns the outputs for a batch of tensors."""
         import tensorflow as tf
 
-        def on_host(*leaves: np.ndarray) -> np.ndarray:
+        def answers(*leaves: np.ndarray) -> np.ndarray:
             for leaf in leaves:
                 leaf.setflags(write=False)  # the student sees the same memory
+            return self._outputs(keras.tree.pack_sequence_as(x, list(leaves)))
+
+        leaves = keras.tree.flatten(x)
+        outputs = tf.numpy_function(self._noting_errors(answers), leaves, tf.float32)
+        outputs.set_shape((None, self._width))
+        return outputs
+
+    def _noting_errors(self, function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        """Returns a function for the host whose error `explained` gives back."""
+
+        def noting(*arrays: np.ndarray) -> np.ndarray:
             try:
-                return self._outputs(keras.tree.pack_sequence_as(x, list(leaves)))
+                return function(*arrays)
             except Exception as error:
                 self._raised = error
                 raise
 
-        outputs = tf.numpy_function(on_host, keras.tree.flatten(x), tf.float32)
-        outputs.set_shape((None, self._width))
-        return outputs
+        return noting
 
     def _outputs(self, x: Any) -> np.ndarray:
         """Returns the checked outputs for a batch of arrays, `(batch, classes)` in float32."""
         count = _rows(x)
+        if count == 0:  # of a replica that gets none of a small batch
+            return np.empty((0, self._width or 1), "float32")
         if self.preprocess is not None:
             x = keras.tree.map_structure(np.asarray, self.preprocess(x))
             if _rows(x) != count:
@@ -202,7 +213,8 @@ def kind_of(outputs: np.ndarray) -> str | None:
     if (outputs < 0).any() or (outputs > 1 + _NEAR).any():
         return "logits"
     sums = outputs.sum(axis=-1, dtype="float64")
-    return "softmax" if outputs.shape[-1] > 1 and (abs(sums - 1) < _NEAR).all() else None
+    several = len(outputs) > 0 and outputs.shape[-1] > 1
+    return "softmax" if several and (abs(sums - 1) < _NEAR).all() else None
 
 
 def _rows(x: Any) -> int:

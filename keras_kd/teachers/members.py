@@ -65,11 +65,12 @@ def own_names(first: Teacher, member: Teacher) -> dict[str, str]:
 
 def check_inputs(members: list[Teacher]) -> None:
     """Raises where members take different inputs."""
-    shapes = {str(m.name): m.input_shapes() for m in members if m.input_shapes()}
-    alone = [each[0] for each in shapes.values() if len(each) == 1]
+    found = [m.input_shapes() for m in members]
+    alone = [each[0] for each in found if each and len(each) == 1]
     if not all(same_but_for_ones(alone[0], shape) for shape in alone[1:]):
+        said = {f"{place} ({m.name})": m.input_shapes() for place, m in enumerate(members)}
         raise misfit(
-            "one input, or a preprocess", shapes, "KerasModel(model, preprocess=...) of the others"
+            "one input, or a preprocess", said, "KerasModel(model, preprocess=...) of the others"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import wrong
+from keras_kd._errors import check_type, wrong
 from keras_kd._extras import require
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.runtimes.batching import in_batches
@@ -63,7 +63,9 @@ class ONNX(HostTeacher):
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ):
         runtime = require("onnxruntime", extra="onnx")
-        self._hash = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        rule, mend = "list onnxruntime's providers", "Pass e.g. ['CUDAExecutionProvider']"
+        check_type("providers", providers, (list, tuple), f"{rule}", expected="a list", mend=mend)
+        self._hash = _hash(Path(path))
         try:
             # By its path, because its weights may lie in files beside it.
             session = runtime.InferenceSession(os.fspath(path), providers=list(providers))
@@ -81,7 +83,7 @@ class ONNX(HostTeacher):
         super().__init__(name, head, preprocess, classes, inputs=inputs, width=width)
 
     def _content(self) -> str:
-        return self._hash
+        return f"{self._hash} {self._output}"
 
     def _answers(self, x: Any) -> np.ndarray:
         arrays, size = by_name(x, self._tensors, "x"), self._tensors[0].shape[0]
@@ -94,6 +96,16 @@ class ONNX(HostTeacher):
             if size is None
             else in_batches(run, arrays, size)[self._output]
         )
+
+
+def _hash(path: Path) -> str:
+    """Returns the hash of a file and of those beside it that it names, which hold weights."""
+    content = path.read_bytes()
+    digest = hashlib.sha256(content)
+    for file in sorted(path.parent.iterdir()):
+        if file != path and file.is_file() and file.name.encode() in content:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _tensor(described: Any) -> TensorInfo:

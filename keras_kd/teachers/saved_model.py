@@ -66,12 +66,15 @@ class SavedModel(HostTeacher):
             rule, received = "name a folder with a SavedModel", str(error).splitlines()[0]
             mend = "Write one with model.export(path)"
             raise wrong("path", rule, received, expected=str(path), mend=mend) from error
-        self._signature = _signature(dict(self._loaded.signatures), signature)
+        signatures = dict(self._loaded.signatures)
+        self._signature_name = _signature(signatures, signature)
+        self._signature = signatures[self._signature_name]
         self._specs = self._signature.structured_input_signature[1]
         ports = [
             Port(name, True, _shape(spec), spec.dtype.name) for name, spec in self._specs.items()
         ]
         self._mark = f"another batch size in SavedModel {self._path.name}"
+        self._cast_mark = f"values that do not fit SavedModel {self._path.name}"
         self._given = Inputs.named(self._path.name, ports)
         self._output, width = chosen(_outputs(self._signature), output)
         self._compiled = tf.function(self._in_graph, reduce_retracing=True)
@@ -85,7 +88,7 @@ class SavedModel(HostTeacher):
             if file.is_file() and file.name != "fingerprint.pb":
                 digest.update(f"{file.relative_to(self._path).as_posix()} ".encode())
                 digest.update(file.read_bytes())
-        return digest.hexdigest()
+        return f"{digest.hexdigest()} {self._signature_name} {self._output}"
 
     def _outputs(self, x: Any) -> np.ndarray:
         import tensorflow as tf
@@ -94,7 +97,6 @@ class SavedModel(HostTeacher):
             outputs = self._compiled(keras.tree.map_structure(tf.convert_to_tensor, x)).numpy()
         except tf.errors.InvalidArgumentError as error:
             raise self.explained(error) or error from None
-        self._check_kind(outputs)
         return outputs
 
     def _in_graph(self, x: Any) -> Any:
@@ -105,16 +107,40 @@ class SavedModel(HostTeacher):
         if self.preprocess is not None:
             x = self.preprocess(x)
         named = zip(self._given.ports, self._given.leaves(x))
-        outputs = self._signature(**{port.name: tf.cast(leaf, port.dtype) for port, leaf in named})
+        outputs = self._signature(**{port.name: self._cast(leaf, port) for port, leaf in named})
         outputs = tf.cast(outputs[self._output], tf.float32)
         kept = tf.debugging.assert_equal(tf.shape(outputs)[0], count, self._mark)
         with tf.control_dependencies([] if kept is None else [kept]):
-            return tf.ensure_shape(outputs, (None, self._width))
+            outputs = tf.numpy_function(self._noting_errors(self._seen), [outputs], tf.float32)
+        return tf.ensure_shape(outputs, (None, self._width))
+
+    def _seen(self, outputs: np.ndarray) -> np.ndarray:
+        self._check_kind(outputs)
+        return outputs
+
+    def _cast(self, leaf: Any, port: Port) -> Any:
+        """Returns an input in the signature's dtype, into which no fraction fits by chance."""
+        import tensorflow as tf
+
+        cast = tf.cast(leaf, port.dtype)
+        if not leaf.dtype.is_floating or cast.dtype.is_floating:
+            return cast
+        kept = tf.debugging.assert_equal(tf.cast(cast, leaf.dtype), leaf, self._cast_mark)
+        with tf.control_dependencies([] if kept is None else [kept]):
+            return tf.identity(cast)
 
     def explained(self, error: Exception) -> Exception | None:
-        """Returns what an error of the graph means: a batch that has changed its size."""
+        """Returns what an error of the graph means, where it came from one of its checks."""
+        if self._cast_mark in str(error):
+            dtypes = {port.name: port.dtype for port in self._given.ports}
+            return self._wrong(
+                "What {} is shown must fit the dtypes of its signature",
+                f"whole numbers, {dtypes}",
+                "numbers with a fraction, or out of range",
+                "Pass preprocess=, e.g. lambda x: 255 * x",
+            )
         if self._mark not in str(error):
-            return None
+            return super().explained(error)
         return self._wrong(
             "preprocess and signature of {} must keep the batch size",
             "as many answers as samples",
@@ -123,13 +149,13 @@ class SavedModel(HostTeacher):
         )
 
 
-def _signature(signatures: dict[str, Any], name: str | None) -> Any:
-    """Returns the signature that was named, or the one to take."""
+def _signature(signatures: dict[str, Any], name: str | None) -> str:
+    """Returns the name of the signature that was named, or is to be taken."""
     usable = [key for key, function in signatures.items() if _is_usable(function)]
     if name is None and (len(usable) == 1 or set(_USUAL) & set(usable)):
         name = next((usual for usual in _USUAL if usual in usable), usable[0])
     if name in usable:
-        return signatures[name]
+        return name
     seen = {key: _in_words(function) for key, function in signatures.items()}
     raise refusal(
         "signature must name one from batches of any size to (batch, classes)",

@@ -78,7 +78,7 @@ class TFLite(HostTeacher):
         super().__init__(name, head, preprocess, classes, inputs=inputs, width=width)
 
     def _content(self) -> str:
-        return self._hash
+        return f"{self._hash} {self._output}"
 
     def _answers(self, x: Any) -> np.ndarray:
         arrays = by_name(x, self._tensors, "x")

@@ -63,3 +63,8 @@ def test_all_layers_and_their_seeds():
     assert {type(layer).__name__ for layer in layers} >= {"Dropout", "Dense", "TimeDistributed"}
     (seed,) = _keras.seed_generators(model)
     assert seed.state.shape == (2,)
+
+
+def test_tensors_of_a_graph_have_an_origin(model):
+    assert _keras.has_origin(model.inputs[0])
+    assert not _keras.has_origin(keras.KerasTensor((None, 4)))

@@ -47,20 +47,25 @@ def test_it_is_found_and_the_labels_weigh_a_half(capsys):
     assert f"auto, {expected_of(teacher):.4g}" in capsys.readouterr().out
 
 
-def test_what_is_assigned_before_the_first_step_stays():
+def test_what_is_assigned_before_the_first_step_stays(capsys):
     distiller = by_default(classifier(6.0))
     distiller.temperature.assign(4.0)
     distiller.fit(X, Y, verbose=0)
     assert number(distiller.temperature) == 4.0
     assert distiller.get_compile_config()["temperature"] == 4.0
+    distiller.summary()
+    assert "4, assigned" in capsys.readouterr().out
 
 
-def test_an_evaluation_that_asks_the_teacher_finds_it_too():
+def test_an_evaluation_finds_its_own():
     teacher = classifier(6.0)
     distiller = by_default(teacher, evaluate_terms=True)
     logs = distiller.evaluate(X, Y, verbose=0, return_dict=True)
     assert np.isfinite(logs["soft_targets"])
-    np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
+    assert np.isnan(number(distiller.temperature))  # training data tell it
+    distiller.fit(X[:48], Y[:48], verbose=0)
+    expected = temperature_of(teacher.predict(X[:48], verbose=0))
+    np.testing.assert_allclose(number(distiller.temperature), expected, rtol=1e-4)
 
 
 def test_answers_that_say_nothing_are_not_softened():
@@ -105,7 +110,7 @@ def test_it_is_saved_while_it_waits(tmp_path):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("kept", [(4.0,), (1.0, 50.0)])
-def test_of_stored_temperatures_the_nearest_serves(kept):
+def test_of_stored_temperatures_the_nearest_serves(kept, capsys):
     teacher = classifier(6.0, units=12)
     soft = keras_kd.SoftLabels.write(
         None, teacher=teacher, data=X, verbose=0, top_k=4, temperatures=kept
@@ -113,6 +118,8 @@ def test_of_stored_temperatures_the_nearest_serves(kept):
     distiller = by_default(soft, classifier(units=12))
     nearest = min(kept, key=lambda each: abs(np.log(each / expected_of(teacher))))
     assert number(distiller.temperature) == nearest
+    distiller.summary()
+    assert f"{nearest:g}, the nearest that answers are stored for" in capsys.readouterr().out
 
 
 @pytest.mark.tensorflow
@@ -128,3 +135,48 @@ def test_a_loop_of_ones_own_is_told_what_to_do():
     distiller = by_default(classifier(6.0))
     with pytest.raises(ValueError, match="Pass temperature= a number"):
         distiller.train_step((X, Y))
+
+
+def test_what_was_assigned_stays_with_another_teacher():
+    distiller = by_default(classifier(6.0))
+    distiller.fit(X, Y, verbose=0)
+    distiller.temperature.assign(2.5)
+    distiller.teacher = classifier(9.0)
+    distiller.fit(X, Y, verbose=0)
+    assert number(distiller.temperature) == 2.5
+
+
+def test_examples_held_out_do_not_count():
+    teacher = classifier(6.0)
+    distiller = by_default(teacher)
+    distiller.fit(X, Y, validation_split=0.5, verbose=0)
+    expected = temperature_of(teacher.predict(X[:48], verbose=0))
+    np.testing.assert_allclose(number(distiller.temperature), expected, rtol=1e-4)
+
+
+def test_a_compile_that_fails_assigns_nothing():
+    distiller = by_default(classifier(), alpha=0.3, temperature=2.0)
+    with pytest.raises(ValueError, match="for each output"):
+        distiller.compile("sgd", loss=LOSS, alpha=0.9, temperature={"nope": 2.0})
+    assert number(distiller.alpha) == pytest.approx(0.3)
+    assert number(distiller.temperature) == 2.0
+
+
+@pytest.mark.tensorflow
+def test_stored_answers_may_follow_a_teacher():
+    teacher = classifier(6.0, units=12)
+    distiller = by_default(teacher, classifier(units=12))
+    distiller.fit(X, Y, verbose=0)
+    distiller.teacher = keras_kd.SoftLabels.write(
+        None, teacher=teacher, data=X, verbose=0, top_k=4, temperatures=[4.0]
+    )
+    assert number(distiller.temperature) == 4.0
+
+
+@pytest.mark.tensorflow
+def test_a_replica_without_examples_says_nothing(two_replicas):
+    with two_replicas.scope():
+        distiller = by_default(classifier(6.0))
+    logs = distiller.fit(X[:33], Y[:33], batch_size=32, verbose=0).history
+    assert np.isfinite(logs["hard_loss"]).all()
+    assert np.isfinite(distiller.evaluate(X[:33], Y[:33], batch_size=32, verbose=0))

@@ -1,8 +1,9 @@
 """How labels lie beside outputs."""
 
+import numpy as np
 import pytest
 
-from keras_kd.networks.label_layouts import COLUMN, IDS, ROWS, layout
+from keras_kd.networks.label_layouts import COLUMN, IDS, ROWS, class_ids, layout
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,14 @@ from keras_kd.networks.label_layouts import COLUMN, IDS, ROWS, layout
 )
 def test_layout(labels, output, expected):
     assert layout(labels, output) == expected
+
+
+@pytest.mark.parametrize("rows", [[[-1, -1, -1]], [[0, 0, 0]], [[1, 1, 0]]])
+def test_rows_of_no_class_or_several_are_no_ids(rows):
+    with pytest.raises(ValueError, match="y must have one class in each row"):
+        class_ids(np.array(rows), 1, 3)
+
+
+def test_names_are_no_ids():
+    with pytest.raises(ValueError, match="y must hold one label for each sample"):
+        class_ids(np.array(["cat", "dog"]), 2, 3)

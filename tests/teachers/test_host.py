@@ -147,3 +147,20 @@ def test_heads_and_preprocessing_that_cannot_be(net, doubled, data):
             ValueError, match=r"teacher_head must be given.* head= to one of keras_"
         ):
             Distiller(student=net(), teacher=Function(doubled))
+
+
+def test_an_empty_batch_is_answered_without_asking(doubled):
+    teacher = Function(doubled, "logits", sample=np.ones((2, 4), "float32"))
+    assert kind_of(np.empty((0, 3))) is None
+    assert teacher.predict(np.empty((0, 4), "float32"))["output"].shape[0] == 0
+
+
+def test_a_function_that_writes_spoils_nothing():
+    def greedy(x):
+        x *= 0.0
+        return x @ np.ones((4, 3), "float32")
+
+    x = np.ones((2, 4), "float32")
+    teacher = Function(greedy, "logits")
+    Ensemble([teacher, teacher]).predict(x)
+    np.testing.assert_array_equal(x, 1.0)
