@@ -26,8 +26,8 @@ class Ensemble(Teacher):
     are, such as `LogitMSE`, from the mean of the logits. Losses without a temperature of their
     own, such as `HardLabels`, read the mean probabilities at temperature 1.
 
-    All members answer every batch. Drawing one at random for each batch is cheaper, and in
-    published trials the student ends lower; stored answers cost no more than those of one teacher.
+    All members answer every batch. Drawing one at random for each batch is cheaper, but adds noise
+    to the gradient; stored answers cost no more than those of one teacher, without the noise.
 
     Args:
         models: Models, built layers or teachers of `keras_kd.teachers`, at least one. Their heads
