@@ -10,8 +10,6 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-from keras_kd.export.file_report import cpu_name
-
 RESULTS = pathlib.Path(__file__).parent / "results"
 # In seconds. Schedulers count in milliseconds; what comes in larger steps is a machine's pauses.
 _SMALLEST_STEP = 0.01
@@ -82,6 +80,9 @@ def summary(values: list[float]) -> dict[str, Any]:
 
 def save(name: str, command: str, results: dict) -> pathlib.Path:
     """Writes `results/<name>.json` with versions and machine; returns its path."""
+    # Here, since the benchmark of two commits times trees in which this stands elsewhere.
+    from keras_kd.export.file_report import cpu_name
+
     packages = ("keras", "tensorflow", "numpy", "ai-edge-litert")
     record = {
         "command": command,
