@@ -1,6 +1,6 @@
 """Which of the known traps of distillation do keras_kd and keras.distillation step into?
 
-Question: how many of the behaviours that `tests/test_traps.py` asks for does each library have? The
+Question: how many of the behaviours that `tests/traps` asks for does each library have? The
 tests are written once and run on both.
 
 Baseline: `keras.distillation` of the installed Keras, used as documented, its loss mended after
@@ -61,7 +61,7 @@ def table(rows):
 def main(_):
     outcomes = Outcomes()
     options = ["-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-m", "peer or not peer"]
-    pytest.main([*options, f"--rootdir={ROOT}", str(ROOT / "tests/test_traps.py")], [outcomes])
+    pytest.main([*options, f"--rootdir={ROOT}", str(ROOT / "tests/traps")], [outcomes])
     print(f"\nKeras {keras.__version__} on {keras.backend.backend()}\n\n{table(outcomes.rows)}")
     if _KEEP.value:
         path = save("peer_defects", "python benchmarks/peer_defects.py", outcomes.rows)
