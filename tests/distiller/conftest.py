@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd import Distiller
+
 
 def _log_softmax(z):
     z = np.asarray(z, "float64")
@@ -51,3 +53,21 @@ def frozen():
         return fit
 
     return compiled
+
+
+@pytest.fixture
+def logs_of(net):
+    """Returns `f(x, y, **compile arguments)`: the logs of a batch that changes no weight."""
+
+    def run(x, y, sample_weight=None, model=net, **compiled):
+        keras.utils.set_random_seed(2)
+        distiller = Distiller(student=model(), teacher=model())
+        distiller.compile(
+            keras.optimizers.SGD(0.0), **({"alpha": 0.1, "temperature": 4.0} | compiled)
+        )
+        fit = {"batch_size": len(x), "sample_weight": sample_weight, "verbose": 0}
+        trained = {k: v[0] for k, v in distiller.fit(x, y, **fit).history.items()}
+        fit["return_dict"] = True
+        return trained, distiller.evaluate(x, y, **fit)
+
+    return run
