@@ -17,7 +17,6 @@ from keras_kd.teachers import batch
 __all__ = [
     "check_carries",
     "check_evaluable",
-    "check_labels",
     "check_metrics",
     "check_nothing_compares",
     "check_pairs",
@@ -25,6 +24,7 @@ __all__ = [
     "full_settings",
     "full_terms",
     "plain_settings",
+    "require_labels",
     "taught",
 ]
 
@@ -81,7 +81,7 @@ def _check_names(names: list[str]) -> None:
     reserved = [name for name in names if name in _COLUMNS or name.startswith("val_")]
     if len(set(names)) < len(names) or reserved:
         raise refusal(
-            "Each term must have a name of its own, for its column in the logs",
+            "Each term must have a name of its own, because it names its column in the logs",
             expected=f"distinct names other than {_COLUMNS}, and without val_ in front",
             received=names,
             mend="Pass Term(loss, name=...)",
@@ -184,7 +184,7 @@ def check_nothing_compares(model: keras.Model) -> None:
         )
 
 
-def check_labels(y: Any) -> None:
+def require_labels(y: Any) -> None:
     """Raises where a hard loss has no labels to compare with."""
     if y is None:
         raise refusal(

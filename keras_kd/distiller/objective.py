@@ -100,7 +100,7 @@ class Objective:
         batch = self._sorted_out(y, y_pred, sample_weight)
         joint = weights.joint(self._names, sample_weight, self.weighs_all_alike)
         if model.loss is not None:
-            forms.check_labels(y)
+            forms.require_labels(y)
         answers = self._answers(x, y_pred)
         signals = batches.signals(y_pred) if answers else {}
         by_column = {}

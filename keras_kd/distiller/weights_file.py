@@ -52,7 +52,7 @@ def as_keras_wrote_it(path: Any) -> Iterator[Any]:
 
 
 def _student(file: h5py.File) -> h5py.Group | None:
-    """Returns the student's group in what Keras writes: that of the one layer that is no term."""
+    """Returns the student's group in what Keras writes, of the one layer that is not a term."""
     layers = file.get("layers", {})
     terms = [name for name in layers if name == "term" or name.startswith("term_")]
     others = [name for name in layers if name not in terms]

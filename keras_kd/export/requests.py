@@ -77,7 +77,7 @@ def check(student: keras.Model, heads: dict[str, str | None], options: TFLiteOpt
     """
     _check_not_quantized(student)
     signature, outputs = _signature(student, options), outputs_of.of(student, heads)
-    labels = metadata.check_labels(options.labels, outputs)
+    labels = metadata.check_class_names(options.labels, outputs)
     normalizations = _normalizations(signature, options.normalization)
     calibration = _calibration(student, signature, options)
     compared, y = reference.samples(signature, options.verify, calibration)

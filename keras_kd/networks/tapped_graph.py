@@ -13,7 +13,7 @@ import keras
 from keras_kd import _keras
 from keras_kd.networks.stand_ins import seen_through
 
-__all__ = ["Call", "Opened", "Step", "Tap", "numbered", "stood_for", "with_taps"]
+__all__ = ["Call", "Opened", "Step", "Tap", "stood_for", "with_call_numbers", "with_taps"]
 
 Step = tuple[str, int]
 
@@ -151,7 +151,7 @@ class _Building:
 
     def run(self, outputs: Sequence[Any], new: dict[int, Any]) -> None:
         """Makes the calls that lead to outputs again; adds their tensors to `new`."""
-        calls = numbered(_keras.nodes(outputs))
+        calls = with_call_numbers(_keras.nodes(outputs))
         self._names = {node.operation.name for node, _ in calls}
         for node, number in calls:
             step = (node.operation.name, number)
@@ -187,7 +187,7 @@ class _Building:
         return unique
 
 
-def numbered(nodes: Sequence[_keras.Node]) -> list[tuple[_keras.Node, int]]:
+def with_call_numbers(nodes: Sequence[_keras.Node]) -> list[tuple[_keras.Node, int]]:
     """Returns calls with their number among those of the same name, in the order they were made."""
     by_name: dict[str, list[_keras.Node]] = {}
     for node in sorted(nodes, key=lambda node: node.number):

@@ -11,7 +11,7 @@ from keras_kd import _keras
 from keras_kd._errors import refusal, wrong
 from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import seen_through
-from keras_kd.networks.tapped_graph import Tap, numbered
+from keras_kd.networks.tapped_graph import Tap, with_call_numbers
 
 __all__ = ["check_path", "ending_in", "find", "find_all", "paths", "signal_name", "walk"]
 
@@ -120,7 +120,7 @@ def walk(model: keras.Model, around: str = "") -> Iterator[tuple[str, Any]]:
     graph = _keras.graph(model)
     if graph is None:
         return
-    calls = numbered(_keras.nodes(keras.tree.flatten(graph[1])))
+    calls = with_call_numbers(_keras.nodes(keras.tree.flatten(graph[1])))
     repeated = {node.operation.name for node, number in calls if number}
     for node, number in calls:
         name = node.operation.name
@@ -194,7 +194,7 @@ def _opaque(layer: keras.layers.Layer, path: str, role: str) -> ValueError:
 def _pick(
     model: keras.Model, graph: Any, name: str, number: int | None, path: str, role: str
 ) -> tuple[Any, int]:
-    calls = numbered(_keras.nodes(keras.tree.flatten(graph[1])))
+    calls = with_call_numbers(_keras.nodes(keras.tree.flatten(graph[1])))
     named = {n: node for node, n in calls if node.operation.name == name}
     if not named or (number is not None and number not in named):
         raise _unknown(model, path, role)

@@ -281,7 +281,7 @@ class SoftLabels(StoredAnswers):
         check_integer("n", n, 1, example=64)
         data = source(data, samples=self.samples)
         replay = same_data.replay(self._content, self._augmentation, data)
-        ids = data.spread(n)
+        ids = data.evenly_chosen(n)
         views = np.arange(len(ids)) % self.views
         temperatures = next((r.temperatures for r in self._records.values() if r.averaged), ())
         questions = Questions(asked(teacher), data, replay, len(ids), temperatures)

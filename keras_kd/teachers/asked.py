@@ -11,7 +11,7 @@ __all__ = ["asked_teacher"]
 
 
 def asked_teacher(teacher: Any, head: str | dict | None) -> Teacher:
-    """Returns what is asked: a teacher of `keras_kd.teachers` as it is, or one around a model.
+    """Returns the teacher to ask: one of `keras_kd.teachers` as it is, or one around a model.
 
     Args:
         teacher: A teacher, a model, a layer, or a list of these, which is an ensemble.

@@ -17,7 +17,7 @@ __all__ = ["Function"]
 
 
 class Function(HostTeacher):
-    """Any function from NumPy arrays to NumPy arrays: of PyTorch, scikit-learn, or behind an API.
+    """Any function from NumPy arrays to NumPy arrays: of PyTorch, scikit-learn, or of an API.
 
     On TensorFlow it is asked online, outside of the compiled graph, and everywhere when soft labels
     are written.

@@ -35,7 +35,7 @@ class HostTeacher(Teacher):
         width: How many classes it has, where that is known.
 
     Raises:
-        TypeError: If `preprocess` cannot be called, or `classes` are no integers.
+        TypeError: If `preprocess` cannot be called, or `classes` are not integers.
         ValueError: If `head` or `classes` are not what they may be.
     """
 
@@ -82,7 +82,7 @@ class HostTeacher(Teacher):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def described(self) -> str:
-        """Returns what is asked, and where."""
+        """Returns the function that answers, and where it runs."""
         return f"{self.name}, a {type(self).__name__} asked on the host; neither trained nor saved"
 
     def predict(self, x: Any) -> dict[str, np.ndarray]:
@@ -208,7 +208,7 @@ def kind_of(outputs: np.ndarray) -> str | None:
     """Returns what outputs are for certain: `"softmax"`, `"logits"`, or `None`.
 
     Rows of two or more numbers of at least 0 that add up to 1 come from a softmax; numbers outside
-    of 0 and 1 are no probabilities. All else may be logits or the answers of sigmoids.
+    of 0 and 1 are not probabilities. All else may be logits or the answers of sigmoids.
     """
     if (outputs < 0).any() or (outputs > 1 + _NEAR).any():
         return "logits"

@@ -83,8 +83,8 @@ class Preprocessing:
 
         Args:
             x: Raw data: arrays, lists of strings, or a dataset of batches.
-            y: Labels, where `x` is no dataset.
-            sample_weight: Weights, where `x` is no dataset.
+            y: Labels, where `x` is not a dataset.
+            sample_weight: Weights, where `x` is not a dataset.
             batch_size: Examples in a batch, of arrays.
             shuffle: Whether each pass has an order of its own, of arrays.
         """

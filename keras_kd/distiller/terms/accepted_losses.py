@@ -20,7 +20,7 @@ def check_loss(loss: Any, teacher: Any, student: Any) -> tuple[keras.losses.Loss
         student: The path of the student's layer; `None` for the output.
 
     Raises:
-        TypeError: If it is no loss object.
+        TypeError: If it is not a loss object.
         ValueError: If it is not reduced, or compares probabilities where signals are logits.
     """
     if keras_io.is_feature_distillation(loss):
@@ -62,7 +62,7 @@ def check_shared(temperature: Any, loss: keras.losses.Loss) -> keras.Variable | 
     """Returns another Term's temperature, `None` where none is shared.
 
     Raises:
-        TypeError: If it is no variable, or the loss has no temperature.
+        TypeError: If it is not a variable, or the loss has no temperature.
     """
     usable = isinstance(temperature, keras.Variable) and hasattr(loss, "temperature")
     if temperature is not None and not usable:

@@ -71,7 +71,7 @@ def connected(
         projector.aim_at(teacher)
     fresh = "Pass another layer"
     if projector.built:
-        fresh = "Pass a new layer, for this one has been built for other signals"
+        fresh = "Pass a new layer, because this one has been built for other signals"
     projected = built(term, projector, student, mend if again else fresh)
     if not fits(loss, teacher, projected):
         raise misfit(term, loss, teacher, projected, mend)
@@ -81,9 +81,9 @@ def connected(
 def _mend(
     loss: keras.losses.Loss, projector: Any, teacher: Shape, student: Shape, again: bool
 ) -> str:
-    """Returns what to do where signals do not fit behind a projector as it was given."""
+    """Returns what to do where signals do not fit after a projector as it was given."""
     if again:
-        return "Make a new Term, for this one has been connected to other signals before"
+        return "Make a new Term, because this one has been connected to other signals before"
     if getattr(loss, "mend", None):
         return loss.mend
     if projector == "auto" or not fits(loss, teacher, teacher):

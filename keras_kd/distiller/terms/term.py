@@ -36,7 +36,7 @@ class Term(keras.layers.Layer):
             one, is the Term's first temperature; the object itself is not changed.
         weight: Factor in front of the loss, at least 0. Default: the loss's `default_weight`, 1.0
             for Keras' own losses.
-        teacher: Path of the teacher's layer: its name, behind those of the nested models around
+        teacher: Path of the teacher's layer: its name, after those of the nested models around
             it, `"backbone/block3"`, or a unique end, `"block3"`; with the number of the call where
             there are several, `"shared:1"`; of an attention layer also `"att:query"`, `"att:key"`,
             `"att:value"`. Default: the output's logits.
@@ -44,7 +44,7 @@ class Term(keras.layers.Layer):
         projector: `"auto"` for the smallest one that fits, none where the loss can compare the
             signals as they are; a layer from the student's signal to the teacher's shape; `None`
             where the loss must take them as they are.
-        name: Name of the Term and of its column in the logs. Default: the loss's name, behind the
+        name: Name of the Term and of its column in the logs. Default: the loss's name, after the
             output's where there are several; numbered from the second on.
         output: Name of the student's output, needed only where it has several and a side has no
             path. The teacher's is the one of the same name, or its only one.

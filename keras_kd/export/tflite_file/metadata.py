@@ -14,7 +14,7 @@ from keras_kd.export.tflite_file.flatbuffer import Byte, Fields, UInt
 from keras_kd.export.tflite_file.normalization import Normalization, Normalizations
 from keras_kd.runtimes.tensors import TensorInfo
 
-__all__ = ["Labels", "check_labels", "tables"]
+__all__ = ["Labels", "check_class_names", "tables"]
 
 _RGB, _GRAYSCALE = 1, 2
 _AXIS_LABELS = 2
@@ -26,7 +26,7 @@ _LEAVE = "Leave it out, or pass what is expected"
 Labels = dict[str, list[str]]
 
 
-def check_labels(labels: Any, outputs: Sequence[Output]) -> Labels:
+def check_class_names(labels: Any, outputs: Sequence[Output]) -> Labels:
     """Returns the classes' names by output name.
 
     Raises:
@@ -73,7 +73,7 @@ def tables(
         name: The model's name.
         inputs: In the file's own order.
         outputs: In the file's own order, as the file and as the student have them.
-        labels: From `check_labels`.
+        labels: From `check_class_names`.
         normalizations: From `normalization.check`.
     """
     files = {

@@ -11,8 +11,8 @@ from keras_kd.soft_labels.augmentation.pixels import (
     checked,
     divided,
     in_box,
-    numbered,
     picked,
+    pixel_numbers,
 )
 
 __all__ = ["color_jitter", "cutout"]
@@ -137,7 +137,7 @@ def cutout(images: Any, seeds: Any, size: float = 0.5, fill: float = 0.0) -> Any
     frames = checked(images)
     height, width, channels = frames.shape[1:]
     hole = in_box(seeds, 0, (round(size * height), round(size * width)), frames)
-    numbers = numbered(frames)
+    numbers = pixel_numbers(frames)
     cover = as_dtype(tf.fill([1, channels], tf.constant(fill, tf.float64)), frames.dtype)
     after = tf.size(numbers)
     numbers = numbers + hole * (after - numbers)

@@ -168,12 +168,12 @@ def _joined(seeds: Any) -> Any:
 def _finalized_tensor(state: Any) -> Any:
     import tensorflow as tf
 
-    def spread(state, shift):
+    def xor_shifted(state, shift):
         return tf.bitwise.bitwise_xor(state, tf.bitwise.right_shift(state, _constant(shift)))
 
     for shift, factor in _STEPS:
-        state = spread(state, shift) * _constant(factor)
-    return spread(state, _LAST_SHIFT)
+        state = xor_shifted(state, shift) * _constant(factor)
+    return xor_shifted(state, _LAST_SHIFT)
 
 
 def _constant(number: int) -> Any:

@@ -12,8 +12,8 @@ from keras_kd.soft_labels.augmentation.pixels import (
     checked,
     divided,
     in_box,
-    numbered,
     picked,
+    pixel_numbers,
 )
 
 __all__ = ["beta_cdf", "cutmix", "mixup"]
@@ -85,7 +85,7 @@ def cutmix(images: Any, partners: Any, seeds: Any, alpha: float = 1.0) -> tuple[
     part = tf.cast(1 - _share(seeds, 0, check_number("alpha", alpha, "above 0")), tf.float64)
     sides = [tf.cast(tf.sqrt(part) * length, tf.int32) for length in frames.shape[1:3]]
     box = in_box(seeds, 1, tuple(sides), frames)
-    numbers = numbered(frames)
+    numbers = pixel_numbers(frames)
     mixed = picked(frames, numbers + box * tf.size(numbers), others)
     pixels = math.prod(frames.shape[1:3])
     left = tf.cast(pixels - tf.reduce_sum(box, axis=[1, 2]), tf.float32)

@@ -12,8 +12,8 @@ __all__ = [
     "divided",
     "float_type",
     "in_box",
-    "numbered",
     "picked",
+    "pixel_numbers",
 ]
 
 
@@ -63,7 +63,7 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: b
     return images if shape.rank == 4 else images[..., tf.newaxis]
 
 
-def numbered(images: Any) -> Any:
+def pixel_numbers(images: Any) -> Any:
     """Returns the number of each pixel in the flattened batch, int32 `(batch, height, width)`."""
     import tensorflow as tf
 

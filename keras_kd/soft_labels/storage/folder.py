@@ -59,7 +59,7 @@ class Folder:
             _check_writable(self.path)
             with files.locked(self.path):
                 self._begin()
-                files.remove_unfinished(self.path, map(shards.numbered, numbers))
+                files.remove_unfinished(self.path, map(shards.name_start, numbers))
                 # Looked at again: another writer may have replaced them since.
                 for number in shards.damaged(self.path, self._run, damaged):
                     shards.remove(self.path, number)

@@ -14,7 +14,7 @@ from keras_kd._errors import refusal
 from keras_kd.soft_labels.storage import files
 from keras_kd.soft_labels.storage.layout import Layout
 
-__all__ = ["Shards", "damaged", "found", "gather", "numbered", "remove", "shard_name", "to_bytes"]
+__all__ = ["Shards", "damaged", "found", "gather", "name_start", "remove", "shard_name", "to_bytes"]
 
 _NAME = re.compile(r"shard-(\d{6})-(?:([0-9a-f]{16})-)?([0-9a-f]{64})\.npy")
 # Labels of up to so many bytes are read into memory, where nothing can change them any more.
@@ -36,10 +36,10 @@ def shard_name(number: int, run: str | None, checksum: str) -> str:
         run: The labels that it is part of, as `manifest.run` names them.
         checksum: The SHA-256 of its content.
     """
-    return "-".join([numbered(number), *([run] if run else []), f"{checksum}.npy"])
+    return "-".join([name_start(number), *([run] if run else []), f"{checksum}.npy"])
 
 
-def numbered(number: int) -> str:
+def name_start(number: int) -> str:
     """Returns how the name of a shard's file begins."""
     return f"shard-{number:06d}"
 
@@ -83,7 +83,7 @@ def damaged(folder: Path, run: str | None, numbers: Iterable[int]) -> list[int]:
 
 def remove(folder: Path, number: int) -> None:
     """Removes the files of a shard."""
-    for path in folder.glob(f"{numbered(number)}-*.npy"):
+    for path in folder.glob(f"{name_start(number)}-*.npy"):
         path.unlink(missing_ok=True)
 
 

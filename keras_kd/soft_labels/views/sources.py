@@ -54,7 +54,7 @@ class Arrays:
         """Returns the first samples, one by one."""
         return [self.take(i) for i in range(min(count, self.samples))]
 
-    def spread(self, count: int) -> np.ndarray:
+    def evenly_chosen(self, count: int) -> np.ndarray:
         """Returns the ids of some samples, evenly spread."""
         return np.unique(np.linspace(0, self.samples - 1, count).astype(int))
 
@@ -134,7 +134,7 @@ class Stream:
             self._head = list(self.inputs.take(count).as_numpy_iterator())
         return self._head[:count]
 
-    def spread(self, count: int) -> np.ndarray:
+    def evenly_chosen(self, count: int) -> np.ndarray:
         """Returns the ids of the first samples: others would have to be waited for."""
         return np.arange(min(count, self.samples))
 

@@ -96,17 +96,19 @@ def test_labels_of_several_outputs_have_files_of_their_own():
 )
 def test_wrong_labels(labels, error, match):
     with pytest.raises(error, match=match):
-        metadata.check_labels(labels, [SCORES])
+        metadata.check_class_names(labels, [SCORES])
 
 
 def test_labels_of_several_outputs_go_by_name():
-    assert metadata.check_labels({"logits": ("x", "y")}, [SCORES, LOGITS]) == {"logits": ["x", "y"]}
+    named = metadata.check_class_names({"logits": ("x", "y")}, [SCORES, LOGITS])
+    assert named == {"logits": ["x", "y"]}
     with pytest.raises(ValueError, match=r"whose they are.*\['scores', 'logits'\]"):
-        metadata.check_labels(["x", "y"], [SCORES, LOGITS])
+        metadata.check_class_names(["x", "y"], [SCORES, LOGITS])
 
 
 @pytest.mark.parametrize("labels", [5, (name for name in "abc"), {"scores": None}])
 def test_labels_that_are_no_list(labels):
     with pytest.raises(TypeError, match="labels must be strings"):
-        metadata.check_labels(labels, [SCORES])
-    assert metadata.check_labels(np.array(["a", "b", "c"]), [SCORES]) == {"scores": ["a", "b", "c"]}
+        metadata.check_class_names(labels, [SCORES])
+    named = metadata.check_class_names(np.array(["a", "b", "c"]), [SCORES])
+    assert named == {"scores": ["a", "b", "c"]}
