@@ -34,6 +34,8 @@ def probe(replay: Replay, data: Any) -> str:
 
     singles = [given(slice(i, i + 1)) for i in range(len(ids))]
     digest = _digest([_shown(replay, single) for single in singles])
+    if not replay.augmentation.stages:
+        return digest
     together = [given(slice(None))] if data.fixed else []
     first = _piped(replay, [*singles, *together])
     # What Python draws is frozen into a trace, so another trace tells. One batch more at the

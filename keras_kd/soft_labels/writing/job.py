@@ -69,7 +69,7 @@ class Job:
         outputs = probe(replay, data)
         questions = Questions(teacher, data, replay, options.batch_size, options.temperatures)
         teacher_checks.check_inputs(teacher, questions)
-        logits, seconds = teacher_checks.trial(questions)
+        logits, seconds = teacher_checks.trial(questions, timed=bool(options.verbose))
         records = {
             name: _record(teacher, name, values.shape[1:], options)
             for name, values in logits.items()

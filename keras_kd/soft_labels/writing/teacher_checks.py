@@ -75,7 +75,7 @@ def check_inputs(teacher: Teacher, questions: Questions) -> None:
     needed = teacher.input_shapes()
     if needed is None:
         return
-    given = [(None, *shape[1:]) for shape in _shapes(teacher, questions.first_batch())]
+    given = [(None, *shape[1:]) for shape in _shapes(teacher, questions.first.images)]
     if len(given) != len(needed) or not all(map(same_but_for_ones, given, needed)):
         raise refusal(
             "data must, after the augmentation, be what the teacher takes",
@@ -86,14 +86,14 @@ def check_inputs(teacher: Teacher, questions: Questions) -> None:
         )
 
 
-def trial(questions: Questions) -> tuple[dict[str, np.ndarray], float]:
+def trial(questions: Questions, timed: bool) -> tuple[dict[str, np.ndarray], float]:
     """Returns what `questions.trial` does.
 
     Raises:
         ValueError: If the teacher cannot be asked.
     """
     try:
-        return questions.trial()
+        return questions.trial(timed)
     except Exception as error:
         if " Received: " in str(error) and "in user code" not in str(error):
             raise

@@ -1,5 +1,6 @@
 """The order in which the teacher is asked."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -7,7 +8,11 @@ from keras_kd import soft_labels
 from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.replay import Replay
 from keras_kd.soft_labels.views.sources import source
-from keras_kd.soft_labels.writing.view_batches import batches_to_ask
+from keras_kd.soft_labels.writing.view_batches import (
+    batches_to_ask,
+    can_be_sliced,
+    slices_to_ask,
+)
 
 pytestmark = pytest.mark.tensorflow
 
@@ -28,3 +33,26 @@ def test_samples_come_in_order_and_the_views_of_each_in_order(images, kind):
     assert max(len(batch[0]) for batch in seen) == 5
     if kind == "arrays":  # no batch reaches over the end of a span
         assert [len(batch[0]) for batch in seen] == [5, 5, 2, 5, 5, 5, 3]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64", "bool"])
+def test_slices_are_what_the_pipeline_gives(images, dtype):
+    x = (50 * images[0][:10] - 20).astype(dtype)
+    data, replay = source({"a": x, "b": x[:, 0]}), Replay(Augmentation(), 0, 10, 1, 1)
+    assert can_be_sliced(replay, data)
+    spans = [range(4), range(4, 10)]
+    piped = batches_to_ask(replay, data, spans, 3).as_numpy_iterator()
+    for batch, sliced in zip(piped, slices_to_ask(data, spans, 3), strict=True):
+        for one, other in zip(keras.tree.flatten(batch), keras.tree.flatten(sliced), strict=True):
+            np.testing.assert_array_equal(one, other, strict=True)
+    assert np.shares_memory(sliced[2]["a"], x)
+
+
+@pytest.mark.parametrize("kind", ["augmented", "text", "stream"])
+def test_what_a_pipeline_has_to_make(images, kind):
+    import tensorflow as tf
+
+    x = np.array(["a", "b"]) if kind == "text" else images[0][:2]
+    data = source(tf.data.Dataset.from_tensor_slices(x) if kind == "stream" else x)
+    augment = soft_labels.crop_flip if kind == "augmented" else None
+    assert not can_be_sliced(Replay(Augmentation.of(augment), 0, 2, 1, 2), data)
