@@ -47,6 +47,7 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     """
     y = ops.convert_to_tensor(y)
     dtype = keras.backend.standardize_dtype(y.dtype)
+    # What True and False mean to a loss of the user's own is not known.
     if dtype == "bool" and rule.own:
         return None
     if dtype == "bool" or dtype.startswith("uint"):
@@ -85,6 +86,7 @@ def _read_ids(ids: Any, in_rows: bool, dtype: str, classes: int | None, rule: Ru
     if "int" not in dtype:
         inside = inside & (ids == ops.floor(ids))
     known = inside & ~missing
+    # Losses look up the id of every example, also of one whose weight is 0, so it must exist.
     labels = ops.where(known, ids, ops.zeros_like(ids))
     labels = ops.expand_dims(labels, axis=-1) if in_rows else labels
     return Reading(labels, known, ops.any(~(inside | missing)))

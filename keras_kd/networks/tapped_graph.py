@@ -55,6 +55,7 @@ class Call(keras.Operation):
 
     def call(self, *args: Any, **kwargs: Any) -> list[Any]:
         """Calls the operation; whether it trains is known from the model around it."""
+        # `training=` was written down for the graph at home; Keras hands on that of this one.
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
         seen: dict[str | None, Any] = {}
         if any(self._parts):
@@ -129,6 +130,7 @@ def with_taps(graph: tuple[Any, Any], taps: Iterable[Tap]) -> tuple[Any, Any, di
     """
     inputs = keras.tree.map_structure(_keras.input_again, graph[0])
     first = keras.tree.flatten(graph[0])
+    # By identity, because `==` of symbolic tensors is an operation of the graph.
     new = {id(old): tensor for old, tensor in zip(first, keras.tree.flatten(inputs))}
     building = _Building(taps)
     building.run(keras.tree.flatten(graph[1]), new)
@@ -157,6 +159,7 @@ class _Building:
             step = (node.operation.name, number)
             if node.input_tensors:
                 new |= {id(old): t for old, t in zip(node.outputs, self._call(step, node, new))}
+            # An input: nothing is called, so its tensor is the signal.
             elif step in self._parts:
                 self.signals[Tap((step,))] = new[id(node.outputs[0])]
 
@@ -190,6 +193,7 @@ class _Building:
 def with_call_numbers(nodes: Sequence[_keras.Node]) -> list[tuple[_keras.Node, int]]:
     """Returns calls with their number among those of the same name, in the order they were made."""
     by_name: dict[str, list[_keras.Node]] = {}
+    # Keras sorts by depth; whoever names a call counts them in the order of the code.
     for node in sorted(nodes, key=lambda node: node.number):
         by_name.setdefault(node.operation.name, []).append(node)
     number = {node: place for same in by_name.values() for place, node in enumerate(same)}

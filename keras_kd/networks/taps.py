@@ -56,6 +56,7 @@ def find(model: keras.Model, path: str, role: str) -> Tap:
     """
     graph, steps, part = _graph(model, check_path(path, role), role), [], None
     names = _full(model, path, role).split("/")
+    # One name per nested model, from the outside in; each is looked up in the graph before.
     for place, name in enumerate(names):
         name, number, part = _split(name, _names(graph))
         if part and place < len(names) - 1:
@@ -121,6 +122,7 @@ def walk(model: keras.Model, around: str = "") -> Iterator[tuple[str, Any]]:
     if graph is None:
         return
     calls = with_call_numbers(_keras.nodes(keras.tree.flatten(graph[1])))
+    # Most layers are called once, and need no number in their path.
     repeated = {node.operation.name for node, number in calls if number}
     for node, number in calls:
         name = node.operation.name

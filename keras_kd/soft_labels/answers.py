@@ -123,6 +123,7 @@ class StoredAnswers(Teacher):
             rows = self.samples * self.views
             picked = np.unique(np.linspace(0, rows - 1, min(rows, _MOST_NUMBERS // kept + 1)))
             values = self.read_checked(*divmod(picked.astype("int64"), self.views))
+            # Logits can be softened at any temperature, stored probabilities at theirs only.
             if not record.is_tempered:
                 found[name] = functools.partial(confidence, values[own]), None
                 continue
@@ -186,6 +187,7 @@ class StoredAnswers(Teacher):
             steps_per_epoch: Steps of an epoch, where it is not a pass.
         """
         check_integer("epoch", epoch)
+        # A copy: datasets that are no longer used leave the set at any time.
         for epochs in list(self._epochs):
             epochs.set(epoch, steps_per_epoch)
 

@@ -33,6 +33,7 @@ def not_replayed(error: Exception) -> ValueError | None:
     """Returns what a step's error says of pixels and samples, `None` for other errors."""
     if _OTHER_COUNT in str(error):
         return ValueError(re.search(rf"{_OTHER_COUNT}.*", str(error))[0])
+    # TensorFlow's asserts carry nothing but text.
     found = re.search(rf"\[{_NOT_REPLAYED}\] \[(\d+)\]", str(error))
     return found and refusal(
         _NOT_REPLAYED,
