@@ -1,4 +1,4 @@
-"""The authors' own values and gradients, from a folder beside the project."""
+"""Signals of every loss, and the authors' own values from a folder beside the project."""
 
 import contextlib
 import pathlib
@@ -6,6 +6,8 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+
+from tests.losses.every_loss import signals
 
 GOLDEN = pathlib.Path(__file__).parents[3] / "shared" / "golden" / "golden.npz"
 
@@ -41,3 +43,14 @@ def double_precision():
     if hasattr(jax, "enable_x64"):
         return lambda: jax.enable_x64(True)
     return jax.experimental.enable_x64  # before JAX 0.8
+
+
+@pytest.fixture
+def pair(request):
+    return signals(request.getfixturevalue("loss_class"))
+
+
+@pytest.fixture
+def logits(request):
+    """Returns the teacher's and the student's logits in one array, (2, 6, 5)."""
+    return np.stack(signals(request.getfixturevalue("loss_class")))
