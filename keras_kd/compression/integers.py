@@ -15,21 +15,30 @@ from keras import ops
 from keras_kd import _keras
 from keras_kd.compression.operations import L, activation_of, is_fused, keeps_values
 
-__all__ = ["Source", "counted", "in_steps", "precise", "range_step"]
+__all__ = ["Source", "Sourced", "counted", "in_steps", "precise", "range_step"]
 
 # A layer, and the factor between its step and that of the values asked for.
 _Found = tuple[Any, float]
 
 
 class Source:
-    """Where the values come from that a layer is called on, and their step."""
+    """Where the values come from that a layer is called on, and their step.
+
+    It is settled once the student's graph is complete: calls in other graphs, e.g. on a new
+    `keras.Input`, leave the student's answers as they are.
+    """
 
     def __init__(self) -> None:
         self._found: list[_Found | None] = []
+        self._settled = False
+
+    def settle(self) -> None:
+        """Ends the search."""
+        self._settled = True
 
     def note(self, tensor: Any) -> Any:
         """Remembers the symbolic tensor that the layer is called on, and returns its layer."""
-        if not _keras.has_origin(tensor):  # Keras looks for shapes alone
+        if self._settled or not _keras.has_origin(tensor):  # Keras looks for shapes alone
             return self._found[0] and self._found[0][0] if self._found else None
         found = _origin(tensor)
         if not any(found == each for each in self._found):
@@ -46,6 +55,26 @@ class Source:
         found = self._found[0] if len(self._found) == 1 else None
         step = found[0].step() if found else None
         return None if step is None else step * found[1]
+
+
+class Sourced:
+    """Of a layer that has to know the step of what it is called on; a mixin.
+
+    Attributes:
+        sources: Of each tensor that it is called on. Plain objects, which Keras does not track.
+    """
+
+    sources: tuple[Source, ...]
+
+    def settle(self) -> None:
+        """Keeps the sources as they are, because the student's graph is complete."""
+        for source in self.sources:
+            source.settle()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the layer's own weights, which Keras does once the graph is complete."""
+        super().load_own_variables(store)
+        self.settle()
 
 
 def _origin(tensor: Any) -> _Found | None:

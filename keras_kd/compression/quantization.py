@@ -10,6 +10,7 @@ from keras_kd import _keras
 from keras_kd._errors import check_integer, message, refusal, wrong
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.grids import Quantize
+from keras_kd.compression.integers import Sourced
 from keras_kd.compression.kernels import kernels_of
 from keras_kd.compression.operations import L, activation_of, is_fused
 from keras_kd.compression.placement import Placement
@@ -100,7 +101,11 @@ def quantize_aware(
     _check_precision(student)
     skipped = skipped_paths(student, skip)
     made = _layers(student, skipped, bits, ends)
-    return _Quantizing(made).model(student, is_outermost=True)
+    result = _Quantizing(made).model(student, is_outermost=True)
+    for layer in _keras.all_layers(result):
+        if isinstance(layer, Sourced):
+            layer.settle()
+    return result
 
 
 def _check_keras() -> None:

@@ -9,7 +9,7 @@ from keras import ops
 from keras_kd import _keras
 from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.grids import on_grid
-from keras_kd.compression.integers import Source, in_steps, precise
+from keras_kd.compression.integers import Source, Sourced, in_steps, precise
 from keras_kd.compression.kernels import called_with
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.networks.stand_ins import LikeItsLayer
@@ -22,7 +22,7 @@ _SUMMING = (L.Dense, L.Conv1D, L.Conv2D, L.DepthwiseConv2D)
 
 
 @keras.saving.register_keras_serializable("keras_kd")
-class Quantized(Compressed):
+class Quantized(Sourced, Compressed):
     """A layer whose kernel is rounded; inference sums whole numbers, as the file does.
 
     Args:
@@ -41,7 +41,7 @@ class Quantized(Compressed):
         **kwargs: Any,
     ):
         super().__init__(layer, transforms, bare, **kwargs)
-        self.exact, self._source = exact, Source()
+        self.exact, self.sources = exact, (Source(),)
         # Whether a norm follows, which rounds its offset and this bias as one.
         self.is_normed = False
         self._sums = type(layer) in _SUMMING and layer.activity_regularizer is None
@@ -61,14 +61,14 @@ class Quantized(Compressed):
 
     def step_times(self, factor: Any) -> Any:
         """Returns the step of the sums where the file multiplies the kernel by a factor."""
-        step = self._source.step() if self._sums else None
+        step = self.sources[0].step() if self._sums else None
         if step is None:
             return None
         return step * ops.cast(self._kernel_and_step()[1] * precise(factor), "float32")
 
     def call(self, inputs: Any, *others: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """Calls the layer, with its arguments."""
-        given = self._source.step() if self.exact and self._sums and not training else None
+        given = self.sources[0].step() if self.exact and self._sums and not training else None
         if given is None:
             return super().call(inputs, *others, training=training, **kwargs)
         rounding, (kernel, _) = self.transforms[-1], self._kernel_and_step()
@@ -103,7 +103,7 @@ class Quantized(Compressed):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the layer's symbolic output."""
-        self._source.note(args[0])
+        self.sources[0].note(args[0])
         return super().compute_output_spec(*args, **kwargs)
 
     def around(self, layer: Any, transforms: Sequence[KernelTransform]) -> "Quantized":
@@ -120,7 +120,7 @@ def _place(layer: keras.layers.Layer, weight: Any) -> int:
 
 
 @keras.saving.register_keras_serializable("keras_kd")
-class FoldedNorm(LikeItsLayer):
+class FoldedNorm(Sourced, LikeItsLayer):
     """A BatchNormalization that the file folds into the convolution before it.
 
     Args:
@@ -129,7 +129,7 @@ class FoldedNorm(LikeItsLayer):
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
         super().__init__(layer, **{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
-        self._source, self._convolution = Source(), None
+        self.sources, self._convolution = (Source(),), None
         self.supports_masking = layer.supports_masking
         self.built = True
 
@@ -138,7 +138,7 @@ class FoldedNorm(LikeItsLayer):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Returns what the layer gives."""
-        step = None if training else self._source.step()
+        step = None if training else self.sources[0].step()
         if step is None:
             return self.layer(inputs, training=training, mask=mask)
         factor, offset = affine(self.layer)
@@ -169,7 +169,7 @@ class FoldedNorm(LikeItsLayer):
 
     def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
         """Returns a symbolic tensor like the input."""
-        self._convolution = self._source.note(inputs)
+        self._convolution = self.sources[0].note(inputs)
         if self._convolution is not None:
             self._convolution.is_normed = True
         return keras.KerasTensor(inputs.shape, self.compute_dtype)

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd._errors import refusal
-from keras_kd.compression.integers import Source, counted, range_step
+from keras_kd.compression.integers import Source, Sourced, counted, range_step
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer
 
 __all__ = [
@@ -35,7 +35,7 @@ def rounded(x: Any, low: Any, high: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_kd")
-class ActivationRange(LikeIdentity):
+class ActivationRange(Sourced, LikeIdentity):
     """Rounds activations to 8 bits in a range, which follows the data while the model trains.
 
     The range holds 0. It is the moving average of the batches' least and largest values; where
@@ -51,8 +51,7 @@ class ActivationRange(LikeIdentity):
     def __init__(self, calls: int = 1, exact: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.calls, self.exact = calls, exact
-        # Plain objects, which Keras does not track.
-        self._sources = tuple(Source() for _ in range(calls))
+        self.sources = tuple(Source() for _ in range(calls))
         self.supports_masking = True
 
     def build(self, *shapes: Any) -> None:
@@ -69,7 +68,7 @@ class ActivationRange(LikeIdentity):
 
     def call(self, inputs: Any, place: int = 0, training: bool = False) -> Any:
         """Returns the activations, rounded; `place` counts the tensors that share the range."""
-        source = self._sources[place]
+        source = self.sources[place]
         low, high = ops.convert_to_tensor(self.low), ops.convert_to_tensor(self.high)
         if training:
             low, high = self._moved(ops.stop_gradient(inputs), low, high)
@@ -98,7 +97,7 @@ class ActivationRange(LikeIdentity):
 
     def compute_output_spec(self, inputs: Any, place: int = 0, **kwargs: Any) -> Any:
         """Returns a symbolic tensor like the input."""
-        self._sources[place].note(inputs)
+        self.sources[place].note(inputs)
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
