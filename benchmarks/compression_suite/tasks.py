@@ -1,4 +1,4 @@
-"""The two tasks: students, teachers' stored answers, data, and the budget of each row."""
+"""The two tasks: students, teachers' stored answers, data, and the budget of each training."""
 
 import pathlib
 
@@ -17,25 +17,28 @@ class Task:
 
     Args:
         name: Its name.
-        epochs: Epochs by row; of `all` those of its three methods.
+        budgets: By training, the epochs and the learning rate at the beginning of the cosine.
         batch_size: Examples in a step.
-        rate: The learning rate at the beginning of the cosine.
     """
 
-    def __init__(self, name, epochs, batch_size, rate):
-        self.name, self.epochs, self.batch_size, self.rate = name, epochs, batch_size, rate
+    def __init__(self, name, budgets, batch_size):
+        self.name, self.budgets, self.batch_size = name, budgets, batch_size
         self.cache = self.folder = pathlib.Path()
         self._data = None
 
     def data(self):
-        """Returns `(x, y)` to train on, and to score on."""
+        """Returns `(x, y)` to train on, to choose by, and to score on."""
         if self._data is None:
             self._data = self._load()
         return self._data
 
-    def steps(self, epochs):
-        """Returns the steps of some epochs."""
-        return epochs * -(-len(self.data()[0][0]) // self.batch_size)
+    def steps(self, kind):
+        """Returns the steps of a training."""
+        return round(self.budgets[kind][0] * len(self.data()[0][0]) / self.batch_size)
+
+    def rate(self, kind):
+        """Returns the learning rate of a training."""
+        return self.budgets[kind][1]
 
     def answers(self):
         """Returns the teacher's stored answers."""
@@ -53,7 +56,8 @@ class Digits(Task):
         x, y = load_digits(return_X_y=True)
         x = x.reshape(-1, 8, 8, 1).astype("float32") / 16
         x, x_test, y, y_test = train_test_split(x, y, test_size=1 / 3, stratify=y, random_state=0)
-        return (x, y), (x_test, y_test)
+        x, x_held, y, y_held = train_test_split(x, y, test_size=1 / 6, stratify=y, random_state=0)
+        return (x, y), (x_held, y_held), (x_test, y_test)
 
     def build(self, width=1):
         """Returns the student, or a wider network."""
@@ -68,31 +72,22 @@ class Digits(Task):
         path = self.cache / "digits.teacher.keras"
         if not path.exists():
             keras.utils.set_random_seed(1)
-            fit(self, self.build(width=5), "alone", self.epochs["float32"]).save(path)
-        return keras.saving.load_model(path, compile=False)
-
-    def start(self, cache, side, train):
-        """Returns the student that a method starts from."""
-        path = cache / f"{self.name}.{side}.float32.keras"
-        if train is None:
-            return self.build()
+            fit(self, self.build(width=5), "alone", "start").save(path)
         return keras.saving.load_model(path, compile=False)
 
 
 class Cifar10(Task):
     """CIFAR-10; ResNet-8 starts from MLPerf Tiny's weights."""
 
-    images = 25_000
+    images, held = 40_000, 5_000
 
     def _load(self):
         from load_data import load
 
-        (x, y), (x_test, y_test) = load("cifar10")
-        rows = np.random.default_rng(0).permutation(len(x))[: self.images]
-        return (x[rows].astype("float32"), y[rows].astype("int32")), (
-            x_test.astype("float32"),
-            y_test.astype("int32"),
-        )
+        (x, y), test = load("cifar10")
+        rows = np.random.default_rng(0).permutation(len(x))
+        parts = [(x[part], y[part]) for part in (rows[: self.images], rows[-self.held :])]
+        return tuple((x.astype("float32"), y.astype("int32")) for x, y in [*parts, test])
 
     def build(self):
         """Returns the student with MLPerf Tiny's weights."""
@@ -105,42 +100,59 @@ class Cifar10(Task):
         path = self.folder / "pretrained/resnet_cifar10/resnet56_cifar10.keras"
         return keras.saving.load_model(path, compile=False)
 
-    def start(self, cache, side, train):
-        """Returns the student that a method starts from."""
-        return self.build()
-
 
 TASKS = (
     Digits(
         "digits",
-        {"float32": 40, "qat8": 20, "qat4": 30, "pruned": 40, "clustered": 10},
+        {
+            "start": (60, 5e-3),
+            "float32": (20, 5e-4),
+            "qat8": (20, 5e-4),
+            "qat4": (20, 5e-4),
+            "pruned": (40, 5e-3),
+            "half": (20, 5e-3),
+            "clustered": (20, 5e-4),
+        },
         batch_size=64,
-        rate=5e-3,
     ),
     Cifar10(
         "resnet8",
-        {"float32": 1, "qat8": 1, "qat4": 2, "pruned": 5, "clustered": 1},
+        {
+            "start": (0.5, 5e-4),
+            "float32": (0.5, 1e-4),
+            "qat8": (0.5, 1e-4),
+            "qat4": (0.5, 1e-4),
+            "half": (2, 2e-3),
+            "pruned": (3, 2e-3),
+            "clustered": (0.5, 2e-4),
+        },
         batch_size=100,
-        rate=5e-4,
     ),
 )
 
 
-def fit(task, student, side, epochs):
-    """Trains a student, alone or by the stored answers, and returns it."""
-    x, y = task.data()[0]
-    decay = keras.optimizers.schedules.CosineDecay(task.rate, task.steps(epochs))
-    how = {
-        "optimizer": keras.optimizers.Adam(decay),
-        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    }
+def fit(task, student, side, kind):
+    """Trains a student, alone or by the stored answers, for a budget, and returns it."""
+    (x, y), steps = task.data()[0], task.steps(kind)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    decay = keras.optimizers.schedules.CosineDecay(task.rate(kind), steps)
+    how = {"optimizer": keras.optimizers.Adam(decay), "loss": loss}
     if side == "alone":
         student.compile(**how)
-        student.fit(x, y, batch_size=task.batch_size, epochs=epochs, verbose=2)
+        student.fit(batches(task, kind), verbose=2)
         return student
     soft = task.answers()
     distiller = keras_kd.Distiller(student=student, teacher=soft)
     distiller.compile(**how, alpha=ALPHA, temperature=TEMPERATURE)
     train = soft.dataset(x, y, batch_size=task.batch_size, shuffle=True)
-    distiller.fit(train, epochs=epochs, verbose=2)
+    distiller.fit(train.repeat().take(steps), verbose=2)
     return distiller.student
+
+
+def batches(task, kind):
+    """Returns the batches of a training, shuffled anew in each round."""
+    import tensorflow as tf
+
+    x, y = task.data()[0]
+    data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0).repeat()
+    return data.batch(task.batch_size).take(task.steps(kind)).prefetch(2)

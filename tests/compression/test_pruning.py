@@ -62,9 +62,10 @@ def test_any_layer_in_any_place(graph):
     student.fit(x, {"digit": np.arange(8) % 3}, verbose=0)
     plain = compression.finish(student)
     assert [type(a) for a in plain.layers] == [type(a) for a in graph.layers]
-    found = zeros(plain)
+    found = kernels(plain)
     assert len(found) == 10
-    assert all(abs(share - 0.5) < 0.03 for share in found.values()), found
+    zero = sum(np.sum(kernel == 0) for kernel in found.values())
+    assert abs(zero / sum(kernel.size for kernel in found.values()) - 0.5) < 0.01
     np.testing.assert_allclose(plain(x)["digit"], student(x)["digit"], atol=1e-6)
     for old, now in zip(before, graph.get_weights()):
         np.testing.assert_array_equal(old, now)
@@ -81,13 +82,13 @@ def test_distilled_with_features(graph):
     distiller.compile("adam", loss=None)
     logs = distiller.fit(x, verbose=0).history
     assert all(np.isfinite(logs[name]).all() and logs[name][0] > 0 for name in logs), logs
-    assert all(share > 0.45 for share in zeros(compression.finish(distiller.student)).values())
+    assert np.mean([*zeros(compression.finish(distiller.student)).values()]) > 0.3
 
 
 def test_the_schedule_is_that_of_zhu_and_gupta(data):
     x, y = data
     student = compression.prune(
-        dense(), sparsity=0.75, steps=8, begin=2, initial_sparsity=0.25, skip=["logits"]
+        dense(), 0.75, steps=8, begin=2, initial_sparsity=0.25, skip=["logits"]
     )
     student.compile("sgd", CROSS_ENTROPY)
     for step in range(1, 13):
@@ -128,7 +129,10 @@ def test_a_shared_layer_counts_steps_not_calls(data):
     assert zeros(compression.finish(student)) == {"shared/kernel": 0.5}
 
 
-@pytest.mark.parametrize("how", [{"block": (2, 4), "sparsity": 0.5}, {"pattern": "2:4"}])
+EVEN = {"sparsity": 0.5, "allocation": "uniform"}
+
+
+@pytest.mark.parametrize("how", [{"block": (2, 4), **EVEN}, {"pattern": "2:4"}])
 def test_blocks_and_patterns(data, how):
     x, y = data
     student = compression.prune(dense(), **how)
@@ -143,11 +147,27 @@ def test_blocks_and_patterns(data, how):
         assert set(blocks.flat) == {0, 8}
 
 
+@pytest.mark.parametrize("how", [{}, {"block": (1, 2)}, {"skip": ["logits"]}])
+def test_kernels_that_matter_more_lose_less(data, how):
+    x, y = data
+    model = dense()
+    model.get_layer("hidden").kernel.assign(np.geomspace(1e-3, 1, 32).reshape(4, 8))
+    model.get_layer("logits").kernel.assign(np.ones((8, 3)))
+    student = compression.prune(model, 0.5, initial_sparsity=0.2, **how)
+    first = [layer.transforms[0].initial_sparsity for layer in student.layers[:1]]
+    assert first == pytest.approx([0.4 * student.layers[0].transforms[0].sparsity])
+    student.compile("sgd", CROSS_ENTROPY)
+    student.fit(x, y, verbose=0)
+    hidden, logits = zeros(compression.finish(student)).values()
+    assert hidden >= 0.5
+    assert logits < 0.25
+
+
 def test_mixed_precision(data):
     x, y = data
     hidden = layers.Dense(8, dtype="mixed_float16", name="hidden")
     model = keras.Sequential([keras.Input((4,)), hidden, layers.Dense(3, dtype="float32")])
-    student = compression.prune(model, sparsity=0.5)
+    student = compression.prune(model, **EVEN)
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=8.0)
     student.compile(optimizer, CROSS_ENTROPY)
     student.fit(x, y, verbose=0)
@@ -182,6 +202,7 @@ BAD = {
     "initial_sparsity must be at most": {"sparsity": 0.5, "initial_sparsity": 0.6},
     r"block must be \(rows, columns\)": {"sparsity": 0.5, "block": 4},
     "block must be an integer": {"sparsity": 0.5, "block": (0, 4)},
+    "allocation must be one of": {"sparsity": 0.5, "allocation": "layers"},
     "pattern must say how many": {"pattern": "4:2"},
     "sparsity must be left out beside pattern": {"pattern": "2:4", "sparsity": 0.8},
     "block must be None beside pattern": {"pattern": "2:4", "block": (1, 4)},
