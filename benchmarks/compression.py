@@ -1,8 +1,8 @@
 """What do pruning, clustering and 8 or 4 bits cost and save, with and without a teacher?
 
 Two students: a small network on sklearn's digits, and the ResNet-8 of MLPerf Tiny on CIFAR-10,
-from its published weights. Each is trained first (`start`); each row goes on from there for a
-budget of its own, `float32` and `qat8` for the same. The teachers' answers are stored: of a network
+from its published weights. The first is trained to begin with (`start`); each row goes on from there
+for a budget of its own, `float32` and `qat8` for the same. The teachers' answers are stored: of a network
 five times as large, and of a ResNet-56. `tfmot` rows are those of tensorflow-model-optimization,
 from the same start, for the same budgets. Scores are those of the exported files on all test
 images, in percent, taken once; what was chosen was chosen on images held out of the training set

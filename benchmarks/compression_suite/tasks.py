@@ -79,7 +79,7 @@ class Digits(Task):
 class Cifar10(Task):
     """CIFAR-10; ResNet-8 starts from MLPerf Tiny's weights."""
 
-    images, held = 40_000, 5_000
+    images, held = 20_000, 5_000
 
     def _load(self):
         from load_data import load
@@ -118,11 +118,11 @@ TASKS = (
     Cifar10(
         "resnet8",
         {
-            "start": (0.5, 5e-4),
+            "start": (0, 0.0),
             "float32": (0.5, 1e-4),
             "qat8": (0.5, 1e-4),
             "qat4": (0.5, 1e-4),
-            "half": (2, 2e-3),
+            "half": (1, 1e-3),
             "pruned": (3, 2e-3),
             "clustered": (0.5, 2e-4),
         },
@@ -134,6 +134,8 @@ TASKS = (
 def fit(task, student, side, kind):
     """Trains a student, alone or by the stored answers, for a budget, and returns it."""
     (x, y), steps = task.data()[0], task.steps(kind)
+    if not steps:
+        return student
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     decay = keras.optimizers.schedules.CosineDecay(task.rate(kind), steps)
     how = {"optimizer": keras.optimizers.Adam(decay), "loss": loss}

@@ -7,9 +7,7 @@ import numpy as np
 __all__ = ["by_layers", "scores"]
 
 
-def by_layers(
-    magnitudes: Mapping[Hashable, np.ndarray], sparsity: float
-) -> dict[Hashable, float]:
+def by_layers(magnitudes: Mapping[Hashable, np.ndarray], sparsity: float) -> dict[Hashable, float]:
     """Returns the share of each kernel's weights to be 0, by what it would do to its output.
 
     A kernel keeps more where few weights carry its output, and loses more where many weights carry

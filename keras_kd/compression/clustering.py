@@ -10,6 +10,7 @@ from keras import ops
 from keras_kd._errors import check_choice, check_integer
 from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.kernels import Kernel
+from keras_kd.compression.schedules import warn_of_unended
 from keras_kd.compression.students import check_student, transformed
 
 __all__ = ["Cluster", "cluster", "evenly", "kmeans"]
@@ -46,6 +47,9 @@ def cluster(
         TypeError: If an argument is of the wrong kind.
         ValueError: If an argument is wrong, or the student has been clustered or quantised.
 
+    Warns:
+        UserWarning: If training has stopped in the middle of a pruning schedule.
+
     Example:
     ```python
     student = keras_kd.compression.cluster(student, clusters=16)
@@ -57,6 +61,7 @@ def cluster(
     check_student(student, "cluster")
     clusters = check_integer("clusters", clusters, 2, example=16)
     check_choice("start", start, ("kmeans", "linear"))
+    warn_of_unended(student, "Its centroids are those of kernels that will lose more weights.")
 
     def transform(layer: keras.layers.Layer, kernel: Kernel, calls: int) -> KernelTransform:
         values = ops.convert_to_numpy(kernel.variable)

@@ -12,6 +12,7 @@ from keras_kd.compression.quantization import BEFORE
 from keras_kd.compression.quantized_layers import FoldedNorm, Quantized
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied, rebuilt
+from keras_kd.compression.schedules import warn_of_unended
 from keras_kd.compression.students import methods
 from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import LikeIdentity, seen_through
@@ -100,6 +101,7 @@ def baked(student: keras.Model) -> keras.Model:
     """
     if not methods(student):
         return student
+    warn_of_unended(student, "The file holds what has been pruned so far.")
 
     def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:
         if isinstance(layer, FoldedNorm):

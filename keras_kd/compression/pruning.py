@@ -250,8 +250,16 @@ class Prune(KernelTransform):
         sparsity = self.sparsity + (self.initial_sparsity - self.sparsity) * left**3
         return masks.largest(kernel, sparsity, self.block)
 
+    def place(self) -> tuple[int, int]:
+        """Returns how many steps of the schedule have been taken, and of how many."""
+        steps = self.begin + max(self.steps, 1)
+        return min(int(self.called) // self.calls, steps), steps
+
     def fault(self, kernel: np.ndarray) -> str | None:
         """Says what is wrong with a kernel that is to be pruned, `None` if it is right."""
+        done, steps = self.place()
+        if 0 < done < steps:
+            return f"its schedule is at step {done} of {steps}"
         if self.pattern:
             kept, group = _check_pattern(self.pattern)
             rows = np.moveaxis(kernel != 0, self.axis, -1)

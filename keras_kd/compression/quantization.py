@@ -27,6 +27,7 @@ from keras_kd.compression.ranges import (
     is_composed,
 )
 from keras_kd.compression.rebuilding import copied, is_graph, parts, renamed
+from keras_kd.compression.schedules import warn_of_unended
 from keras_kd.compression.students import check_student, skipped_paths
 from keras_kd.networks.stand_ins import seen_through
 
@@ -83,6 +84,9 @@ def quantize_aware(
             quantised.
         RuntimeError: If Keras is older than 3.9.
 
+    Warns:
+        UserWarning: If training has stopped in the middle of a pruning schedule.
+
     Example:
     ```python
     student = keras_kd.compression.quantize_aware(student)
@@ -99,6 +103,7 @@ def quantize_aware(
     bits = _check_bits("bits", bits)
     ends = bits if first_and_last is None else _check_bits("first_and_last", first_and_last)
     _check_precision(student)
+    warn_of_unended(student, "It goes on while the new student trains.")
     skipped = skipped_paths(student, skip)
     made = _layers(student, skipped, bits, ends)
     result = _Quantizing(made).model(student, is_outermost=True)

@@ -87,4 +87,3 @@ def test_calls_in_other_graphs_change_no_answer(student, tmp_path, loaded):
         if not isinstance(layer, layers.Add | layers.ReLU):
             layer(keras.Input(layer.input.shape[1:]))
     np.testing.assert_array_equal(model(images), expected)
-
