@@ -1,12 +1,12 @@
 """What do pruning, clustering and 8 or 4 bits cost and save, with and without a teacher?
 
 Two students: a small network on sklearn's digits, and the ResNet-8 of MLPerf Tiny on CIFAR-10,
-from its published weights. The first is trained to begin with (`start`); each row goes on from there
-for a budget of its own, `float32` and `qat8` for the same. The teachers' answers are stored: of a network
-five times as large, and of a ResNet-56. `tfmot` rows are those of tensorflow-model-optimization,
-from the same start, for the same budgets. Scores are those of the exported files on all test
-images, in percent, taken once; what was chosen was chosen on images held out of the training set
-(`choices` rows, which train on 15,000 images). ResNet-8's published weights have seen those.
+from its published weights. The first is trained to begin with (`start`); each row goes on from
+there for a budget of its own, `float32` and `qat8` for the same. The teachers' answers are stored:
+of a network five times as large, and of a ResNet-56. `tfmot` rows are those of
+tensorflow-model-optimization, from the same start, for the same budgets. Scores are those of the
+exported files on all test images, in percent, taken once; budgets were chosen on images held out
+of the training set, see `compression_choices.py`.
 `steps` times a training step, interleaved.
 
     python benchmarks/compression.py --data=DIR [--rows="resnet8/alone/*,*/steps"]

@@ -81,7 +81,7 @@ def test_few_values(data, start, tmp_path):
 
 def test_pruned_kernels_stay_so(data):
     x, y = data
-    student = compression.prune(dense(), sparsity=0.5)
+    student = compression.prune(dense(), 0.5, allocation="uniform")
     student.compile("adam", CROSS_ENTROPY)
     student.fit(x, y, verbose=0)
     student = compression.cluster(student, clusters=4)

@@ -57,7 +57,7 @@ def test_distilled_with_features(graph, images):
 def test_all_together(data, tmp_path):
     x, y = data
     model = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(3)])
-    student = compression.cluster(compression.prune(model, sparsity=0.5), clusters=4)
+    student = compression.cluster(compression.prune(model, 0.5, allocation="uniform"), clusters=4)
     student = compression.quantize_aware(student)
     student.compile("adam", CROSS_ENTROPY)
     student.fit(x, y, epochs=2, verbose=0)

@@ -22,9 +22,8 @@ def student(data):
 def test_schedules_that_have_not_ended(request, data, student, method):
     if method is compression.quantize_aware:
         request.getfixturevalue("rounding")
-    with pytest.warns(UserWarning, match="schedule of .* is at step 1 of 4") as caught:
+    with pytest.warns(UserWarning, match="schedule of .* is at step 1 of 4"):
         method(student)
-    assert len(caught) == 1
     for layer in student.layers:
         layer.transforms[0].called.assign(4)
     method(student)
