@@ -82,7 +82,10 @@ class Fitting(Steps):
         """
         given = _without_self(locals())
         with self._telling():
-            return super().fit(**self._find_temperature(self._prepared(given)))
+            try:
+                return super().fit(**self._find_temperature(self._prepared(given)))
+            finally:
+                self._watch.epoch = self.fit_facts = None
 
     def evaluate(
         self,
@@ -123,7 +126,8 @@ class Fitting(Steps):
     ) -> Any:
         """Returns the student's outputs. The arguments are those of `keras.Model.predict`."""
         given, how = _without_self(locals()), self._preprocessing(teaching=False)
-        return super().predict(**preprocessing.data_arguments(how, given) if how else given)
+        with self._telling():
+            return super().predict(**preprocessing.data_arguments(how, given) if how else given)
 
     def train_on_batch(
         self,
@@ -140,7 +144,7 @@ class Fitting(Steps):
         """
         given = self._preprocessed(_without_self(locals()), teaching=True)
         self._note_weights(None, None)  # as a batch they come as they are given
-        with self._tracing_anew_after_a_failure():
+        with self._telling():
             result = super().train_on_batch(**self._find_temperature(given))
         self._watch.finish()
         return result
@@ -159,7 +163,8 @@ class Fitting(Steps):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Returns the student's outputs for one batch."""
-        return super().predict_on_batch(**self._preprocessed({"x": x}, teaching=False))
+        with self._telling():
+            return super().predict_on_batch(**self._preprocessed({"x": x}, teaching=False))
 
     def _prepared(self, given: dict[str, Any]) -> dict[str, Any]:
         """Returns the arguments of `fit` as Keras takes them, once they are checked."""
@@ -216,25 +221,15 @@ class Fitting(Steps):
     def _telling(self) -> Iterator[None]:
         """Says what an error means that comes out of a backend or a pipeline."""
         try:
-            with self._tracing_anew_after_a_failure():
-                yield
+            yield
         except Exception as error:
+            # TensorFlow lets no function create the optimizer's variables at its second call.
+            self.train_function = None
             told = preprocessors.explained(error)
             told = self._objective.teacher.explained(error) if told is None else told
             if told is None:
                 raise
             raise told from None
-        finally:
-            self._watch.epoch = self.fit_facts = None
-
-    @contextlib.contextmanager
-    def _tracing_anew_after_a_failure(self) -> Iterator[None]:
-        # TensorFlow lets no function create the optimizer's variables at its second call.
-        try:
-            yield
-        except Exception:
-            self.train_function = None
-            raise
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -242,7 +237,7 @@ class Fitting(Steps):
         _keras.up_to_date(self)
         waits = self.plain_temperature.pending
         try:
-            with self._columns.evaluation(), self._watch.evaluation():
+            with self._telling(), self._columns.evaluation(), self._watch.evaluation():
                 yield
         finally:
             if waits:  # training data tell it, not those of an evaluation

@@ -18,6 +18,8 @@ from keras_kd.networks.ports import Port, output_names, ports
 __all__ = ["KINDS", "Head", "LogitsModel", "invert"]
 
 KINDS = ("logits", "softmax", "sigmoid")
+_TINY = 1e-37  # what is smaller is flushed to 0 by some processors
+_ZERO = 1e-7  # what a probability of 0 counts as
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,11 @@ class LogitsModel:
 
 
 def invert(kind: str, probabilities: Any) -> Any:
-    """Returns logits of probabilities, finite where a probability has underflowed to 0 or 1.
+    """Returns logits of probabilities, finite where a probability is 0 or 1.
+
+    A 0 says less than its logarithm: it is a share of votes, or a number too small for float16 or
+    for 8 bits. It counts as 1e-7, which Keras' own losses take for it, or as the smallest other
+    probability of its row where that is smaller. Probabilities above 0 stay as they are.
 
     Args:
         kind: `"softmax"` or `"sigmoid"`.
@@ -165,8 +171,14 @@ def invert(kind: str, probabilities: Any) -> Any:
     """
     p = ops.cast(probabilities, "float32")
     if kind == "softmax":
-        return ops.log(ops.maximum(p, 1e-37))
-    return ops.log(ops.maximum(p, 1e-37)) - ops.log(ops.maximum(1.0 - p, 1e-7))
+        return ops.log(_above_0(p))
+    return ops.log(_above_0(p)) - ops.log(_above_0(1.0 - p))
+
+
+def _above_0(p: Any) -> Any:
+    others = ops.where(p > _TINY, p, _ZERO)
+    floor = ops.minimum(ops.min(others, axis=-1, keepdims=True), _ZERO)
+    return ops.maximum(p, ops.stop_gradient(floor))
 
 
 def _output_names(model: keras.Model, structure: Any) -> list[str]:

@@ -37,8 +37,8 @@ class Ensemble(Teacher):
             weight 0 are not asked. Default: equal ones.
 
     Attributes:
-        members: The teachers that are asked.
-        weights: Their weights, together 1.
+        members: The teachers, those of weight 0 among them.
+        weights: Their weights in the same order, together 1.
 
     Raises:
         TypeError: If a member cannot be asked, or a weight is not a number.
@@ -64,21 +64,20 @@ class Ensemble(Teacher):
             for member, share in (
                 zip(whole.members, whole.weights) if isinstance(whole, Ensemble) else [(whole, 1.0)]
             )
-            if weight > 0
         ]
         self.members: list[Teacher] = [member for member, _ in pairs]
         self.weights: list[float] = [weight for _, weight in pairs]
-        self._own = [members.own_names(self.members[0], member) for member in self.members]
-        first = self.members[0]
+        first = self._asked[0]
+        self._own = [members.own_names(first, member) for member in self._asked]
         self.outputs, self.keyed = first.outputs, first.keyed
         self.heads = {name: self._joint_head(name) for name in first.heads}
         self.inverted = {
-            name: any(m.inverted[own[name]] for m, own in zip(self.members, self._own))
+            name: any(m.inverted[own[name]] for m, own in zip(self._asked, self._own))
             for name in first.heads
         }
-        self.inputs = next((m.inputs for m in self.members if m.input_shapes()), None)
-        members.check_inputs(self.members)
-        self.preprocess_samples = members.shared_preprocessor(self.members)
+        self.inputs = next((m.inputs for m in self._asked if m.input_shapes()), None)
+        members.check_inputs(self._asked)
+        self.preprocess_samples = members.shared_preprocessor(self._asked)
 
     @classmethod
     def fitted(cls, models: Sequence[Any], x: Any, y: Any, batch_size: int = 128) -> "Ensemble":
@@ -86,7 +85,7 @@ class Ensemble(Teacher):
 
         They minimise the log loss of the members' mean probabilities at temperature 1, over all
         weights of at least 0 that add up to 1. Members that do not help get weight 0, and are not
-        asked again.
+        asked again; `print` the ensemble to see them.
 
         Args:
             models: As in `Ensemble`, with one output each.
@@ -110,14 +109,22 @@ class Ensemble(Teacher):
         return cls(whole.members, held_out.best_weights(likely))
 
     @property
+    def _asked(self) -> list[Teacher]:
+        return [member for member, weight in zip(self.members, self.weights) if weight > 0]
+
+    @property
+    def _shares(self) -> list[float]:
+        return [weight for weight in self.weights if weight > 0]
+
+    @property
     def models(self) -> list[keras.Model]:
-        """The Keras models among the members."""
-        return [model for member in self.members for model in member.models]
+        """The Keras models among the members that are asked."""
+        return [model for member in self._asked for model in member.models]
 
     @property
     def variables(self) -> list[keras.Variable]:
         """The variables of all members."""
-        found = {id(v): v for member in self.members for v in member.variables}
+        found = {id(v): v for member in self._asked for v in member.variables}
         return list(found.values())
 
     @property
@@ -127,17 +134,13 @@ class Ensemble(Teacher):
 
     @property
     def respondents(self) -> list[str]:
-        """The members' names, numbered where they are equal."""
-        names = [str(member.name) for member in self.members]
-        return [
-            f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
-            for place, name in enumerate(names)
-        ]
+        """The names of the members that are asked, numbered where they are equal."""
+        return [name for name, weight in zip(self._names(), self.weights) if weight > 0]
 
     @property
     def on_host(self) -> bool:
         """Whether one of the members is asked on the host."""
-        return any(member.on_host for member in self.members)
+        return any(member.on_host for member in self._asked)
 
     @property
     def averages(self) -> bool:
@@ -146,36 +149,50 @@ class Ensemble(Teacher):
 
     def fingerprint(self) -> str:
         """Returns a hash of the members' own, their preprocessing by name and their weights."""
-        parts = [
-            (m.fingerprint(), m.preprocess_name, w) for m, w in zip(self.members, self.weights)
-        ]
+        parts = [(m.fingerprint(), m.preprocess_name, w) for m, w in zip(self._asked, self._shares)]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def described(self) -> str:
         """Returns the members with their weights."""
-        parts = (f"{w:.3g} · {name}" for w, name in zip(self.weights, self.respondents))
+        parts = (
+            f"{weight:.3g} · {name}{'' if weight > 0 else ' (not asked)'}"
+            for weight, name in zip(self.weights, self._names())
+        )
         return f"ensemble of {', '.join(parts)}; neither trained nor saved"
+
+    def __repr__(self) -> str:
+        return f"<Ensemble: {self.described()}>"
+
+    def _names(self) -> list[str]:
+        names = [str(member.name) for member in self.members]
+        return [
+            f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
+            for place, name in enumerate(names)
+        ]
 
     def each(self, change: Callable[[Teacher], Teacher]) -> "Ensemble":
         """Returns the ensemble of the changed members."""
         twin = copy.copy(self)
-        twin.members = [change(member) for member in self.members]
+        twin.members = [
+            change(member) if weight > 0 else member
+            for member, weight in zip(self.members, self.weights)
+        ]
         return twin
 
     def taught_by(self, names: list[str]) -> dict[str, str]:
         """Returns the ensemble's output names, those of its first member, by the student's."""
-        return self.members[0].taught_by(names)
+        return self._asked[0].taught_by(names)
 
     def __call__(
         self, x: Any, names: list[str], values: Sequence[tuple[keras.Variable, Any]] = ()
     ) -> dict[str, Any]:
         """Returns a list of the members' logits by the student's output names."""
-        said = [member(x, names, values) for member in self.members]
+        said = [member(x, names, values) for member in self._asked]
         return {name: [each[name] for each in said] for name in said[0]}
 
     def predict(self, x: Any) -> dict[str, Any]:
         """Returns a list of the members' logits by output name."""
-        said = [member.predict(x) for member in self.members]
+        said = [member.predict(x) for member in self._asked]
         return {
             name: [each[own[name]] for each, own in zip(said, self._own)] for name in self.heads
         }
@@ -184,7 +201,7 @@ class Ensemble(Teacher):
         """Returns the members' mean, as the term reads it."""
         if not isinstance(answer, list):  # a mean that came with the batch
             return answer
-        return mean(answer, self.weights, *reading_of(term))
+        return mean(answer, self._shares, *reading_of(term))
 
     def stored(
         self, answers: dict[str, list[np.ndarray]], temperatures: Sequence[float]
@@ -197,7 +214,7 @@ class Ensemble(Teacher):
 
     def _mean(self, name: str, logits: list[np.ndarray], temperature: float) -> np.ndarray:
         reading = self._reading(name)
-        values = ops.convert_to_numpy(mean(logits, self.weights, reading, temperature))
+        values = ops.convert_to_numpy(mean(logits, self._shares, reading, temperature))
         if reading == "sigmoid":
             return values
         # Logarithms of probabilities are all far below 0, where half precision is coarse.
@@ -220,7 +237,7 @@ class Ensemble(Teacher):
 
     def explained(self, error: Exception) -> Exception | None:
         """Returns what an error of one of the members means."""
-        told = [member.explained(error) for member in self.members]
+        told = [member.explained(error) for member in self._asked]
         return next((each for each in told if each is not None), None)
 
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
@@ -236,7 +253,7 @@ class Ensemble(Teacher):
         return ops.any(ops.stack(twice) != 1.0) if twice else False
 
     def _joint_head(self, name: str) -> Head:
-        heads = [member.heads[own[name]] for member, own in zip(self.members, self._own)]
+        heads = [member.heads[own[name]] for member, own in zip(self._asked, self._own)]
         kinds, shapes = {head.kind for head in heads}, {head.shape for head in heads if head.shape}
         if {"softmax", "sigmoid"} <= kinds or len({shape[1:] for shape in shapes}) > 1:
             said = [f"{head.kind} {head.shape}" for head in heads]

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import CodeType
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 
 from keras_kd._errors import check_callable, check_integer, check_type
 from keras_kd.networks.ports import Inputs, Port
+from keras_kd.teachers.function_hash import function_hash
 from keras_kd.teachers.host import HostTeacher, kind_of
 
 __all__ = ["Function"]
@@ -40,9 +40,10 @@ class Function(HostTeacher):
             others or lets go of Python's lock.
         name: What to call it. Default: the function's name.
 
-    Without `version` and `sample` its fingerprint is that of its name and code, which does not show
-    the data that it works with. (Whoever goes on with soft labels is compared with those that are
-    there all the same.)
+    Without `version` and `sample` its fingerprint is that of its name, its code and the plain
+    values that it reads, numbers and arrays among them. What a module of PyTorch or a forest has
+    learned is not seen. (Whoever goes on with soft labels is compared with those that are there all
+    the same.)
 
     Raises:
         TypeError: If `fn` cannot be called, or an argument is of the wrong type.
@@ -102,7 +103,7 @@ class Function(HostTeacher):
             return repr((self.name, self._version))
         if self._answers_to_sample is not None:
             return hashlib.sha256(self._answers_to_sample.tobytes()).hexdigest()
-        return repr((self.name, _code(self._function)))
+        return repr((self.name, function_hash(self._function)))
 
 
 def _inputs(name: str, sample: Any) -> Inputs | None:
@@ -116,17 +117,3 @@ def _inputs(name: str, sample: Any) -> Inputs | None:
         for key, array in arrays.items()
     ]
     return Inputs.named(name, ports)
-
-
-def _code(function: Any) -> Any:
-    """Returns what a function does, as far as its code shows."""
-    code = function if isinstance(function, CodeType) else getattr(function, "__code__", None)
-    if code is None:
-        return type(function).__qualname__
-    return code.co_code, code.co_names, [_constant(each) for each in code.co_consts]
-
-
-def _constant(constant: Any) -> Any:
-    if isinstance(constant, frozenset):  # whose order is another in each process
-        return sorted(map(repr, constant))
-    return _code(constant) if isinstance(constant, CodeType) else constant

@@ -89,9 +89,11 @@ class KerasModel(Teacher):
 
     @property
     def preprocess_name(self) -> str | None:
-        """What `preprocess` is called, or a task's own preprocessor."""
-        function = self.preprocess or getattr(self.model, "preprocessor", None)
-        return function and getattr(function, "__name__", type(function).__name__)
+        """What `preprocess` is called and does, or what a task's own preprocessor is called."""
+        own = getattr(self.model, "preprocessor", None)
+        if self.preprocess is not None or own is None:
+            return super().preprocess_name
+        return type(own).__name__
 
     def predict(self, x: Any) -> dict[str, np.ndarray]:
         """Returns the logits and signals of one batch, compiled by Keras."""

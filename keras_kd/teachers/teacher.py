@@ -12,8 +12,11 @@ from keras import ops
 from keras_kd._errors import refusal
 from keras_kd.networks.heads import Head
 from keras_kd.networks.ports import Inputs, Port
+from keras_kd.teachers.function_hash import function_hash
 
 __all__ = ["NoTeacher", "Teacher"]
+
+_HASH = 16  # hexadecimal digits
 
 
 class Teacher:
@@ -85,9 +88,12 @@ class Teacher:
 
     @property
     def preprocess_name(self) -> str | None:
-        """What `preprocess` is called, `None` without one."""
+        """What `preprocess` is called and a hash of what it does, `None` without one."""
         function = self.preprocess
-        return function and getattr(function, "__name__", type(function).__name__)
+        if function is None:
+            return None
+        name = getattr(function, "__name__", type(function).__name__)
+        return f"{name} {function_hash(function)[:_HASH]}"
 
     def predict(self, x: Any) -> dict[str, np.ndarray]:
         """Returns the answers to one batch of arrays, outside of any training.

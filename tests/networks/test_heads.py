@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_kd.networks.heads import LogitsModel
+from keras_kd.networks.heads import LogitsModel, invert
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
 
@@ -84,6 +84,15 @@ def test_inverted_probabilities_are_finite_at_0_and_1():
     model.dense.kernel.assign(np.eye(6, 5) * 1e4)
     _, logits = LogitsModel(model, "softmax", role="teacher")(np.eye(6, dtype="float32"))
     assert np.isfinite(logits["output"]).all()
+
+
+def test_a_probability_of_0_counts_as_a_small_one_that_none_of_its_row_is_below():
+    p = np.array([[0.5, 0.5, 0.0], [1.0, 1e-20, 0.0], [0.9, 0.1 - 1e-9, 1e-9]], "float32")
+    expected = np.array([[0.5, 0.5, 1e-7], [1.0, 1e-20, 1e-20], p[2]])
+    np.testing.assert_allclose(invert("softmax", p), np.log(expected), rtol=1e-6)
+    on_off = invert("sigmoid", np.array([[0.0, 1.0, 0.25]], "float32"))
+    sure = np.log(1 - 1e-7) - np.log(1e-7)
+    np.testing.assert_allclose(on_off, [[-sure, sure, np.log(1 / 3)]], rtol=1e-5)
 
 
 def test_an_overridden_head_wins_over_the_graph():

@@ -136,8 +136,17 @@ def test_one_member_is_that_member_and_ensembles_may_be_nested(net, members, los
     assert len(nested.members) == 3
 
 
-def test_members_of_weight_zero_are_not_asked(net, members):
-    assert Ensemble(members, [1, 0, 1]).models == [members[0], members[2]]
+def test_members_of_weight_zero_are_seen_and_not_asked(net, members, data):
+    teacher = Ensemble(members, [1, 0, 3])
+    assert teacher.models == [members[0], members[2]]
+    assert teacher.weights == [0.25, 0.0, 0.75]
+    assert [member.model for member in teacher.members] == members
+    assert f"0 · {members[1].name} (not asked)" in repr(teacher)
+    two = Ensemble([members[0], members[2]], [1, 3])
+    assert teacher.respondents == two.respondents
+    assert teacher.fingerprint() == two.fingerprint()
+    for one, other in zip(teacher.predict(data[0])["output"], two.predict(data[0])["output"]):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_caller_s_models_stay_as_they_were(net, members, data):

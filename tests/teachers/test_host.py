@@ -78,14 +78,17 @@ def test_what_asks_beside_the_steps_finds_it_too(net, doubled, data):
 
 
 @pytest.mark.tensorflow
-def test_an_error_on_the_host_is_the_caller_s(net, data):
+@pytest.mark.parametrize("entry", ["fit", "train_on_batch", "evaluate", "test_on_batch"])
+def test_an_error_on_the_host_is_the_caller_s(net, data, entry):
     def fails(x):
         raise KeyError("the network is down")
 
     distiller = Distiller(student=net(), teacher=[net(), Function(fails, "logits")])
-    distiller.compile("sgd")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distiller.compile("sgd", loss=loss, evaluate_terms=True)
+    options = {"verbose": 0} if entry in ("fit", "evaluate") else {}
     with pytest.raises(KeyError, match="the network is down"):
-        distiller.fit(data[0], verbose=0)
+        getattr(distiller, entry)(*data, **options)
 
 
 @pytest.mark.tensorflow
