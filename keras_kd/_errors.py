@@ -15,38 +15,45 @@ _LONGEST = 200
 _RULES = {  # what must hold, and an example
     "above 0": (lambda value: value > 0, 4.0),
     "at least 0": (lambda value: value >= 0, 1.0),
+    "at least 0 and below 1": (lambda value: 0 <= value < 1, 0.5),
     "from 0 to 1": (lambda value: 0 <= value <= 1, 0.1),
     "of either sign": (lambda value: True, 0.0),
 }
 
 
-def message(what: str, *, expected: object, received: object, mend: str) -> str:
+def message(what: str, *, received: object, mend: str, expected: object = None) -> str:
     """Builds `<what must rule>. Expected: ... Received: ... <one way to mend it>.`.
 
     Args:
         what: The argument and its rule, e.g. `"alpha must be a number from 0 to 1"`.
-        expected: What would have been right.
         received: What came instead.
         mend: One thing to do about it, an imperative sentence without its full stop.
+        expected: What would have been right; by default what the rule says, e.g. `"a number from
+            0 to 1"`.
     """
+    expected = _said(what.partition(" must ")[2]) if expected is None else expected
     return f"{what}. Expected: {expected}. Received: {received}. {mend}."
+
+
+def _said(rule: str) -> str:
+    return re.sub(r"^(be|give|have|hold) ", "", rule)
 
 
 def refusal(
     what: str,
     *,
-    expected: object,
     received: object,
     mend: str,
+    expected: object = None,
     error: type[Exception] = ValueError,
 ) -> Exception:
     """Returns the error with a `message`, whose arguments these are.
 
     Args:
-        what: As in `message`, like `expected`, `received` and `mend`.
-        expected: What would have been right.
+        what: As in `message`, like `received`, `mend` and `expected`.
         received: What came instead.
         mend: One thing to do about it.
+        expected: What would have been right; by default what the rule says.
         error: The error's class.
     """
     return error(message(what, expected=expected, received=received, mend=mend))
@@ -99,7 +106,7 @@ def wrong(
     shard must be (i, n) with 0 <= i < n. Expected: (i, n) with 0 <= i < n. Received:
     (4, 4). Pass e.g. shard=(0, 4).
     """
-    expected = expected or rule.removeprefix("be ")
+    expected = expected or _said(rule)
     mend = mend or f"Pass e.g. {name}={example!r}"
     what, received = f"{name} must {rule}", shown(value)
     return refusal(what, expected=expected, received=received, mend=mend, error=error)
@@ -208,6 +215,24 @@ def check_integer(
     )
 
 
+def check_lengths(name: str, lengths: Iterable[int], mend: str) -> int:
+    """Returns how many samples arrays hold, which must be as many in each, and at least one.
+
+    Args:
+        name: What the arrays are.
+        lengths: The number of samples in each array.
+        mend: What to do about others.
+
+    Raises:
+        ValueError: If there are others, or none.
+    """
+    sizes = list(lengths)
+    if len(set(sizes)) == 1 and sizes[0] > 0:
+        return sizes[0]
+    rule = "hold at least one sample, and the same number in each array"
+    raise wrong(name, rule, sizes, expected="arrays of one length", mend=mend)
+
+
 def check_count(name: str, value: Any, optional: bool = False, least: int = 1) -> int | None:
     """Returns `value` if it is an integer of at least 1, or of `least`; see `check_integer`."""
     return check_integer(name, value, least, optional=optional)
@@ -219,7 +244,8 @@ def check_number(name: str, value: Any, rule: str, example: float | None = None)
     Args:
         name: The argument's name.
         value: What came.
-        rule: `"above 0"`, `"at least 0"`, `"from 0 to 1"` or `"of either sign"`.
+        rule: One of `"above 0"`, `"at least 0"`, `"at least 0 and below 1"`, `"from 0 to 1"` and
+            `"of either sign"`.
         example: A value to pass instead, for the message.
 
     Raises:
@@ -230,11 +256,6 @@ def check_number(name: str, value: Any, rule: str, example: float | None = None)
     holds, usual = _RULES[rule]
     if real and math.isfinite(value) and holds(value):
         return float(value)
-    raise wrong(
-        name,
-        f"be a finite number {rule}",
-        value,
-        expected=f"a float {rule}",
-        example=usual if example is None else example,
-        error=ValueError if real else TypeError,
-    )
+    example = usual if example is None else example
+    error = ValueError if real else TypeError
+    raise wrong(name, f"be a finite number {rule}", value, example=example, error=error)

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import check_count, check_number, message, refusal
-from keras_kd.callbacks.monitoring import check_will_be_logged, is_logged, rises
+from keras_kd._errors import check_count, check_number, refusal
+from keras_kd.callbacks.monitoring import check_distils, check_will_be_logged, is_logged, rises
 from keras_kd.distiller.distiller import Distiller
 
 __all__ = ["EndDistillation"]
@@ -67,8 +67,7 @@ class EndDistillation(keras.callbacks.Callback):
         self.patience = check_count("patience", patience, optional=True)
         if after is None and patience is None:
             raise refusal(
-                "EndDistillation must be told when",
-                expected="after=, a number of epochs, or patience=",
+                "EndDistillation must have after=, a number of epochs, or patience=",
                 received="neither",
                 mend="Pass e.g. after=10 or patience=3",
             )
@@ -86,16 +85,13 @@ class EndDistillation(keras.callbacks.Callback):
             ValueError: If it has no loss on labels.
         """
         model = self.model
-        if not isinstance(model, Distiller) or model.loss is None:
-            raise (ValueError if isinstance(model, Distiller) else TypeError)(
-                message(
-                    "EndDistillation must have labels to go on with",
-                    expected="a Distiller that is compiled with a loss",
-                    received=f"a {type(model).__name__} with loss=None"
-                    if isinstance(model, Distiller)
-                    else type(model).__name__,
-                    mend="Pass loss= to distiller.compile",
-                )
+        check_distils("EndDistillation", model, "Leave it out of the fit of other models")
+        if model.loss is None:
+            raise refusal(
+                "EndDistillation must have labels to go on with",
+                expected="a Distiller that is compiled with a loss",
+                received="loss=None",
+                mend="Pass loss= to distiller.compile",
             )
         self.best, self._waited, self._seen, self.ended = None, 0, False, None
         if self.patience is not None:

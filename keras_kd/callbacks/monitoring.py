@@ -13,8 +13,9 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_number, check_type, refusal, wrong
 from keras_kd.distiller import multi_worker
+from keras_kd.distiller.distiller import Distiller
 
-__all__ = ["BestEpoch", "check_will_be_logged", "closest", "is_logged", "rises"]
+__all__ = ["BestEpoch", "check_distils", "check_will_be_logged", "closest", "is_logged", "rises"]
 
 _RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
 # What `TeacherAgreement` adds to the logs.
@@ -86,6 +87,16 @@ class BestEpoch(keras.callbacks.Callback, ABC):
                 "epochs.",
                 stacklevel=2,
             )
+
+
+def check_distils(callback: str, model: Any, mend: str) -> None:
+    """Raises where a callback that needs a Distiller is given to the fit of another model.
+
+    Raises:
+        TypeError: If it is.
+    """
+    rule = "be given to the fit of a Distiller"
+    check_type(callback, model, Distiller, rule, expected="keras_kd.Distiller", mend=mend)
 
 
 def check_will_be_logged(monitor: str, model: Any) -> None:

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_kd._errors import check_choice, check_number, message, refusal, wrong
-from keras_kd.callbacks.monitoring import closest
+from keras_kd.callbacks.monitoring import check_distils, closest
 from keras_kd.callbacks.shapes import Shape
-from keras_kd.distiller.distiller import Distiller
 
 __all__ = ["Schedule"]
 
@@ -114,7 +113,6 @@ class Schedule(keras.callbacks.Callback):
             raise type(error)(
                 message(
                     f"The schedule of {self.name} must give finite numbers {rule}",
-                    expected=f"a float {rule}",
                     received=f"{value!r}, {when}",
                     mend="Correct the values of fn",
                 )
@@ -128,14 +126,11 @@ class _Setting(NamedTuple):
 
 def _settings(model: Any) -> dict[str, _Setting]:
     """Returns what can be scheduled by the name of its column in the logs."""
-    if not isinstance(model, Distiller):
-        raise refusal(
-            "Schedule must be given to the fit of a Distiller",
-            expected="keras_kd.Distiller",
-            received=type(model).__name__,
-            mend="Use keras.callbacks.LearningRateScheduler for an optimizer's learning rate",
-            error=TypeError,
-        )
+    check_distils(
+        "Schedule",
+        model,
+        mend="Use keras.callbacks.LearningRateScheduler for an optimizer's learning rate",
+    )
     if model.is_plain:
         found = {
             "alpha": _Setting(model.alpha, "from 0 to 1"),

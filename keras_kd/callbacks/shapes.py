@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from keras_kd._errors import check_count, check_number, wrong
+from keras_kd._errors import check_count, check_number, check_type, wrong
 
 __all__ = ["cosine", "linear", "step", "warm_up"]
 
@@ -116,12 +116,11 @@ class _Between(Shape):
 
 class _Steps(Shape):
     def __init__(self, values: Mapping[int, float]):
-        if not isinstance(values, Mapping) or 0 not in values:
-            rule = "say from which count on each value holds, beginning at 0"
-            expected = "a dict such as {0: 4.0, 10: 2.0}"
-            error = ValueError if isinstance(values, Mapping) else TypeError
-            mend = "Add the value that holds at 0"
-            raise wrong("values", rule, values, expected=expected, mend=mend, error=error)
+        rule = "say from which count on each value holds, beginning at 0"
+        example = {0: 4.0, 10: 2.0}
+        check_type("values", values, Mapping, rule, expected="a dict", example=example)
+        if 0 not in values:
+            raise wrong("values", rule, values, expected="a value at 0", example=example)
         self._values = sorted((first, float(value)) for first, value in values.items())
         self.ends = tuple(value for _, value in self._values)
 

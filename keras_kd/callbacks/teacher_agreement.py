@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd._errors import check_integer, refusal
+from keras_kd.callbacks.monitoring import check_distils
 from keras_kd.distiller import hard_loss
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, stock
@@ -74,14 +75,9 @@ class TeacherAgreement(keras.callbacks.Callback):
             ValueError: If no output sorts into classes.
         """
         super().set_model(model)
-        if not isinstance(model, Distiller):
-            raise refusal(
-                "TeacherAgreement must be given to the fit of a Distiller",
-                expected="keras_kd.Distiller",
-                received=type(model).__name__,
-                mend="For models that are trained, use keras_kd.report.compare",
-                error=TypeError,
-            )
+        check_distils(
+            "TeacherAgreement", model, "Use keras_kd.report.compare for models that are trained"
+        )
         kinds = _kinds(model)
         if not kinds:
             raise refusal(
@@ -109,7 +105,6 @@ class TeacherAgreement(keras.callbacks.Callback):
             self.model.observers = ()
             raise refusal(
                 "TeacherAgreement must have validation data",
-                expected="fit(..., validation_data=...)",
                 received="none",
                 mend="Pass validation_data to fit",
             )

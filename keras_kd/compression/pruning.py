@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_choice, check_integer, is_number, wrong
+from keras_kd._errors import check_choice, check_integer, check_number, wrong
 from keras_kd.compression import masks
 from keras_kd.compression.allocation import by_layers
 from keras_kd.compression.compressed import KernelTransform
@@ -125,10 +125,12 @@ def _checked(
         sparsity = share
     steps = check_integer("steps", steps)
     options = {
-        "sparsity": _check_share("sparsity", sparsity, 0.8),
+        "sparsity": check_number("sparsity", sparsity, "at least 0 and below 1", 0.8),
         "steps": steps,
         "begin": check_integer("begin", begin),
-        "initial_sparsity": _check_share("initial_sparsity", initial, 0.0),
+        "initial_sparsity": check_number(
+            "initial_sparsity", initial, "at least 0 and below 1", 0.0
+        ),
         "every": check_integer("every", every, 1, optional=True) or max(1, steps // 100),
         "block": _check_block(block),
         "pattern": pattern,
@@ -137,15 +139,6 @@ def _checked(
         rule = f"be at most sparsity={options['sparsity']}"
         raise wrong("initial_sparsity", rule, initial, example=0.0)
     return options
-
-
-def _check_share(name: str, value: Any, example: float) -> float:
-    if is_number(value) and 0 <= value < 1:
-        return float(value)
-    rule = "be a number of at least 0 and below 1"
-    raise wrong(
-        name, rule, value, example=example, error=ValueError if is_number(value) else TypeError
-    )
 
 
 def _check_block(block: Any) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import reason, refusal
+from keras_kd.networks.models import not_made_again
 
 __all__ = ["Replace", "copied", "is_graph", "parts", "rebuilt", "renamed"]
 
@@ -122,12 +122,8 @@ def copied(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
             again.built = True
         again.set_weights(layer.get_weights())
     except Exception as error:
-        raise refusal(
-            f"The layer {layer.name!r} must be one that Keras can make again",
-            expected="a layer with get_config and from_config, like all of Keras' own",
-            received=f"{type(layer).__name__}: {reason(error)}",
-            mend="Give its class a get_config with the arguments of its __init__",
-        ) from error
+        what = f"The {type(layer).__name__} {layer.name!r}"
+        raise not_made_again(what, error) from error
     if isinstance(again, keras.layers.Normalization):
         again.finalize_state()  # makes what it computes with of its weights
     return again

@@ -40,19 +40,16 @@ def check_student(student: Any, method: str) -> keras.Model:
         raise refusal(
             "student must show its graph",
             expected="a Functional or Sequential model",
-            received=f"{student.name!r} of type {type(student).__name__}, whose call Keras "
-            "cannot look into",
+            received=f"{student.name!r} of type {type(student).__name__}",
             mend="Build it from keras.Input: keras.Model(inputs, outputs)",
         )
-    done, order = methods(student), list(METHODS)
-    too_late = [each for each in done if order.index(each) >= order.index(method)]
+    order, done = list(METHODS.values()), [METHODS[each] for each in methods(student)]
+    too_late = [each for each in done if order.index(each) >= order.index(METHODS[method])]
     if too_late:
         raise refusal(
-            f"compression.{METHODS[method]} must come once, in the order "
-            f"{', '.join(METHODS.values())}",
-            expected=f"a student without {' and '.join(METHODS[each] for each in too_late)}",
-            received=f"{student.name!r}, which has had "
-            f"{' and '.join(METHODS[each] for each in done)}",
+            f"compression.{METHODS[method]} must come once, in the order {', '.join(order)}",
+            expected=f"a student without {' and '.join(too_late)}",
+            received=f"{student.name!r}, which has had {' and '.join(done)}",
             mend="Pass the student as it was before, or what compression.finish makes of it",
         )
     return student

@@ -6,13 +6,15 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_type, refusal
+from keras_kd._errors import check_type, reason, refusal
 
 __all__ = [
     "LayerModel",
     "check_model",
     "check_outputs_are_fixed",
+    "check_stateless",
     "layers_between",
+    "not_made_again",
     "teacher_model",
     "training_policy",
     "warn_of_unused",
@@ -66,16 +68,35 @@ def teacher_model(model: Any) -> keras.Model:
     if isinstance(model, keras.layers.Layer) and not isinstance(model, keras.Model):
         model = LayerModel(_check_built(model))
     model = check_model(model, "teacher")
+    check_stateless(model, "teacher")
+    return model
+
+
+def check_stateless(model: keras.Model, role: str) -> None:
+    """Raises where layers carry a state from one call to the next.
+
+    Raises:
+        ValueError: If there are some.
+    """
     stateful = [lay.name for lay in _keras.all_layers(model) if getattr(lay, "stateful", False)]
     if stateful:
         raise refusal(
-            "teacher must answer each batch by itself, whatever came before",
-            expected="layers with stateful=False",
-            received=f"stateful=True in {stateful}, whose state goes on from batch to batch",
-            mend="Build the model with stateful=False and copy the weights: "
-            "model.set_weights(teacher.get_weights())",
+            f"{role} must answer each batch by itself, whatever came before",
+            expected="layers with stateful=False, which carry no state from call to call",
+            received=f"stateful=True in {stateful}",
+            mend="Build it so and copy the weights: again.set_weights(model.get_weights())",
         )
-    return model
+
+
+def not_made_again(what: str, error: Exception) -> Exception:
+    """Returns the error of layers that Keras cannot make again from their configuration."""
+    return refusal(
+        f"{what} must be what Keras can make again",
+        expected="layers with get_config and from_config, like all of Keras' own",
+        received=reason(error),
+        mend="Give their classes a get_config with the arguments of __init__, and "
+        "@keras.saving.register_keras_serializable",
+    )
 
 
 def _check_built(layer: keras.layers.Layer) -> keras.layers.Layer:

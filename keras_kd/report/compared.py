@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import check_integer, refusal, wrong
+from keras_kd._errors import check_integer, check_lengths, refusal, wrong
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report import measures
 from keras_kd.report.contestants import contestant
@@ -163,15 +163,7 @@ def _role(role: str, given: str | None, models: Mapping[str, Any]) -> str | None
 
 
 def _samples(x: Any) -> int:
-    lengths = {len(array) for array in keras.tree.flatten(x)}
-    if len(lengths) == 1 and 0 not in lengths:
-        return lengths.pop()
-    raise refusal(
-        "x must hold at least one sample, and the same number for each input",
-        expected="an array, or a dict of arrays",
-        received=f"lengths {sorted(lengths)}",
-        mend="Pass the test data",
-    )
+    return check_lengths("x", map(len, keras.tree.flatten(x)), "Pass the test data")
 
 
 def _asked(name: str, each: Any, x: Any) -> Any:

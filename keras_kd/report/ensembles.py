@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import check_number, refusal, shown, wrong
+from keras_kd._errors import refusal, shown, wrong
 from keras_kd._text import markdown
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report import measures
 from keras_kd.soft_labels.answers import StoredAnswers
+from keras_kd.teachers.members import shares
 
 __all__ = ["EnsembleReport", "ensemble"]
 
@@ -118,9 +119,4 @@ def _probabilities(name: str, given: Any) -> np.ndarray:
 
 
 def _shares(weights: Sequence[float] | None, names: list[str]) -> dict[str, float]:
-    given = [1.0] * len(names) if weights is None else list(weights)
-    given = [check_number(f"weights[{n}]", w, "at least 0") for n, w in enumerate(given)]
-    if len(given) != len(names) or not sum(given):
-        rule = "have one number for each member, and not be 0 for all of them"
-        raise wrong("weights", rule, given, example=[1.0] * len(names))
-    return {name: weight / sum(given) for name, weight in zip(names, given)}
+    return dict(zip(names, shares(weights, len(names))))

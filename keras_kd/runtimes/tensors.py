@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import refusal
+from keras_kd._errors import check_lengths, refusal
 
 __all__ = ["TensorInfo", "by_name"]
 
@@ -67,14 +67,7 @@ def by_name(data: Any, tensors: Sequence[TensorInfo], what: str) -> dict[str, np
         tensor.name: _checked(array, tensor, what)
         for tensor, array in zip(tensors, _flat(data, tensors, what))
     }
-    counts = {name: len(array) for name, array in arrays.items()}
-    if len(set(counts.values())) > 1 or 0 in counts.values():
-        raise refusal(
-            f"{what} must hold at least one sample, and the same number for each input",
-            expected="arrays of equal length",
-            received=f"lengths {counts}",
-            mend=f"Cut the arrays of {what} to one length",
-        )
+    check_lengths(what, map(len, arrays.values()), f"Cut the arrays of {what} to one length")
     return arrays
 
 

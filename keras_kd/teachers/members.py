@@ -6,7 +6,7 @@ from typing import Any
 from keras_kd._errors import check_number, refusal, shown, wrong
 from keras_kd.networks.ports import same_but_for_ones
 from keras_kd.teachers.keras_model import KerasModel
-from keras_kd.teachers.teacher import Teacher
+from keras_kd.teachers.teacher import Teacher, check_can_be_asked
 
 __all__ = [
     "check_inputs",
@@ -31,15 +31,7 @@ def listed(models: Any) -> Sequence[Any]:
 def member(model: Any, place: int) -> Teacher:
     """Returns a member as a teacher that can be asked."""
     teacher = model if isinstance(model, Teacher) else KerasModel(model)
-    if teacher.can_be_asked:
-        return teacher
-    raise refusal(
-        "Members of an ensemble must be models that can be asked",
-        expected="models, layers or teachers of keras_kd.teachers",
-        received=f"{shown(model)} in place {place}",
-        mend="Pass the models, and write one set of labels of all of them",
-        error=TypeError,
-    )
+    return check_can_be_asked(f"models[{place}]", teacher)
 
 
 def shares(weights: Sequence[float] | None, count: int) -> list[float]:

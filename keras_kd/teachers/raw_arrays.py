@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import refusal, wrong
+from keras_kd._errors import check_lengths, refusal, wrong
 
 __all__ = ["batched", "split"]
 
@@ -98,21 +98,13 @@ def _tensors(data: Any, lists: bool = True) -> Any:
 def _count(columns: Any) -> int:
     sizes: list[int] = []
     _mapped(lambda leaf: sizes.append(_size(leaf)), columns)
-    if len(set(sizes)) != 1 or sizes[0] == 0:
-        raise refusal(
-            "x, y and sample_weight must have equally many examples, at least one",
-            expected="equal first axes",
-            received=f"{sizes} examples",
-            mend="Pass one row for each example",
-        )
-    return sizes[0]
+    return check_lengths("x, y and sample_weight", sizes, "Pass one row for each sample")
 
 
 def _size(leaf: Any) -> int:
     if leaf.shape.rank == 0:
         raise refusal(
-            "x must hold a batch of examples",
-            expected="e.g. a list of strings",
+            "x must hold a batch of examples, e.g. a list of strings",
             received="a single value",
             mend="Wrap it in a list",
         )

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import refusal
+from keras_kd._errors import refusal, wrong
 from keras_kd.networks.heads import Head
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers.function_hash import function_hash
@@ -257,6 +257,18 @@ class Teacher:
 
 def _is_float(tensor: Any) -> bool:
     return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def check_can_be_asked(name: str, teacher: Teacher) -> Teacher:
+    """Returns a teacher if it answers whatever samples it is shown.
+
+    Raises:
+        TypeError: If it has nothing but the answers that come with the samples.
+    """
+    if teacher.can_be_asked:
+        return teacher
+    rule, mend = "be a model that can be asked", "Pass the trained model"
+    raise wrong(name, rule, teacher, mend=mend, error=TypeError)
 
 
 class NoTeacher(Teacher):

@@ -107,7 +107,7 @@ def test_a_schedule_does_not_bring_it_back_and_a_resumed_training_stays(distille
 
 def test_wrong_use(distiller, data, net):
     for arguments, error, match in [
-        ({}, ValueError, "must be told when"),
+        ({}, ValueError, "must have after="),
         ({"after": 0}, ValueError, "after must be an integer"),
         ({"after": 1.5}, TypeError, "after must be an integer"),
         ({"patience": 0}, ValueError, "patience must be an integer"),

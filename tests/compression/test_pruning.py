@@ -190,10 +190,10 @@ def test_compilation_and_replicas(data, two_replicas, how):
 
 
 BAD = {
-    "sparsity must be a number of at least 0 and below 1": {"sparsity": 1.0},
-    "sparsity must be a number .* Received: -0.1": {"sparsity": -0.1},
-    "sparsity must be a number .* Received: None": {},
-    "sparsity must be a number .* Received: nan": {"sparsity": float("nan")},
+    "sparsity must be a finite number at least 0 and below 1": {"sparsity": 1.0},
+    "sparsity must be a finite number .* Received: -0.1": {"sparsity": -0.1},
+    "sparsity must be a finite number .* Received: None": {},
+    "sparsity must be a finite number .* Received: nan": {"sparsity": float("nan")},
     "steps must be an integer": {"sparsity": 0.5, "steps": -1},
     "begin must be an integer": {"sparsity": 0.5, "begin": 1.5},
     "every must be an integer": {"sparsity": 0.5, "every": 0},

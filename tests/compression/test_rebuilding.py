@@ -39,5 +39,5 @@ def test_a_layer_that_keras_cannot_make_again():
         def __init__(self, needed):
             super().__init__(name="stubborn")
 
-    with pytest.raises(ValueError, match="'stubborn' must be one that Keras can make again"):
+    with pytest.raises(ValueError, match="'stubborn' must be what Keras can make again"):
         copied(Stubborn(1))

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import message, refusal
+from keras_kd._errors import message
 from keras_kd.export.conversion import serving
 from keras_kd.export.conversion.task import Task
 from keras_kd.export.student.signature import Signature
+from keras_kd.networks.models import not_made_again
 from keras_kd.runtimes import worker
 from keras_kd.runtimes.batching import Arrays
 
@@ -32,12 +33,7 @@ def hand_over(signature: Signature, folder: Path) -> None:
     try:
         signature.student.save(folder / "student.keras")
     except Exception as error:
-        raise refusal(
-            "A student that was not trained on TensorFlow must be one that Keras can save",
-            expected="layers with get_config and from_config",
-            received=str(error),
-            mend="Give your layers get_config and @keras.saving.register_keras_serializable",
-        ) from error
+        raise not_made_again("A student that was not trained on TensorFlow", error) from error
 
 
 def run(folder: Path, task: Task, signature: Signature, calibration: Arrays | None = None) -> None:

@@ -11,6 +11,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_type, refusal
 from keras_kd.compression.finishing import baked
+from keras_kd.networks.models import check_stateless, not_made_again
 
 __all__ = ["heads_of", "in_float32", "student_of"]
 
@@ -39,7 +40,7 @@ def student_of(model: keras.Model) -> keras.Model:
     rule, expected = "be a Keras model", "a keras.Model or a keras_kd.Distiller"
     mend = "Pass the model itself"
     check_type("model", student, keras.Model, rule, expected=expected, mend=mend)
-    _check_stateless(student)
+    check_stateless(student, "The model")
     if keras.backend.backend() != "tensorflow":
         _check_loadable(student)
     if not getattr(student, "inputs", None):
@@ -89,17 +90,6 @@ def _wrapped(student: keras.Model) -> keras.Model:
     inputs = _symbolic(built["input_shape"], f"{name}_0" if name == student.name else name)
     _check_takes_no_tokens(student, inputs)
     return keras.Model(inputs, student(inputs, training=False), name=student.name)
-
-
-def _check_stateless(student: keras.Model) -> None:
-    for layer in _keras.all_layers(student):
-        if getattr(layer, "stateful", False):
-            raise refusal(
-                "The model's layers must not carry a state from one call to the next",
-                expected="stateful=False, because a file starts each call afresh",
-                received=f"{layer.name!r} with stateful=True",
-                mend="Rebuild the layer with stateful=False and the same weights",
-            )
 
 
 def _check_loadable(student: keras.Model) -> None:
@@ -170,12 +160,7 @@ def in_float32(student: keras.Model) -> keras.Model:
             copy = keras.models.clone_model(student, clone_function=_float32_layer)
         copy.set_weights(student.get_weights())
     except Exception as error:
-        raise refusal(
-            "A half-precision model must be made of layers that Keras can rebuild in float32",
-            expected="layers with get_config and from_config",
-            received=str(error),
-            mend="Build the student under the policy 'float32' and set the trained weights",
-        ) from error
+        raise not_made_again("A half-precision model", error) from error
     return copy
 
 

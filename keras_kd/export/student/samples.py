@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import refusal
+from keras_kd._errors import wrong
 from keras_kd.export.student.signature import Signature
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.teachers import batch as batches
@@ -46,12 +46,8 @@ def read(signature: Signature, data: Any, what: str, most: int | None = None) ->
         if most is not None and read_so_far >= most:
             break
     if not parts:
-        raise refusal(
-            f"{what} must hold at least one sample",
-            expected="batches of samples",
-            received=f"an empty {type(data).__name__}",
-            mend="Make a new generator, if it has been read before",
-        )
+        mend = "Make a new generator, if it has been read before"
+        raise wrong(what, "hold at least one sample", data, mend=mend)
     joined = {name: np.concatenate([part[name] for part in parts])[:most] for name in parts[0]}
     y = None if any(y is None for y in labels) else keras.tree.map_structure(_joined, *labels)
     return signature.arrays(joined, what), y
@@ -74,12 +70,7 @@ def _elements(data: Any, what: str, most: int | None) -> Iterator[Any]:
     data = data() if callable(data) else data
     endless = getattr(data, "cardinality", int)() == -1  # tf.data.INFINITE_CARDINALITY
     if endless and most is None:
-        raise refusal(
-            f"{what} must end",
-            expected="a dataset without repeat()",
-            received="a dataset of infinite cardinality",
-            mend="Pass dataset.take(batches)",
-        )
+        raise wrong(what, "have an end", data, mend="Pass dataset.take(batches)")
     return iter(data)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import refusal
+from keras_kd._errors import check_lengths, refusal, wrong
 
 __all__ = ["HEAD", "NEIGHBOURS", "Arrays", "Stream", "description", "source"]
 
@@ -30,15 +30,8 @@ class Arrays:
     def __init__(self, x: Any):
         # tf.data would make one tensor of a list.
         self.x = keras.tree.lists_to_tuples(keras.tree.map_structure(_as_array, x))
-        sizes = {len(leaf) for leaf in keras.tree.flatten(self.x)}
-        if len(sizes) != 1 or 0 in sizes:
-            raise refusal(
-                "data must hold arrays of equally many samples, at least one",
-                expected="equal first axes",
-                received=f"{sorted(sizes)} samples",
-                mend="Pass arrays with one row per sample",
-            )
-        self.samples = sizes.pop()
+        sizes = map(len, keras.tree.flatten(self.x))
+        self.samples = check_lengths("data", sizes, "Pass arrays with one row per sample")
         self.pairing = self.samples
 
     @property
@@ -89,20 +82,11 @@ class Stream:
         self.inputs = dataset.map(lambda x, *_: x) if self.labelled else dataset
         cardinality = int(dataset.cardinality())
         if cardinality == -1:
-            raise refusal(
-                "data must end",
-                expected="a dataset of finitely many samples",
-                received="an infinite one",
-                mend="Leave repeat() out",
-            )
+            raise wrong("data", "have an end", dataset, mend="Leave repeat() out")
         self.samples = cardinality if cardinality >= 0 else samples or self._count()
         if not self.samples:
-            raise refusal(
-                "data must hold samples",
-                expected="at least one",
-                received="an empty dataset",
-                mend="Look at len(list(dataset.take(1)))",
-            )
+            mend = "Look at len(list(dataset.take(1)))"
+            raise wrong("data", "hold at least one sample", dataset, mend=mend)
 
     def _count(self) -> int:
         return int(self.dataset.reduce(np.int64(0), lambda count, *_: count + 1))

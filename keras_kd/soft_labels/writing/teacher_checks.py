@@ -11,7 +11,7 @@ from keras_kd.soft_labels.augmentation.stages import Augmentation
 from keras_kd.soft_labels.views.sources import Arrays, Stream
 from keras_kd.soft_labels.writing.writer import Questions
 from keras_kd.teachers.asked import asked_teacher
-from keras_kd.teachers.teacher import Teacher
+from keras_kd.teachers.teacher import Teacher, check_can_be_asked
 
 __all__ = ["asked", "check_can_mix", "check_inputs", "check_single", "trial"]
 
@@ -22,16 +22,7 @@ def asked(teacher: Any) -> Teacher:
     Raises:
         TypeError: If it cannot be asked.
     """
-    teacher = asked_teacher(teacher, None)
-    if teacher.can_be_asked:
-        return teacher
-    raise refusal(
-        "teacher must be a model that can be asked",
-        expected="a keras.Model or one of keras_kd.teachers",
-        received=repr(teacher),
-        mend="Pass the trained model",
-        error=TypeError,
-    )
+    return check_can_be_asked("teacher", asked_teacher(teacher, None))
 
 
 def check_can_mix(augmentation: Augmentation, data: Arrays | Stream) -> None:

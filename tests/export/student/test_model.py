@@ -168,7 +168,9 @@ def test_half_precision_that_cannot_be_rebuilt():
 def test_a_state_between_calls_is_refused():
     x = keras.Input((6, 5), batch_size=1)
     model = keras.Model(x, keras.layers.LSTM(4, stateful=True, name="memory")(x))
-    with pytest.raises(ValueError, match=r"must not carry a state.*'memory' with stateful=True"):
+    with pytest.raises(
+        ValueError, match=r"must answer each batch by itself.*stateful=True in \['memory'\]"
+    ):
         student_of(model)
 
 

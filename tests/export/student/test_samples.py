@@ -96,7 +96,7 @@ def test_arrays_are_read_whole(one):
 
 
 def test_a_dataset_that_never_ends(one):
-    with pytest.raises(ValueError, match=r"verify must end.*take\(batches\)"):
+    with pytest.raises(ValueError, match=r"verify must have an end.*take\(batches\)"):
         samples.read(one, dataset(X).batch(4).repeat(), "verify")
 
 
@@ -139,5 +139,5 @@ def test_dicts_are_paired_by_name(ranks):
 
 
 def test_a_function_whose_dataset_never_ends(one):
-    with pytest.raises(ValueError, match="verify must end"):
+    with pytest.raises(ValueError, match="verify must have an end"):
         samples.read(one, lambda: dataset(X).batch(4).repeat(), "verify")

@@ -53,7 +53,7 @@ def test_a_dataset_without_an_end(images, classifier, write):
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices(images[0]).repeat()
-    with pytest.raises(ValueError, match=r"data must end.*Leave repeat\(\) out"):
+    with pytest.raises(ValueError, match=r"data must have an end.*Leave repeat\(\) out"):
         write(teacher=classifier(8), data=data)
 
 
