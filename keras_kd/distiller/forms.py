@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_number, refusal
+from keras_kd._errors import check_number, check_type, refusal, wrong
 from keras_kd.distiller import plain_temperature
 from keras_kd.distiller.settings import ALPHA
 from keras_kd.distiller.terms.term import Term
@@ -35,14 +35,17 @@ def full_terms(
     terms: Sequence[keras.losses.Loss | Term] | Any, heads: dict[str, Head]
 ) -> list[Term]:
     """Returns the given losses and Terms as Terms with names of their own, checked."""
-    if not isinstance(terms, (list, tuple)) or not terms:
-        raise refusal(
-            "terms must be a list of losses or Terms",
-            expected="e.g. [keras_kd.losses.SoftTargets(temperature=4.0)]",
-            received=repr(terms),
-            mend="Put one term into a list, too; leave terms out for the plain form",
-            error=TypeError,
-        )
+    check_type(
+        "terms",
+        terms,
+        (list, tuple),
+        "be a list of losses or Terms",
+        expected="e.g. [keras_kd.losses.SoftTargets(temperature=4.0)]",
+        mend="Put one term into a list, too",
+    )
+    if not terms:
+        mend = "Leave terms out for the plain form"
+        raise wrong("terms", "hold at least one loss or Term", terms, mend=mend)
     terms = [term if isinstance(term, Term) else Term(term) for term in terms]
     taken: set[str] = {term.name for term in terms if term.is_named}
     for term in terms:
@@ -99,8 +102,7 @@ def _check_projectors(terms: list[Term]) -> None:
             if owner is not term:
                 raise refusal(
                     "Each term must have a projector of its own",
-                    expected=f"another layer in term {term.name!r} than in {owner.name!r}",
-                    received=f"{layer.name!r}, the same {type(layer).__name__}, in both",
+                    received=f"{layer.name!r} in both {owner.name!r} and {term.name!r}",
                     mend="Build a layer for each",
                 )
 
@@ -128,7 +130,6 @@ def check_metrics(terms: list[Term], metrics: Any) -> None:
     if taken:
         raise refusal(
             "Metrics and terms must have names of their own, for their columns in the logs",
-            expected=f"metrics with other names than {[term.name for term in terms]}",
             received=taken,
             mend="Pass Term(loss, name=...)",
         )
@@ -153,11 +154,8 @@ def full_settings(*, hard_weight: Any, **of_the_plain_form: Any) -> float:
 def _check_unused(form: str, instead: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
-            raise refusal(
-                f"{name} must not be given to {form}",
-                expected=f"{name}=None",
-                received=f"{name}={value!r}",
-                mend=f"Use {instead} instead",
+            raise wrong(
+                name, f"not be given to {form}", value, expected="None", mend=f"Use {instead}"
             )
 
 
@@ -166,8 +164,7 @@ def check_evaluable(model: keras.Model) -> None:
     compared = model.loss is not None or _keras.has_metrics(model) or model.evaluates_terms
     if model.compiled and not compared:
         raise refusal(
-            "evaluate must have something to compute",
-            expected="a loss or metrics",
+            "evaluate must have a loss or metrics to compute",
             received="a model compiled with neither",
             mend="Pass e.g. metrics=['accuracy'] to compile, or evaluate_terms=True",
         )
@@ -178,7 +175,6 @@ def check_nothing_compares(model: keras.Model) -> None:
     if model.loss is not None or _keras.has_metrics(model):
         raise refusal(
             "y must hold labels for the loss and the metrics, beside sample_weight",
-            expected="labels, or a model compiled with neither",
             received="None",
             mend="Pass y, or compile with loss=None and without metrics",
         )
@@ -187,12 +183,8 @@ def check_nothing_compares(model: keras.Model) -> None:
 def require_labels(y: Any) -> None:
     """Raises where a hard loss has no labels to compare with."""
     if y is None:
-        raise refusal(
-            "y must hold labels for the loss",
-            expected="labels, because the Distiller was compiled with a loss",
-            received="None",
-            mend="Pass y, or compile with loss=None to train on the teacher alone",
-        )
+        mend = "Pass y, or compile with loss=None to train on the teacher alone"
+        raise wrong("y", "hold labels for the loss", y, mend=mend)
 
 
 def check_carries(y_pred: Any, training: bool) -> None:
@@ -212,8 +204,7 @@ def check_pairs(terms: Sequence[Term], batch_size: int | None) -> None:
     alone = [term.name for term in terms if getattr(term.loss, "needs_pairs", False)]
     if alone and batch_size == 1:
         raise refusal(
-            f"Batches must have at least 2 examples for term {alone[0]!r}, which compares the "
-            "examples of a batch with each other",
+            f"Batches must have at least 2 examples for term {alone[0]!r}, which compares examples",
             expected="batches of some dozens",
             received="batches of 1",
             mend="Pass e.g. batch_size=64, or batch a dataset so",

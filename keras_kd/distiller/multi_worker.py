@@ -103,7 +103,6 @@ def _check_alike(model: keras.Model, known: dict[str, Any], mend: str) -> None:
         if others:
             raise refusal(
                 f"All workers must have the same {name}",
-                expected="what worker 0 has",
                 received=f"another on worker {', '.join(map(str, others))}; here {value!r}",
                 mend=mend,
             )

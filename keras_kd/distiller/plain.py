@@ -107,8 +107,7 @@ class PlainForm:
         """Raises where the terms of a compiled Distiller do not suit another teacher."""
         if self._choose(taught, losses) != self._chosen:
             raise refusal(
-                "teacher must have outputs like those of the one before, which the terms of "
-                "the plain form were chosen for",
+                "teacher must have outputs like those that the plain form chose its terms for",
                 expected=f"{ {name: term.__name__ for name, term in self._chosen.items()} }",
                 received=f"a teacher that gives {taught}",
                 mend="Build a new Distiller with this teacher",
@@ -192,8 +191,7 @@ def _contradiction(name: str, head: Head, taught: str | None, loss: Any, several
     terms = " or ".join(f"keras_kd.losses.{each.__name__}()" for each in _BY_HEAD.values())
     return message(
         f"The plain form must not guess what the student's output {name!r} is",
-        expected="a student's head, a teacher's head and a loss that agree whether the classes "
-        "exclude each other",
+        expected="heads and a loss that agree whether the classes exclude each other",
         received=f"{units} of the student, {teacher} of the teacher, and "
         f"{stock.label(loss)} on the labels",
         mend=f"Say what to distil: {_terms(terms, name, several)}",

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_number, refusal
+from keras_kd._errors import check_number, refusal, wrong
 from keras_kd.distiller import auto_temperature as search
 from keras_kd.distiller.terms.term import Term
 from keras_kd.teachers.teacher import Teacher
@@ -29,12 +29,7 @@ def checked(given: Any) -> Temperature | None:
     if given is None or isinstance(given, str):
         if given in (None, "auto"):
             return given
-        raise refusal(
-            "temperature must be a number above 0 or 'auto'",
-            expected="e.g. 4.0, or 'auto'",
-            received=repr(given),
-            mend="Pass temperature='auto' to have it found from the teacher's answers",
-        )
+        raise wrong("temperature", "be a number above 0 or 'auto'", given, example="auto")
     if isinstance(given, dict):
         return {n: check_number(f"temperature[{n!r}]", t, "above 0") for n, t in given.items()}
     return check_number("temperature", given, "above 0")

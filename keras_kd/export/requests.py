@@ -127,8 +127,7 @@ def _signature(student: keras.Model, options: TFLiteOptions) -> Signature:
             "The model's inputs must have fixed sizes for a .tflite file",
             expected="no None in their shapes but the batch",
             received=[tensor.shape for tensor in signature.inputs],
-            mend="Rebuild it for one size: inputs = keras.Input(...); keras.Model(inputs, "
-            "student(inputs))",
+            mend="Rebuild it for one size: x = keras.Input(...); keras.Model(x, student(x))",
         )
     dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
     if options.mode.float_inputs_only and any(np.dtype(x).kind in "iub" for x in dtypes.values()):

@@ -155,8 +155,7 @@ def logits_pair(teacher: Any, student: Any) -> tuple[Any, Any]:
     teacher = ops.cast(full_precision(teacher), student.dtype)
     if not same_shape(teacher.shape, student.shape) or len(student.shape) < 2:
         raise refusal(
-            "y_true and y_pred must be the teacher's and the student's logits, of one shape",
-            expected="y_true and y_pred of the same shape (batch, ..., classes)",
+            "y_true and y_pred must be logits of one shape, (batch, ..., classes)",
             received=f"shapes {tuple(teacher.shape)} and {tuple(student.shape)}",
             mend="Pass logits of the same classes; labels belong into the hard loss",
         )

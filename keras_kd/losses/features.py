@@ -89,19 +89,16 @@ class FeatureLoss(DistillationLoss):
         """Raises where the student's mask does not say which of the teacher's positions count."""
         if not same_shape(teacher.shape[:-1], student.shape[:-1]):
             raise refusal(
-                f"{type(self).__name__} must compare the same positions where the student's "
-                "features have a mask",
+                f"{type(self).__name__} must compare the same positions where there is a mask",
                 expected=f"the teacher's features at the positions {spatial(student.shape)}",
                 received=f"shape {tuple(teacher.shape)}",
-                mend="Compare layers of the same positions, or layers after pooling in both "
-                "networks",
+                mend="Compare layers of the same positions, or layers after pooling in both",
             )
 
     def misfit(self, teacher: Any, student: Any) -> ValueError:
         """Returns the error for features that do not fit each other."""
         return refusal(
             f"{type(self).__name__} must compare the teacher's and the student's {self.rule}",
-            expected=self.rule,
             received=f"shapes {tuple(teacher)} and {tuple(student)}",
             mend=self.mend
             or "Bring the student's features to the teacher's shape, e.g. by a Term's projector",

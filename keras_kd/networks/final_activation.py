@@ -271,8 +271,7 @@ def _without_activation(layer: Any) -> tuple[keras.layers.Layer, Callable]:
             "activation is taken apart",
             expected="activity_regularizer=None",
             received=layer.activity_regularizer,
-            mend="Let the layer give logits and add keras.layers.Softmax or "
-            "keras.layers.Activation with the regularizer after it",
+            mend="Let it give logits and add keras.layers.Activation with the regularizer after it",
         )
     twin = _keras.shallow_copy(layer)
     if isinstance(layer, _AROUND):

@@ -146,7 +146,6 @@ class LogitsModel:
         if len(flat) != len(self.names):
             raise refusal(
                 f"The outputs of the subclassed model {self.model.name!r} must be one tensor",
-                expected="a tensor",
                 received=f"{len(flat)} tensors",
                 mend="Build models with several outputs from keras.Input, so that their "
                 "names are known, e.g. keras.Model(x, layer(x)) of a layer",
@@ -196,7 +195,6 @@ def _check_flat(model: keras.Model, values: Any) -> None:
     if any(keras.tree.is_nested(value) for value in values):
         raise refusal(
             f"The outputs of {model.name!r} must be a tensor, or a list or dict of tensors",
-            expected="no lists or dicts within each other",
             received=keras.tree.map_structure(lambda tensor: tensor.name, list(values)),
             mend="Return them flat, in one dict",
         )

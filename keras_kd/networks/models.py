@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_type, reason, refusal
+from keras_kd._errors import check_type, reason, refusal, wrong
 
 __all__ = [
     "LayerModel",
@@ -33,7 +33,6 @@ def check_model(model: Any, role: str) -> keras.Model:
     if _is_distiller(model):
         raise refusal(
             f"{role} must be a model itself, not a Distiller around it",
-            expected="a keras.Model",
             received=f"{model.name!r} of type {type(model).__name__}",
             mend=f"Pass its student: {role}={model.name}.student",
             error=TypeError,
@@ -43,12 +42,8 @@ def check_model(model: Any, role: str) -> keras.Model:
         mend = "Wrap what is not a Keras model: keras_kd.teachers.Function(model.predict_proba)"
     check_type(role, model, keras.Model, "be a Keras model", expected="a keras.Model", mend=mend)
     if not model.built:
-        raise refusal(
-            f"{role} must be built",
-            expected="a model that has its weights",
-            received=f"{model.name!r}, which is not built",
-            mend="Start it with keras.Input(shape), or call it on one batch",
-        )
+        mend = "Start it with keras.Input(shape), or call it on one batch"
+        raise wrong(role, "be built", model, expected="a model that has its weights", mend=mend)
     return model
 
 
@@ -88,14 +83,17 @@ def check_stateless(model: keras.Model, role: str) -> None:
         )
 
 
-def not_made_again(what: str, error: Exception) -> Exception:
+def not_made_again(
+    what: str,
+    error: Exception,
+    mend: str = "Give their classes get_config and @keras.saving.register_keras_serializable",
+) -> Exception:
     """Returns the error of layers that Keras cannot make again from their configuration."""
     return refusal(
         f"{what} must be what Keras can make again",
         expected="layers with get_config and from_config, like all of Keras' own",
         received=reason(error),
-        mend="Give their classes a get_config with the arguments of __init__, and "
-        "@keras.saving.register_keras_serializable",
+        mend=mend,
     )
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import refusal
+from keras_kd._errors import refusal, wrong
 from keras_kd.networks import taps
 from keras_kd.networks.heads import LogitsModel
 from keras_kd.networks.models import check_model
@@ -217,8 +217,7 @@ def _check_finite(grams: dict[str, np.ndarray], role: str) -> None:
     spoilt = [path for path, gram in grams.items() if not np.isfinite(gram).all()]
     if spoilt:
         raise refusal(
-            f"The {role}'s signals must be finite",
-            expected="finite numbers",
+            f"The {role}'s signals must be finite numbers",
             received=f"NaN or Inf, first from {spoilt[0]!r}",
             mend="Look whether the batch itself is finite, then at the weights before that layer",
         )
@@ -246,7 +245,6 @@ def _check_batch(batch: Any, student: Any) -> None:
     if not are_arrays(batch):
         raise refusal(
             "batch must be one batch of the models' inputs",
-            expected="an array, or arrays as the models take them",
             received=f"{type(batch).__name__}",
             mend="Pass e.g. x[:64], or of a dataset next(iter(dataset))[0]",
             error=TypeError,
@@ -260,9 +258,6 @@ def _check_batch(batch: Any, student: Any) -> None:
         )
     size = len(keras.tree.flatten(batch)[0])
     if size < 4:
-        raise refusal(
-            "batch must have enough examples to compare with each other",
-            expected="at least 4, better some dozens",
-            received=f"{size}",
-            mend="Pass e.g. x[:64]",
+        raise wrong(
+            "batch", "have at least 4 examples, better some dozens", size, mend="Pass x[:64]"
         )

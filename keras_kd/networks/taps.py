@@ -168,7 +168,6 @@ def _graph(model: keras.Model, path: str, role: str) -> Any:
 def _nothing_learns(path: str) -> ValueError:
     return refusal(
         "student of a Term must be the path of a layer after the input",
-        expected="a layer whose signal depends on weights",
         received=f"{path!r}, an InputLayer",
         mend="Take a layer after it",
     )
@@ -255,7 +254,6 @@ def _checked(tap: Tap, node: _keras.Node, path: str, role: str) -> Tap:
     if tap.part is None and len(node.outputs) != 1:
         raise refusal(
             f"{role} of a Term must be the path of a layer that gives one tensor",
-            expected="one output",
             received=f"{path!r} with {len(node.outputs)}",
             mend="Take a layer after it",
         )

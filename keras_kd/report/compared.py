@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import check_integer, check_lengths, refusal, wrong
+from keras_kd._errors import check_integer, check_lengths, check_type, refusal, wrong
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report import measures
 from keras_kd.report.contestants import contestant
@@ -97,15 +97,10 @@ def compare(
 
 
 def _check_models(models: Any) -> None:
-    if not isinstance(models, Mapping) or not models:
-        raise wrong(
-            "models",
-            "name what is compared",
-            models,
-            expected="a dict such as {'Teacher': teacher, ...}",
-            mend="Pass a dict of at least one model or file by name",
-            error=ValueError if isinstance(models, Mapping) else TypeError,
-        )
+    rule, mend = "be a dict of at least one model by name", "Pass e.g. {'Teacher': teacher}"
+    check_type("models", models, Mapping, rule, mend=mend)
+    if not models:
+        raise wrong("models", rule, models, mend=mend)
 
 
 def _answered(
@@ -180,8 +175,7 @@ def _asked(name: str, each: Any, x: Any) -> Any:
         if len(outputs) == 1:
             return keras.tree.flatten(outputs)[0]
         raise refusal(
-            f"models[{name!r}] must have one output",
-            expected="class probabilities or logits, (samples, classes)",
+            f"models[{name!r}] must have one output, class probabilities or logits",
             received=f"{len(outputs)} outputs",
             mend="Pass keras.Model(model.inputs, model.get_layer(name).output)",
         )
@@ -192,8 +186,7 @@ def _check_classes(answers: dict[str, np.ndarray]) -> None:
     classes = {name: each.shape[1] for name, each in answers.items()}
     if len(set(classes.values())) > 1:
         raise refusal(
-            "The models must tell the same classes apart",
-            expected="one number of classes",
+            "The models must have the same number of classes",
             received=f"{classes}",
             mend="Compare models of one task",
         )

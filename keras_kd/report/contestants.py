@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import refusal, wrong
+from keras_kd._errors import check_type, wrong
 from keras_kd.export.file_report import Latency, measure
 from keras_kd.export.tflite_file import operators
 from keras_kd.report.mac_counts import file_macs, macs
@@ -52,19 +52,19 @@ def contestant(name: str, given: Any) -> Contestant:
     """
     if isinstance(given, keras.Model):
         return _KerasModel(getattr(given, "student", given))
-    if isinstance(given, str | os.PathLike):
-        if not Path(given).is_file() or Path(given).suffix.lower() != ".tflite":
-            rule, expected = "be a file that is there", "an existing .tflite file"
-            mend = "Export the student with keras_kd.export.tflite, or load other files first"
-            raise wrong(f"models[{name!r}]", rule, str(given), expected=expected, mend=mend)
-        return _File(Path(given))
-    raise refusal(
-        f"models[{name!r}] must be what can be asked",
+    check_type(
+        f"models[{name!r}]",
+        given,
+        (str, os.PathLike),
+        "be what can be asked",
         expected="a keras.Model or the path of a .tflite file",
-        received=type(given).__name__,
         mend="Load the model first",
-        error=TypeError,
     )
+    if not Path(given).is_file() or Path(given).suffix.lower() != ".tflite":
+        rule, expected = "be a file that is there", "an existing .tflite file"
+        mend = "Export the student with keras_kd.export.tflite, or load other files first"
+        raise wrong(f"models[{name!r}]", rule, str(given), expected=expected, mend=mend)
+    return _File(Path(given))
 
 
 class _KerasModel(Contestant):

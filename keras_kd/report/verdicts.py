@@ -129,7 +129,6 @@ def paired(student: Sequence[float], distilled: Sequence[float]) -> Spread:
     if len(student) != len(distilled):
         raise refusal(
             "student and distilled must be scores of the same seeds",
-            expected="two sequences of one length",
             received=f"lengths {len(student)} and {len(distilled)}",
             mend="Pass one pair of scores per seed, in the same order",
         )

@@ -34,7 +34,6 @@ class Runner:
         except LookupError as error:
             raise refusal(
                 f"The file must have the signature {ENDPOINT!r} or a single one",
-                expected=f"the signature {ENDPOINT!r}",
                 received=f"signatures {error.args[0]}",
                 mend="Export it with keras_kd.export.tflite",
             ) from error

@@ -101,7 +101,6 @@ def _checked(data: Any, tensor: TensorInfo, what: str) -> np.ndarray:
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise refusal(
             f"{what} must be a numeric array",
-            expected="a NumPy array of numbers",
             received=f"{type(data).__name__} of dtype {array.dtype}",
             mend="Turn it into a NumPy array of numbers",
             error=TypeError,
@@ -138,7 +137,6 @@ def _cast(array: np.ndarray, dtype: str, what: str) -> np.ndarray:
         return cast
     raise refusal(
         f"{what} must hold {rule}",
-        expected=rule,
         received=_others(array, cast),
         mend="Remove or correct the samples that break the rule",
     )

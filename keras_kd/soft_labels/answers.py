@@ -268,7 +268,6 @@ def _check_indices(name: str, values: np.ndarray, size: int) -> None:
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise refusal(
             f"{name} must be a vector of integers",
-            expected="shape (n,)",
             received=f"{values.dtype} of shape {values.shape}",
             mend=f"Pass e.g. {name}=np.arange(10)",
             error=TypeError,
@@ -276,7 +275,6 @@ def _check_indices(name: str, values: np.ndarray, size: int) -> None:
     if len(values) and not (values.min() >= 0 and values.max() < size):
         raise refusal(
             f"{name} must be indices from 0 to {size - 1}",
-            expected=f"0 to {size - 1}",
             received=f"{values.min()} to {values.max()}",
             mend=f"Pass e.g. {name}=np.arange({min(size, 10)})",
         )

@@ -29,7 +29,6 @@ def chosen(outputs: dict[str, Any], output: str | None) -> tuple[str, int | None
     if output is None and len(usable) != 1:
         raise refusal(
             "A teacher in a file must have one output (batch, classes), or output= name one",
-            expected="one",
             received=shown(outputs),
             mend="Pass output=" if usable else "Convert the model again, up to its classes",
         )

@@ -69,15 +69,8 @@ def log_likelihoods(
         signs = np.where(labels == 1, 1.0, -1.0)
         return np.stack([-np.logaddexp(0.0, -signs * z).ravel() for z in logits], axis=-1)
     if logits[0].ndim != 2:
-        mend = "Flatten the positions of sequences into samples"
-        expected = "shape (samples, classes)"
-        raise wrong(
-            "models",
-            "give one answer for each sample",
-            logits[0].shape,
-            expected=expected,
-            mend=mend,
-        )
+        rule, mend = "give (samples, classes)", "Flatten the positions of sequences into samples"
+        raise wrong("models", rule, logits[0].shape, mend=mend)
     ids = class_ids(y, *logits[0].shape)[:, None]
     return np.concatenate(
         [

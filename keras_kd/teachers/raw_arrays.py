@@ -84,8 +84,7 @@ def _tensors(data: Any, lists: bool = True) -> Any:
             "x must be data that a preprocessor can be mapped over",
             expected="arrays, lists of strings, or a tf.data.Dataset of batches",
             received=type(data).__name__,
-            mend="Make a tf.data.Dataset of it, or preprocess by hand and set "
-            "task.preprocessor = None",
+            mend="Make a tf.data.Dataset of it, or preprocess it and set task.preprocessor = None",
             error=TypeError,
         )
     if keras.ops.is_tensor(data):

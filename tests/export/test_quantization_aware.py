@@ -60,7 +60,7 @@ def test_ranges_that_are_missing_need_calibration(in_process, tmp_path, io_dtype
     partly = keras.Model(x, keras.layers.Dense(4)(keras.layers.Dense(16)(y)))
     data = np.random.default_rng(0).normal(size=(120, 6)).astype("float32")
     path = tmp_path / "a.tflite"
-    match = r"bring the range of every tensor.*floats in .*FULLY_CONNECTED.*calibration="
+    match = r"bring every tensor's range.*floats in .*FULLY_CONNECTED.*calibration="
     with pytest.raises(export.VerificationError, match=match):
         export.tflite(partly, path, "int8", io_dtype=io_dtype, verify=data)
     assert not path.exists()

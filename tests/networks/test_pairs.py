@@ -97,7 +97,7 @@ def test_features_end_before_the_head(x, act, head):
 def test_wrong_uses(x):
     with pytest.raises(ValueError, match="batch must be the models' inputs alone"):
         keras_kd.suggest_pairs(net(4, 1), net(4, 1), (x, np.zeros(12)))
-    with pytest.raises(ValueError, match="batch must have enough examples"):
+    with pytest.raises(ValueError, match="batch must have at least 4 examples"):
         keras_kd.suggest_pairs(net(4, 1), net(4, 1), x[:2])
     with pytest.raises(TypeError, match="teacher must be a Keras model"):
         keras_kd.suggest_pairs("teacher", net(4, 1), x)

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import refusal
+from keras_kd._errors import check_type, refusal
 from keras_kd.distiller.terms import keras_io
 from keras_kd.losses import stock
 
@@ -26,15 +26,14 @@ def check_loss(loss: Any, teacher: Any, student: Any) -> tuple[keras.losses.Loss
     if keras_io.is_feature_distillation(loss):
         loss, teacher, student = keras_io.feature_distillation(loss, teacher, student)
     loss = keras_io.converted_loss(loss)
-    if not isinstance(loss, keras.losses.Loss):
-        raise refusal(
-            "The loss of a Term must be a loss object",
-            expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a "
-            "keras.losses.Loss",
-            received=repr(loss),
-            mend="Pass an object, not its name or its function",
-            error=TypeError,
-        )
+    check_type(
+        "The loss of a Term",
+        loss,
+        keras.losses.Loss,
+        "be a loss object",
+        expected="a keras_kd loss such as keras_kd.losses.SoftTargets(), or a keras.losses.Loss",
+        mend="Pass an object, not its name or its function",
+    )
     if loss.reduction in (None, "none"):
         raise refusal(
             "The loss of a Term must be reduced to a scalar",

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._errors import refusal
+from keras_kd._errors import check_type, refusal
 from keras_kd.losses import DistillationLoss
 from keras_kd.losses.base import same_shape
 from keras_kd.networks.projectors import Linear, Projector
@@ -27,14 +27,15 @@ def check_projector(projector: Any) -> Any:
     Raises:
         TypeError: If it is something else.
     """
-    if projector is None or projector == "auto" or isinstance(projector, keras.layers.Layer):
+    if projector is None or projector == "auto":
         return projector
-    raise refusal(
-        "projector must turn the student's signal into one of the teacher's shape",
+    return check_type(
+        "projector",
+        projector,
+        keras.layers.Layer,
+        "turn the student's signal into one of the teacher's shape",
         expected="'auto', a layer, or None for signals that fit each other",
-        received=repr(projector),
-        mend="Pass projector='auto'",
-        error=TypeError,
+        example="auto",
     )
 
 

@@ -22,8 +22,7 @@ def hard_loss(loss: Any, student_loss_fn: Any) -> Any:
     """Returns the one of the two that was given; `student_loss_fn` is keras.io's name of `loss`."""
     if loss is not None and student_loss_fn is not None:
         raise refusal(
-            "loss must be given once",
-            expected="loss= or student_loss_fn=",
+            "loss must be given once, as loss= or student_loss_fn=",
             received="both",
             mend="Leave out student_loss_fn, keras.io's name for the same thing",
         )
@@ -42,8 +41,7 @@ def temperature(distillation_loss_fn: Any, given: float | None) -> float | None:
     if isinstance(converted, SoftTargets) and not converted.standardize:
         return converted.temperature if given is None else given
     raise refusal(
-        "distillation_loss_fn must be the KL divergence of keras.io's example",
-        expected="keras.losses.KLDivergence()",
+        "distillation_loss_fn must be keras.losses.KLDivergence(), as in keras.io's example",
         received=repr(distillation_loss_fn),
         mend="Pass other losses to the Distiller, as terms=[...]",
     )
@@ -64,7 +62,6 @@ def converted_loss(loss: Any) -> Any:
     raise refusal(
         "A loss of keras.distillation must be FeatureDistillation, or LogitsDistillation with "
         "the KL divergence",
-        expected="keras.distillation.LogitsDistillation(temperature=...)",
         received=f"{type(loss).__name__} with {inner!r}",
         mend="Use a loss of keras_kd.losses",
     )
@@ -84,16 +81,14 @@ def feature_distillation(loss: Any, teacher: Any, student: Any) -> tuple[Any, An
     """
     if teacher is not None or student is not None:
         raise refusal(
-            "The layers of a Term must be named once",
-            expected="teacher=None and student=None beside FeatureDistillation",
+            "The layers of a Term must be named once, by the Term or FeatureDistillation",
             received=f"teacher={teacher!r} and student={student!r}",
             mend="Name the layers in FeatureDistillation alone",
         )
     inner = loss.loss
     if not callable(inner):
         raise refusal(
-            "FeatureDistillation must have one loss",
-            expected="a loss, its function or its name",
+            "FeatureDistillation must have one loss, its function or its name",
             received=repr(inner),
             mend="Write a Term for each output, Term(FeatureDistillation(loss), output=name)",
         )

@@ -198,7 +198,6 @@ class Term(keras.layers.Layer):
         if len(values.shape) == 0:
             raise refusal(
                 f"The loss of term {self.name!r} must return one value per example",
-                expected="shape (batch,) or (batch, ...)",
                 received="a scalar",
                 mend="Leave the mean over the batch to Keras' reduction",
             )

@@ -104,8 +104,7 @@ def _check_loadable(student: keras.Model) -> None:
                     expected="classes and functions of modules that can be imported",
                     received=f"{named.__qualname__} of the running script or notebook, in "
                     f"{layer.name!r}",
-                    mend="Move it into a module of its own, with "
-                    "@keras.saving.register_keras_serializable, and import it from there",
+                    mend="Move it into a module, with @keras.saving.register_keras_serializable",
                 )
 
 
@@ -117,8 +116,7 @@ def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:
             "The inputs of a subclassed model with an Embedding must have a known dtype",
             expected="keras.Input with a dtype, e.g. int32",
             received=f"{type(student).__name__} {student.name!r}, whose dtypes Keras forgets",
-            mend="Wrap it: inputs = keras.Input(shape, dtype='int32'); keras.Model(inputs, "
-            "student(inputs))",
+            mend="Wrap it: x = keras.Input(shape, dtype='int32'); keras.Model(x, student(x))",
         )
 
 
@@ -136,7 +134,6 @@ def _check_inputs(student: keras.Model) -> None:
         if not isinstance(x.shape, tuple) or x.dtype == "string":
             raise refusal(
                 "The model's inputs must be dense tensors of numbers",
-                expected="a numeric dtype",
                 received=f"{x.name!r} of dtype {x.dtype}",
                 mend="Leave the text processing out of the exported model",
             )
@@ -160,7 +157,8 @@ def in_float32(student: keras.Model) -> keras.Model:
             copy = keras.models.clone_model(student, clone_function=_float32_layer)
         copy.set_weights(student.get_weights())
     except Exception as error:
-        raise not_made_again("A half-precision model", error) from error
+        mend = "Build the student under the policy 'float32' and set the trained weights"
+        raise not_made_again("A half-precision model", error, mend) from error
     return copy
 
 

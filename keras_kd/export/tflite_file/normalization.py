@@ -69,13 +69,11 @@ def _pair(given: Any, channels: int) -> Normalization:
     try:
         mean, std = (np.atleast_1d(np.asarray(x, "float64")) for x in given)
     except (TypeError, ValueError) as error:
-        example = (127.5, 127.5)
         raise wrong(
             "normalization",
             "be numbers",
             given,
-            expected="(mean, std)",
-            example=example,
+            example=(127.5, 127.5),
             error=TypeError,
         ) from error
     sizes = (1, channels)

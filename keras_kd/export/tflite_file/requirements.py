@@ -23,7 +23,6 @@ def require_plain_operators(operators: dict[str, int]) -> None:
         raise VerificationError(
             message(
                 "The file must hold built-in operators only",
-                expected="operators of plain LiteRT",
                 received=", ".join(custom),
                 mend="Replace the layers that need them",
             )
@@ -48,8 +47,7 @@ def require_quantized(
     if found:
         raise VerificationError(
             message(
-                "A quantisation-aware student must bring the range of every tensor; no file was "
-                "left",
+                "A quantisation-aware student must bring every tensor's range; no file was left",
                 expected="whole numbers throughout, as quantization says",
                 received=f"floats in {', '.join(found)}",
                 mend="Pass calibration=x_train[:200], which finds the missing ranges",

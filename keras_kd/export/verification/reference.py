@@ -63,7 +63,6 @@ def reference(
     if not all(np.isfinite(array).all() for array in expected.values()):
         raise refusal(
             f"The Keras model must give finite outputs on the {what}",
-            expected="finite numbers",
             received=_spoilt(signature.student, expected),
             mend="Train the model without NaN, or pass samples that it can answer",
         )

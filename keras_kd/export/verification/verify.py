@@ -111,8 +111,7 @@ def _require_like(expected: Arrays, actual: Arrays, mend: str | None) -> None:
         if not np.isfinite(array).all():
             raise VerificationError(
                 message(
-                    f"The file's output {name!r} must be finite",
-                    expected="finite numbers",
+                    f"The file's output {name!r} must hold finite numbers",
                     received=f"{np.size(array) - np.isfinite(array).sum()} NaN or infinite values",
                     mend=mend or "Export in float32 to see whether the quantization is the cause",
                 )
@@ -169,8 +168,7 @@ def require_spread(comparison: Comparison, tolerance: float) -> None:
         return
     raise VerificationError(
         message(
-            "The exported file must tell the samples apart as the Keras model does; no file was "
-            "left",
+            "The exported file must tell samples apart as the Keras model does; no file was left",
             expected=f"an RMS error of at most {allowed:g} of the spread of Keras' answers",
             received=f"{error:.3g} (1: one answer for all), relative RMS error "
             f"{comparison.relative_error:.3g}, {comparison.samples} samples",

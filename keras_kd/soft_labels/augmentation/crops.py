@@ -231,7 +231,6 @@ def _in_order(name: str, value: Sequence[float], most: float = math.inf) -> tupl
         name,
         f"be two finite numbers in order, above 0{bound}",
         value,
-        expected="(least, greatest)",
         example=(0.5, 1.0),
         error=ValueError if is_pair else TypeError,
     )

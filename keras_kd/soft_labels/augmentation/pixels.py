@@ -33,8 +33,7 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: b
 
     if isinstance(images, dict | list | tuple):
         raise refusal(
-            "images must be one tensor",
-            expected="(batch, height, width, channels)",
+            "images must be one tensor (batch, height, width, channels)",
             received=f"a {type(images).__name__}",
             mend="Write a function that calls this one on the part that is an image",
             error=TypeError,
@@ -42,8 +41,7 @@ def checked(images: Any, *, channels: tuple[int, ...] | None = None, any_size: b
     images = tf.convert_to_tensor(images)
     if not (images.dtype.is_floating or images.dtype.is_integer):
         raise refusal(
-            "images must be numbers",
-            expected="an integer or float dtype",
+            "images must be integers or floats",
             received=f"dtype {images.dtype.name}",
             mend="Decode or cast them before",
             error=TypeError,

@@ -165,7 +165,6 @@ def compose(*augmentations: Any) -> Augmentation:
     if early:
         raise refusal(
             "An augmentation that mixes must be the last, and the only one that does",
-            expected="per-image and batched functions, then at most one that mixes",
             received=f"{[stage.name for stage in stages]}, of which {early} stand too early",
             mend="Move it to the end, or leave all but one out",
         )
@@ -182,8 +181,7 @@ def _stage(augment: Any) -> Stage:
     parameters = dict(augment.keywords) if is_partial else {}
     if not hasattr(function, "__qualname__") or inspect.isclass(function):
         raise refusal(
-            "augment must be a function of (image, seed), or a composition of such",
-            expected="None, a function, a functools.partial of one, or compose(...)",
+            "augment must be a function of (image, seed), a partial of one, or compose(...)",
             received=repr(augment),
             mend="Wrap it: def augment(image, seed): ...",
             error=TypeError,

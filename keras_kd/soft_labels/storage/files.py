@@ -44,7 +44,6 @@ def opened(path: Path) -> BinaryIO:
 def _unreadable(path: Path, received: str | None) -> str:
     return message(
         f"{path} must be a file that can be read",
-        expected="a regular file",
         received=f"{received}",
         mend="Remove what stands there and call SoftLabels.write again, or restore a copy",
     )

@@ -178,8 +178,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
             f"The soft labels in {directory} must be complete",
             expected=f"{count} shards",
             received=f"{lost} missing: {', '.join(map(str, first))}{more}",
-            mend="Call SoftLabels.write with the arguments of the first time: it goes on with "
-            "what is missing",
+            mend="Call SoftLabels.write as you did before: it goes on with what is missing",
         )
     listed = content["shards"] or [there[number] for number in range(count)]
     _check_listed(folder, there, listed)

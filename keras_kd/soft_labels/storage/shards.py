@@ -69,8 +69,7 @@ def _foreign(folder: Path, received: str) -> ValueError:
         f"The folder {folder} must hold each shard of its labels once, and no others",
         expected="files as SoftLabels.write has named them for these labels",
         received=received,
-        mend="Remove what is a copy or belongs to other labels, or write the labels again into "
-        "an empty folder",
+        mend="Remove copies and shards of other labels, or write again into an empty folder",
     )
 
 
@@ -181,8 +180,7 @@ def _wrong(path: Path, received: str, mend: str = "Delete it and call") -> Value
         f"Shard {path} must be as it was written",
         expected="the file with the checksum in its name",
         received=received,
-        mend=f"{mend} SoftLabels.write with the arguments of the first time: it writes what is "
-        "missing",
+        mend=f"{mend} SoftLabels.write as you did before: it writes what is missing",
     )
 
 

@@ -31,7 +31,6 @@ def samples(x: Any) -> Arrays:
     if isinstance(x, tuple):
         raise refusal(
             "x must be the samples alone",
-            expected="soft.dataset(x, y)",
             received=f"a tuple of {len(x)}",
             mend="Pass e.g. soft.dataset(x_train, y_train)",
             error=TypeError,
@@ -118,11 +117,9 @@ def _check_leaf(name: str, leaf: np.ndarray, samples: int) -> None:
         )
     if leaf.shape[:1] != (samples,):
         raise refusal(
-            f"{name} must fit the samples",
-            expected=f"{samples} of them, one per sample",
+            f"{name} must have one row for each of the {samples} samples",
             received=f"shape {leaf.shape}",
-            mend="Pass arrays, np.asarray(y), in the order of the samples; of several outputs "
-            "a dict of them",
+            mend="Pass arrays in the order of the samples, of several outputs a dict of arrays",
         )
 
 

@@ -271,6 +271,5 @@ def _check_count(count: int, samples: int, last: bool) -> None:
             _OTHER_COUNT,
             expected=f"{samples} samples",
             received="more" if count > samples else f"{count}",
-            mend="Pass the dataset that SoftLabels.write was given, without repeat(), take() "
-            "or filter()",
+            mend="Pass the dataset of SoftLabels.write, without repeat(), take() or filter()",
         )

@@ -83,8 +83,7 @@ def check_data(content: dict[str, Any], data: Arrays | Stream, found: dict[str, 
             "The data must be those that the labels were written for",
             expected=", ".join(f"{name} {expected.get(name, 'as then')}" for name in names),
             received=", ".join(f"{name} {received.get(name, 'changed')}" for name in names),
-            mend="Pass the array or dataset that SoftLabels.write was given, in its order; "
-            "shuffle a dataset after soft.attach",
+            mend="Pass what SoftLabels.write was given, in its order; shuffle after soft.attach",
         )
 
 

@@ -175,8 +175,7 @@ def _as_array(leaf: Any) -> np.ndarray:
             "data must be arrays, an unbatched tf.data.Dataset or a TFDS builder",
             expected="e.g. x_train, or builder.as_dataset(split='train')",
             received=f"{type(leaf).__name__}",
-            mend="Generators and PyDatasets have no samples to count: make arrays or a "
-            "tf.data.Dataset of them",
+            mend="Make arrays or a tf.data.Dataset of what generators and PyDatasets give",
             error=TypeError,
         )
     return leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
@@ -186,8 +185,7 @@ def _check_element(spec: Any) -> None:
     if isinstance(spec, tuple) and len(spec) > 3:
         raise refusal(
             "data must give x, (x, y) or (x, y, sample_weight)",
-            expected="up to three parts",
-            received=f"{len(spec)}",
+            received=f"{len(spec)} parts",
             mend="Put several inputs into a dict: dataset.map(lambda a, b, y: ({...}, y))",
         )
     unknown = [leaf for leaf in keras.tree.flatten(spec) if leaf.shape.rank is None]

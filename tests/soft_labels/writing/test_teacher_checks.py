@@ -24,7 +24,7 @@ def streams():
     return {
         "single samples": stream.batch(16),
         "single": stream.batch(15, drop_remainder=True),
-        "hold samples": stream.take(0),
+        "hold at least one sample": stream.take(0),
         "the same samples": tf.data.Dataset.from_generator(lambda: once, output_signature=spec),
         "a known rank": tf.data.Dataset.from_generator(
             lambda: images, output_signature=tf.TensorSpec(None, "uint8")
@@ -33,7 +33,7 @@ def streams():
     }
 
 
-WRONG = ["single samples", "single", "hold samples", "the same samples", "a known rank"]
+WRONG = ["single samples", "single", "hold at least one sample", "the same samples", "a known rank"]
 
 
 @pytest.mark.parametrize("words", [*WRONG, r"x, \(x, y\) or"])
