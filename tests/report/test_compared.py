@@ -48,8 +48,8 @@ def test_wrong_use(three, tmp_path):
     two = keras.Input((4,))
     two = keras.Model(two, [keras.layers.Dense(7)(two), keras.layers.Dense(7)(two)])
     for given, data, error, match in [
-        ({}, (x, y), ValueError, "models must name what is compared"),
-        ([other], (x, y), TypeError, "models must name what is compared"),
+        ({}, (x, y), ValueError, "models must be a dict of at least one model"),
+        ([other], (x, y), TypeError, "models must be a dict of at least one model"),
         ({"a": 3}, (x, y), TypeError, r"models\['a'\] must be what can be asked"),
         ({"a": "no.tflite"}, (x, y), ValueError, r"models\['a'\] must be a file that is there"),
         ({"a": models["Teacher"], "b": other}, (x, y), ValueError, "same classes.*'b': 3"),
