@@ -36,7 +36,7 @@ def message(what: str, *, received: object, mend: str, expected: object = None) 
 
 
 def _said(rule: str) -> str:
-    return re.sub(r"^(be|give|have|hold) ", "", rule)
+    return re.sub(r"^(be|give|have|hold|return) ", "", rule)
 
 
 def refusal(

@@ -73,6 +73,27 @@ def test_types_and_callables():
         _errors.check_callable("augment", 3, "be a function", mend="Leave it out")
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("be a list", "a list"), ("have one output", "one output"), ("name a layer", "name a layer")],
+)
+def test_what_is_expected_is_what_the_rule_says(rule, expected):
+    error = _errors.refusal(f"x must {rule}", received="none", mend="Do it", error=TypeError)
+    assert type(error) is TypeError
+    assert str(error) == f"x must {rule}. Expected: {expected}. Received: none. Do it."
+    said = str(_errors.wrong("x", rule, None, mend="Do it"))
+    assert said == f"x must {rule}. Expected: {expected}. Received: None. Do it."
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [0, 0], [3, 4]])
+def test_arrays_are_of_one_length(lengths):
+    assert _errors.check_lengths("x", iter([3, 3]), "Cut them") == 3
+    with pytest.raises(ValueError, match=FORM) as caught:
+        _errors.check_lengths("x", lengths, "Cut them")
+    assert "x must hold at least one sample, and the same number in each array" in str(caught.value)
+    assert f"Received: {lengths}. Cut them." in str(caught.value)
+
+
 def test_long_values_are_shown_on_one_line_and_cut():
     shown = _errors.shown(np.arange(900).reshape(30, 30))
     assert len(shown) < 240

@@ -254,7 +254,7 @@ def _checked(tap: Tap, node: _keras.Node, path: str, role: str) -> Tap:
     if tap.part is None and len(node.outputs) != 1:
         raise refusal(
             f"{role} of a Term must be the path of a layer that gives one tensor",
-            received=f"{path!r} with {len(node.outputs)}",
+            received=f"{path!r}, which gives {len(node.outputs)}",
             mend="Take a layer after it",
         )
     return tap
