@@ -203,16 +203,11 @@ def check_integer(
         return int(value)
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     short = f"{least} or more" if most is None else f"{least} to {most}"
+    short += ", or None" if optional else ""
     if example is None:
         example = max(least, 3 if most is None else min(3, most))
-    raise wrong(
-        name,
-        f"be an integer {bounds}",
-        value,
-        expected=f"{short}{', or None' if optional else ''}",
-        example=example,
-        error=ValueError if whole else TypeError,
-    )
+    rule, error = f"be an integer {bounds}", ValueError if whole else TypeError
+    raise wrong(name, rule, value, expected=short, example=example, error=error)
 
 
 def check_lengths(name: str, lengths: Iterable[int], mend: str) -> int:

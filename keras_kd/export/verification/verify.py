@@ -172,11 +172,9 @@ def require_spread(comparison: Comparison, tolerance: float) -> None:
             expected=f"an RMS error of at most {allowed:g} of the spread of Keras' answers",
             received=f"{error:.3g} (1: one answer for all), relative RMS error "
             f"{comparison.relative_error:.3g}, {comparison.samples} samples",
-            mend=(
-                "Calibrate on samples scaled and ranged as those in use are, without outliers, let "
-                "the model give values around zero and of like size, e.g. scaled targets, or "
-                "choose a wider quantization"
-            ),
+            mend="Calibrate on samples scaled and ranged as those in use are, without outliers, "
+            "let the model give values around zero and of like size, e.g. scaled targets, or "
+            "choose a wider quantization",
         )
     )
 

@@ -227,10 +227,6 @@ def _in_order(name: str, value: Sequence[float], most: float = math.inf) -> tupl
     if is_pair and 0 < value[0] <= value[1] <= most and math.isfinite(value[1]):
         return float(value[0]), float(value[1])
     bound = f" and at most {most}" if math.isfinite(most) else ""
-    raise wrong(
-        name,
-        f"be two finite numbers in order, above 0{bound}",
-        value,
-        example=(0.5, 1.0),
-        error=ValueError if is_pair else TypeError,
-    )
+    rule = f"be two finite numbers in order, above 0{bound}"
+    error = ValueError if is_pair else TypeError
+    raise wrong(name, rule, value, example=(0.5, 1.0), error=error)
