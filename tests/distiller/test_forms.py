@@ -61,10 +61,15 @@ def test_one_linear_unit_asks_for_terms(net):
 # Terms
 
 
-@pytest.mark.parametrize("terms", [SoftTargets(), [], {"a": SoftTargets()}, "kl"])
+@pytest.mark.parametrize("terms", [SoftTargets(), {"a": SoftTargets()}, "kl"])
 def test_terms_must_be_a_list(net, terms):
     with refused(TypeError, "terms must be a list of losses or Terms"):
         Distiller(student=net(), teacher=net(), terms=terms)
+
+
+def test_terms_must_not_be_empty(net):
+    with refused(ValueError, "terms must hold at least one loss or Term"):
+        Distiller(student=net(), teacher=net(), terms=[])
 
 
 def test_a_terms_scalars_are_assigned_not_replaced():

@@ -89,7 +89,7 @@ def test_a_layer_with_several_outputs_has_no_single_signal():
     inputs = keras.Input((5, 4))
     output, *_ = layers.LSTM(3, return_state=True, name="lstm")(inputs)
     model = keras.Model(inputs, layers.Dense(2)(output))
-    with pytest.raises(ValueError, match=r"gives one tensor.*'lstm' with 3"):
+    with pytest.raises(ValueError, match=r"gives one tensor.*'lstm', which gives 3"):
         taps.find(model, "lstm", "student")
 
 
