@@ -117,7 +117,7 @@ def test_wrong_use(net, data, tmp_path):
         ({"io_dtype": "int8"}, ValueError, "io_dtype must suit"),
         ({"tolerance": -1}, ValueError, "tolerance must be"),
         ({"batch_size": 0}, ValueError, "batch_size must be"),
-        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must come with labels"),
+        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must have labels"),
     ]:
         with pytest.raises(error, match=match):
             callbacks.ExportBest(**{"path": path, **arguments})

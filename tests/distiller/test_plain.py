@@ -190,5 +190,5 @@ def test_another_kind_of_teacher_needs_another_distiller(net):
     distiller.compile("sgd", loss=own)
     assert names(distiller) == ["multi_label_soft_targets"]
     distiller.teacher = net(activation="sigmoid")
-    with pytest.raises(ValueError, match="teacher must have outputs like those of the one before"):
+    with pytest.raises(ValueError, match="teacher must have outputs like those"):
         distiller.teacher = net()

@@ -19,7 +19,7 @@ X = np.zeros((100, 6), "float32")
         ({"batch_size": 0}, ValueError, "batch_size must be an integer of at least 1"),
         ({"batch_size": 2.0}, TypeError, "batch_size must be an integer of at least 1.*or None"),
         ({"tolerance": 0}, ValueError, "tolerance must be a finite number above 0.*0.0001"),
-        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must come with labels"),
+        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must have labels"),
         ({"quantization": "int16x8", "verify": X}, ValueError, "calibration must be given"),
     ],
 )

@@ -120,7 +120,7 @@ IMAGES = np.zeros((100, 12, 12, 1), "float32")
         ({"calibration": IMAGES + 3}, ValueError, r"samples like those in use.*but 3\.0"),
         ({"path": "student.keras"}, ValueError, "path must not be a Keras model's"),
         ({"path": "student.h5"}, ValueError, "path must not be a Keras model's"),
-        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must come with labels"),
+        ({"max_accuracy_drop": 0.1}, ValueError, "max_accuracy_drop must have labels"),
         ({"verify": (IMAGES, [1])}, ValueError, "y in verify must have one class id"),
         ({"calibration": lambda: iter([IMAGES * np.nan])}, ValueError, "must hold finite"),
         ({"calibration": iter([])}, ValueError, "calibration must hold at least one"),

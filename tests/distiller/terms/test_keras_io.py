@@ -42,7 +42,7 @@ def test_the_divergence_by_name(net, name):
 
 def test_other_distillation_losses_belong_into_terms(net):
     distiller = Distiller(student=net(), teacher=net())
-    with pytest.raises(ValueError, match=r"must be the KL divergence.*terms=\[\.\.\.\]"):
+    with pytest.raises(ValueError, match=r"must be keras.losses.KLDivergence.*terms=\[\.\.\.\]"):
         distiller.compile(distillation_loss_fn=keras.losses.MeanSquaredError())
 
 

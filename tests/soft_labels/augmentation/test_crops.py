@@ -157,7 +157,7 @@ def test_images_of_another_form_are_refused():
 
     with pytest.raises(ValueError, match=r"images must be batches of one known.*\(2, 3\)"):
         crop_flip(np.zeros((2, 3)), rows(2))
-    with pytest.raises(TypeError, match=r"images must be numbers.*dtype string"):
+    with pytest.raises(TypeError, match=r"images must be integers or floats.*dtype string"):
         crop_flip(tf.constant([[["a"]]]), rows(1))
     traced = tf.function(crop_flip)
     with pytest.raises(ValueError, match=r"images must be batches of one known.*None"):
