@@ -87,7 +87,7 @@ def check_drop(max_accuracy_drop: Any, labels: Any) -> float | None:
         return None
     if labels is None:
         raise refusal(
-            "max_accuracy_drop must have labels beside x in verify",
+            "max_accuracy_drop must have labels, as in verify=(x, y)",
             received="verify without y",
             mend="Pass verify=(x_test, y_test)",
         )

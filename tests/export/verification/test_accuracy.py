@@ -108,9 +108,7 @@ def test_wrong_labels(y, outputs, error, match):
 def test_the_drop_needs_labels_and_is_a_share():
     assert accuracy.check_drop(None, None) is None
     assert accuracy.check_drop(0.003, IDS) == 0.003
-    with pytest.raises(
-        ValueError, match=r"max_accuracy_drop must have labels.*verify=\(x, y\)"
-    ):
+    with pytest.raises(ValueError, match=r"max_accuracy_drop must have labels.*verify=\(x, y\)"):
         accuracy.check_drop(0.003, None)
     with pytest.raises(ValueError, match="max_accuracy_drop must be a finite number from 0 to 1"):
         accuracy.check_drop(2, IDS)
