@@ -51,11 +51,23 @@ def test_another_teacher_is_refused(to_folder, classifier):
         to_folder(teacher=classifier(8))
 
 
+class Hidden:
+    """A number that no hash of a function sees."""
+
+    __slots__ = ("factor",)
+
+    def __init__(self, factor):
+        self.factor = factor
+
+
 @pytest.mark.parametrize("again", ["resumed", "complete"])
-def test_another_preprocess_of_the_same_weights_is_refused(to_folder, classifier, again):
+def test_answers_of_another_preprocess_are_refused(to_folder, classifier, again):
     teacher = classifier(8)
-    darker = keras_kd.teachers.KerasModel(teacher, preprocess=lambda x: x / 2)
-    brighter = keras_kd.teachers.KerasModel(teacher, preprocess=lambda x: x * 2)
+
+    def of(hidden):
+        return keras_kd.teachers.KerasModel(teacher, preprocess=lambda x: x / hidden.factor)
+
+    darker, brighter = of(Hidden(2)), of(Hidden(1))
     folder, _ = to_folder(teacher=darker)
     if again == "resumed":
         shard, _ = sorted(folder.glob("shard-*"))
@@ -65,6 +77,20 @@ def test_another_preprocess_of_the_same_weights_is_refused(to_folder, classifier
         to_folder(teacher=brighter)
     assert files(folder) == before
     to_folder(teacher=darker)
+
+
+def test_writers_whose_functions_share_a_name_do_not_share_a_folder(to_folder, classifier):
+    teacher = classifier(8)
+
+    def of(factor):
+        return keras_kd.teachers.KerasModel(teacher, preprocess=lambda x: x / factor)
+
+    folder, _ = to_folder(teacher=of(2), shard=(0, 2))
+    before = files(folder)
+    with pytest.raises(ValueError, match=r"differ in teacher.preprocess"):
+        to_folder(teacher=of(1), shard=(1, 2))
+    assert files(folder) == before
+    to_folder(teacher=of(2), shard=(1, 2))
 
 
 def test_size_and_time_are_said_before(images, classifier, capsys):
