@@ -15,7 +15,7 @@ def workers(model: keras.Model) -> Any:
     import tensorflow as tf
 
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    return strategy if several and strategy.cluster_resolver.cluster_spec().jobs else None
+    return strategy if several else None
 
 
 class BuiltByWorkers(keras.Model):

@@ -79,8 +79,10 @@ class BestEpoch(keras.callbacks.Callback, ABC):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Refuses a training that never had the value, and warns of one whose value never was."""
+        if not logs:
+            return  # no epoch was left to train
         if not self._seen:
-            raise _missing(self.monitor, logs or {})
+            raise _missing(self.monitor, logs)
         if not self._had_value:
             warnings.warn(
                 f"{type(self).__name__} kept nothing: {self.monitor!r} was NaN or Inf in all "

@@ -83,7 +83,10 @@ class Fitting(Steps):
         given = _without_self(locals())
         with self._telling():
             try:
-                return super().fit(**self._find_temperature(self._prepared(given)))
+                with multi_worker.together(self):
+                    given = self._prepared(given)
+                multi_worker.check_together(self, self._objective.teacher, given)
+                return super().fit(**self._find_temperature(given))
             finally:
                 self._watch.epoch = self.fit_facts = None
 
@@ -182,7 +185,6 @@ class Fitting(Steps):
         if hasattr(given["x"], "element_spec"):
             given["shuffle"] = False  # Keras warns of its own default
         added = teacher.callbacks(given["steps_per_epoch"])
-        multi_worker.check_together(self, teacher, given)
         watched = self._watch.callbacks(given["callbacks"], added)
         given["callbacks"] = multi_worker.callbacks(self, watched)
         _keras.set_untracked(self, "fit_facts", FitFacts.of(given))

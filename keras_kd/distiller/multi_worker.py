@@ -5,8 +5,11 @@ waits for the others for ever.
 """
 
 import contextlib
+import functools
 import hashlib
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +20,9 @@ from keras_kd._errors import refusal
 from keras_kd._version import __version__
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
-__all__ = ["callbacks", "check_together", "is_chief", "mean", "per_worker", "summed"]
+__all__ = ["callbacks", "check_together", "is_chief", "mean", "per_worker", "summed", "together"]
+
+_OLDEST_KERAS = (3, 10)  # older ones keep one sum for all workers' metrics, and get it wrong
 
 
 def is_chief(model: keras.Model) -> bool:
@@ -47,15 +52,42 @@ def summed(model: keras.Model) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def mean(model: keras.Model, values: Sequence[float]) -> list[float]:
-    """Returns the means of numbers over the workers, the same on all of them."""
-    if _keras.workers(model) is None or not values:
-        return list(values)
+def mean(model: keras.Model, find: Callable[[], list[float]]) -> list[float]:
+    """Returns the means of the numbers that each worker finds, the same on all of them."""
+    with together(model):
+        values = find()
+    if _keras.workers(model) is None:
+        return values
     return [float(each) for each in _gathered(model, values, "float64").mean(axis=0)]
 
 
+@contextlib.contextmanager
+def together(model: keras.Model) -> Iterator[None]:
+    """Lets all workers fail, before any waits for another, where one of them does.
+
+    Raises:
+        ValueError: If another worker fails.
+    """
+    if _keras.workers(model) is None:
+        yield
+        return
+    try:
+        yield
+    except Exception:
+        _gathered(model, [1], "int64")
+        raise
+    failed = _gathered(model, [0], "int64")[:, 0]
+    if failed.any():
+        raise refusal(
+            "All workers must be ready to train",
+            expected="no error on any of them",
+            received=f"one on worker {_listed(failed)}",
+            mend="Look what it says",
+        )
+
+
 def check_together(model: keras.Model, teacher: Teacher, given: dict[str, Any]) -> None:
-    """Raises, before the first step, where the workers would not train the same.
+    """Raises, before the first step, where the workers would not train the same one student.
 
     Args:
         model: The Distiller.
@@ -64,22 +96,24 @@ def check_together(model: keras.Model, teacher: Teacher, given: dict[str, Any]) 
 
     Raises:
         ValueError: If versions, teachers, students or arguments differ, or the student was not made
-            under the strategy.
+            under the strategy of the cluster that TF_CONFIG names.
     """
-    if _keras.workers(model) is None:
-        return
-    import tensorflow as tf
+    with together(model):
+        _check_cluster(model)
+        if _keras.workers(model) is None:
+            return
+        import tensorflow as tf
 
-    _check_scope(model)
-    known = {
-        "version of keras_kd": __version__,
-        "version of Keras": keras.__version__,
-        "version of TensorFlow": tf.__version__,
-        "teacher": None if isinstance(teacher, NoTeacher) else teacher.fingerprint(),
-        "student": [tuple(weight.shape) for weight in model.student.weights],
-        **{name: given[name] for name in ("epochs", "steps_per_epoch", "batch_size")},
-        "shape of x": [getattr(leaf, "shape", None) for leaf in keras.tree.flatten(given["x"])],
-    }
+        _check_scope(model)
+        known = {
+            "version of keras_kd": __version__,
+            "version of Keras": keras.__version__,
+            "version of TensorFlow": tf.__version__,
+            "teacher": None if isinstance(teacher, NoTeacher) else teacher.fingerprint(),
+            "student": [tuple(weight.shape) for weight in model.student.weights],
+            **{name: given[name] for name in ("epochs", "steps_per_epoch", "batch_size")},
+            "shape of x": [getattr(leaf, "shape", None) for leaf in keras.tree.flatten(given["x"])],
+        }
     _check_alike(model, known, "Start all workers with the same program, packages and files")
 
 
@@ -99,27 +133,63 @@ def _check_alike(model: keras.Model, known: dict[str, Any], mend: str) -> None:
     digests = [int(hashlib.sha256(repr(v).encode()).hexdigest()[:15], 16) for v in known.values()]
     rows = _gathered(model, digests, "int64")
     for (name, value), column in zip(known.items(), rows.T):
-        others = [number for number, digest in enumerate(column) if digest != column[0]]
-        if others:
+        if (others := column != column[0]).any():
             raise refusal(
                 f"All workers must have the same {name}",
-                received=f"another on worker {', '.join(map(str, others))}; here {value!r}",
+                received=f"another on worker {_listed(others)}; here {value!r}",
                 mend=mend,
             )
 
 
 def _gathered(model: keras.Model, values: Sequence[Any], dtype: str) -> Any:
     """Returns an array `(replicas, values)`."""
-    strategy = _keras.workers(model)
     import tensorflow as tf
 
-    row = tf.constant([list(values)], dtype)
+    return _gathering(_keras.workers(model))(tf.constant([list(values)], dtype)).numpy()
 
-    @tf.function(autograph=False)
-    def gathered() -> tf.Tensor:
-        return strategy.gather(strategy.run(lambda: row), axis=0)
 
-    return gathered().numpy()
+@functools.lru_cache(1)
+def _gathering(strategy: Any) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    return tf.function(lambda row: strategy.gather(strategy.run(lambda: row), 0), autograph=False)
+
+
+def _listed(flags: Any) -> str:
+    return ", ".join(str(number) for number, flag in enumerate(flags) if flag)
+
+
+def _check_cluster(model: keras.Model) -> None:
+    """Raises where TF_CONFIG, the strategy and Keras do not fit together."""
+    strategy = _keras.workers(model)
+    several = strategy is not None
+    named = _named_workers() if keras.backend.backend() == "tensorflow" else 0
+    received = None
+    if several and not strategy.cluster_resolver.cluster_spec().jobs:
+        received = "a strategy that was made without TF_CONFIG"
+    elif not several and named > 1:
+        received = f"TF_CONFIG with {named} workers, and a student made outside of the strategy"
+    elif several and tuple(map(int, keras.__version__.split(".")[:2])) < _OLDEST_KERAS:
+        received = f"Keras {keras.__version__}"
+    if received:
+        raise refusal(
+            "Workers must train under the strategy of their cluster",
+            expected="TF_CONFIG that names them, then tf.distribute.MultiWorkerMirroredStrategy, "
+            "then the student within its scope; Keras {}.{} or later".format(*_OLDEST_KERAS),
+            received=received,
+            mend="Use tf.distribute.MirroredStrategy without TF_CONFIG to train on one machine",
+        )
+
+
+def _named_workers() -> int:
+    """Returns how many workers TF_CONFIG names, if this process is one of them."""
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        trains = config.get("task", {}).get("type") in ("chief", "worker")
+        jobs = config.get("cluster", {})
+        return sum(len(jobs.get(job, ())) for job in ("chief", "worker")) if trains else 0
+    except (ValueError, AttributeError, TypeError):
+        return 0  # TensorFlow refuses it where the strategy is made
 
 
 def _check_scope(model: keras.Model) -> None:

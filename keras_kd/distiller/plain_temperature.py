@@ -114,7 +114,7 @@ class PlainTemperature:
                 # JAX hides the variables there. What the epoch logs is read after it.
                 self._found.get(term.name, 0.0)
                 if in_step and keras.backend.backend() == "jax"
-                else term.temperature
+                else (term.temperature if in_step else _value(term))
             )
             for name, term in zip(names, terms)
         }
@@ -142,7 +142,7 @@ class PlainTemperature:
         terms: Sequence[Term],
         names: list[str],
         batches: Iterator[Any],
-        agreed: Callable[[list[float]], list[float]] = list,
+        agreed: Callable[[Callable[[], list[float]]], list[float]] = lambda find: find(),
     ) -> None:
         """Asks the teacher about the first batches and finds them, unless they were assigned.
 
@@ -151,16 +151,20 @@ class PlainTemperature:
             terms: The terms.
             names: The student's output names.
             batches: Of `first_batches`.
-            agreed: Returns what several workers make of what each has found.
+            agreed: Returns what several workers make of what each of them finds.
         """
-        if np.isnan([_value(term) for term in terms]).any():
-            answers, values = search.asked(teacher, names, batches), {}
+
+        def find() -> list[float]:
+            answers, values = search.asked(teacher, names, batches), []
             for term in terms:
                 name = term.output_of(names)
                 said = [each[name] for each in answers]
                 at = partial(search.confidence_of, teacher, term, said)
-                values[term.name] = search.found(at, name, strict=not self._by_default)
-            self._assign(terms, dict(zip(values, agreed(list(values.values())))))
+                values.append(search.found(at, name, strict=not self._by_default))
+            return values
+
+        if np.isnan([_value(term) for term in terms]).any():
+            self._assign(terms, dict(zip([term.name for term in terms], agreed(find))))
         self.pending = False
 
     def _assign(self, terms: Sequence[Term], found: dict[str, float]) -> None:

@@ -63,6 +63,14 @@ def test_a_save_that_fails_leaves_the_best_before_it(net, data, tmp_path, monkey
         np.testing.assert_array_equal(got, want)
 
 
+def test_a_fit_that_has_no_epoch_left_keeps_nothing(net, data, tmp_path):
+    model = Distiller(student=net(width=4), teacher=net())
+    model.compile("sgd", loss=CROSS_ENTROPY)
+    checkpoint = StudentCheckpoint(tmp_path / "a.keras", "loss")
+    model.fit(*data, verbose=0, initial_epoch=1, callbacks=[checkpoint])
+    assert not list(tmp_path.iterdir())
+
+
 def test_wrong_use(net, data, tmp_path):
     for path, error, match in [
         (tmp_path / "no" / "a.keras", ValueError, "path must lie in a folder"),

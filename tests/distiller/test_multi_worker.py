@@ -12,13 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.tensorflow,
-    pytest.mark.skipif(
-        tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15),
-        reason="verified with Keras 3.15 only",
-    ),
-]
+pytestmark = pytest.mark.tensorflow
+OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 10)
 
 PROGRAM = Path(__file__).parent / "workers_program.py"
 ROOT = PROGRAM.parents[2]
@@ -78,14 +73,22 @@ def check_training(workers, tmp_path):
         expected = alone(tmp_path / "alone", case)
         for worker in workers:
             check_same(worker[case], expected)
-    assert [worker["features"]["backups"] for worker in workers] == [2] + [0] * (len(workers) - 1)
-    assert len({worker["features"]["best"] for worker in workers}) == 1
+    assert workers[0]["plain"]["logs"]["temperature"][0] > 2
+    chief, *others = [worker["features"] for worker in workers]
+    assert chief["writes"] == {"backups": 2, "best": 2}
+    for other in others:
+        assert other["writes"] == {"backups": 0, "best": 0}
+        assert other["best"] == chief["best"]
     best = keras.saving.load_model(tmp_path / "best.keras")
     for weight, last in zip(best.weights, workers[0]["features"]["weights"]):
         np.testing.assert_allclose(weight, last, atol=1e-6)
 
 
 def test_two_workers_equal_one_process(tmp_path):
+    if OLD:
+        for worker in run(tmp_path, 2, "refused"):
+            assert "Keras 3.10 or later. Received: Keras 3" in worker["refused"]["labels"]
+        return
     workers = run(tmp_path, 2, "plain", "features", "refused")
     check_training(workers, tmp_path)
     for said in (worker["refused"] for worker in workers):
@@ -96,11 +99,17 @@ def test_two_workers_equal_one_process(tmp_path):
         assert "All workers must have the same teacher" in said["teacher"]
         assert "another on worker 1" in said["teacher"]
         assert "the same number of steps that it has trained" in said["folder"]
+    assert "All workers must be ready" in workers[0]["refused"]["temperature"]
+    assert "must tell classes apart" in workers[1]["refused"]["temperature"]
 
 
 @pytest.mark.slow
-def test_four_workers_equal_one_process(tmp_path):
-    check_training(run(tmp_path, 4, "plain", "features"), tmp_path)
+@pytest.mark.parametrize("count", [1, 4])
+def test_more_workers_and_one_equal_one_process(tmp_path, count):
+    workers = run(tmp_path, count, "plain", "features", "exported")
+    check_training(workers, tmp_path)
+    assert [worker["exported"] for worker in workers] == [1] + [0] * (count - 1)
+    assert (tmp_path / "best" / "saved_model.pb").exists()
 
 
 @pytest.mark.slow
@@ -128,4 +137,33 @@ def test_where_one_process_trains_nothing_changes():
     logs = {"loss": 1.0}
     assert multi_worker.is_chief(model)
     assert multi_worker.per_worker(model, logs) is logs
-    assert multi_worker.mean(model, [2.0]) == [2.0]
+    assert multi_worker.mean(model, lambda: [2.0]) == [2.0]
+
+
+def cluster(count, index=0):
+    workers = [f"127.0.0.1:{9000 + number}" for number in range(count)]
+    return {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+
+
+def test_a_cluster_that_does_not_fit_is_refused_before_the_first_step(monkeypatch):
+    import tensorflow as tf
+
+    from tests.distiller import workers_program as program
+
+    def refusal(scope):
+        with pytest.raises(ValueError, match="under the strategy of their cluster") as error:
+            program.distiller(scope).fit(*program.data()[:2], verbose=0)
+        return str(error.value)
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    assert "made without TF_CONFIG" in refusal(strategy.scope)
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster(2)))
+    assert "TF_CONFIG with 2 workers, and a student made" in refusal(contextlib.nullcontext)
+    for config in ("{", json.dumps(cluster(2, index=2))):  # TensorFlow's own
+        monkeypatch.setenv("TF_CONFIG", config)
+        with pytest.raises(ValueError, match=r"double quotes|exceeds the maximum id"):
+            tf.distribute.MultiWorkerMirroredStrategy()
+    for config in ("{", json.dumps(cluster(1)), json.dumps(cluster(2) | {"task": {}})):
+        monkeypatch.setenv("TF_CONFIG", config)
+        program.distiller(contextlib.nullcontext).fit(*program.data()[:2], verbose=0)

@@ -26,13 +26,13 @@ def data():
     return x, y, rng.uniform(0.5, 2.0, SIZE).astype("float32")
 
 
-def distiller(scope, *, terms=None, teacher=None, **given):
+def distiller(scope, *, terms=None, teacher=None, sharp=6.0, **given):
     """Returns a Distiller whose weights are the same in every process."""
     import keras_kd
 
     keras.utils.set_random_seed(0)
     taught = net(16)
-    taught.layers[-1].kernel.assign(taught.layers[-1].kernel * 6.0)
+    taught.layers[-1].kernel.assign(taught.layers[-1].kernel * sharp)
     teacher = taught if teacher is None else teacher(taught)
     with scope():
         student = net(8)
@@ -64,7 +64,7 @@ def plain(scope, folder, index):
     """Sample weights, metrics, a validation with terms, and a temperature that is found."""
     metrics = {"metrics": ["accuracy", "sparse_categorical_accuracy"]}
     metrics["weighted_metrics"] = ["accuracy"]
-    model = distiller(scope, temperature="auto", evaluate_terms=True, **metrics)
+    model = distiller(scope, temperature="auto", sharp=40.0, evaluate_terms=True, **metrics)
     x, y, _ = data()
     given = {"validation_data": (x[:48], y[:48]), "validation_batch_size": 24}
     return said(model, model.fit(batches(), epochs=3, verbose=0, **given))
@@ -90,22 +90,33 @@ def features(scope, folder, index):
         return soft[0]
 
     model = distiller(scope, terms=terms, teacher=stored, metrics=["accuracy"])
-    written = []
-    model.save_weights = written_by(written, model.save_weights)
-    best = keras_kd.callbacks.StudentCheckpoint(folder / "best.keras", monitor="loss")
     backup = keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False)
+    best = keras_kd.callbacks.StudentCheckpoint(folder / "best.keras", monitor="loss")
+    files = {"backups": (model, "save_weights"), "best": (best, "keep")}
+    counted = {name: count_calls(*method) for name, method in files.items()}
     given = {"callbacks": [best, backup], "epochs": 2, "verbose": 0}
     train = soft[0].dataset(x, y, weight, batch_size=24, seed=3)
     result = said(model, model.fit(train, **given))
-    return result | {"backups": len(written), "best": best.best}
+    writes = {name: len(calls) for name, calls in counted.items()}
+    return result | {"writes": writes, "best": [best.best, best.epoch]}
 
 
-def written_by(written, save):
-    def saving(*args, **kwargs):
-        written.append(args)
-        return save(*args, **kwargs)
+def exported(scope, folder, index):
+    """A folder that only the chief writes."""
+    import keras_kd
 
-    return saving
+    x, y, _ = data()
+    best = keras_kd.callbacks.ExportBest(folder / "best", monitor="loss", verify=x)
+    calls = count_calls(best, "keep")
+    distiller(scope).fit(x, y, batch_size=24, callbacks=[best], verbose=0)
+    return len(calls)
+
+
+def count_calls(owner, name):
+    """Returns a list that grows whenever a method is called."""
+    calls, method = [], getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: calls.append(args) or method(*args, **kwargs))
+    return calls
 
 
 def refused(scope, folder, index):
@@ -128,6 +139,7 @@ def refused(scope, folder, index):
     other = distiller(scope)
     other.teacher.layers[-1].bias.assign([0.0, 0.0, float(index)])
     refuses("teacher", other)
+    refuses("temperature", distiller(scope, temperature="auto"), x=infinite if index else x)
     backup = keras.callbacks.BackupAndRestore(folder / f"own{index}")
     if index == 0:
         steps = distiller(contextlib.nullcontext)

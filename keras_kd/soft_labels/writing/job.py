@@ -58,6 +58,7 @@ class Job:
             TypeError: If `teacher` or `data` is of the wrong type.
             ValueError: If they do not fit together, or `augment` is not pure.
         """
+        teacher_checks.check_alone()
         teacher = teacher_checks.asked(teacher).with_taps(options.signals)
         data, augmentation = source(data), Augmentation.of(options.augment)
         teacher_checks.check_single(teacher, data)
@@ -98,6 +99,14 @@ class Job:
         self._check_goes_on(folder)
         self._write(missing, folder.store)
         return folder.content if folder.seal() else None
+
+    def begin(self) -> None:
+        """Begins the folder, in which others write the shards.
+
+        Raises:
+            ValueError: If it holds other labels.
+        """
+        Folder(self._options.directory, self.content).missing(range(0))
 
     def _check_goes_on(self, folder: Folder) -> None:
         """Raises where the teacher, by another preprocess or activation, answers otherwise now."""

@@ -13,7 +13,7 @@ from keras_kd.soft_labels.writing.writer import Questions
 from keras_kd.teachers.asked import asked_teacher
 from keras_kd.teachers.teacher import Teacher, check_can_be_asked
 
-__all__ = ["asked", "check_can_mix", "check_inputs", "check_single", "trial"]
+__all__ = ["asked", "check_alone", "check_can_mix", "check_inputs", "check_single", "trial"]
 
 
 def asked(teacher: Any) -> Teacher:
@@ -23,6 +23,20 @@ def asked(teacher: Any) -> Teacher:
         TypeError: If it cannot be asked.
     """
     return check_can_be_asked("teacher", asked_teacher(teacher, None))
+
+
+def check_alone() -> None:
+    """Raises where a strategy would share each batch among its replicas."""
+    import tensorflow as tf
+
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        raise refusal(
+            "SoftLabels.write must be called outside of a strategy's scope",
+            expected="one process that asks the teacher for itself",
+            received=f"the scope of {type(tf.distribute.get_strategy()).__name__}",
+            mend="Write the labels before, with python -m keras_kd.soft_labels.beam or on the "
+            "chief, and call SoftLabels.open here",
+        )
 
 
 def check_can_mix(augmentation: Augmentation, data: Arrays | Stream) -> None:

@@ -14,6 +14,12 @@ def refused(error, words):
     return pytest.raises(error, match=rf"(?s){words}.*Expected: .*Received: .*\.$")
 
 
+def test_a_strategy_would_share_the_batches(classifier, write, two_replicas):
+    x = np.zeros((20, 8, 8, 3), "uint8")
+    with two_replicas.scope(), refused(ValueError, "must be called outside of a strategy's scope"):
+        keras_kd.SoftLabels.write(None, teacher=classifier(3), data=x, verbose=0)
+
+
 def streams():
     import tensorflow as tf
 
