@@ -20,14 +20,17 @@ import numpy as np
 
 from keras_kd import _extras, soft_labels
 from keras_kd._errors import check_integer, refusal, wrong
+from keras_kd.soft_labels.storage import manifest
 from keras_kd.soft_labels.storage.folder import path_of
 from keras_kd.soft_labels.store import SoftLabels
+from keras_kd.soft_labels.writing.job import Job
 from keras_kd.soft_labels.writing.options import WriteOptions
 
 beam = _extras.require("apache_beam", extra="beam")
 
 __all__ = ["WriteSoftLabels", "main"]
 
+_BEGINS = {".keras": b"PK", ".npy": b"\x93NUMPY"}
 _AUGMENTATIONS = ("color_jitter", "crop_flip", "cutmix", "cutout", "mixup", "random_resized_crop")
 
 
@@ -96,7 +99,8 @@ class WriteSoftLabels(beam.PTransform):
         """Applies the transform."""
         written = (
             pipeline
-            | "Parts" >> beam.Create(range(self._parts))
+            | "Once" >> beam.Create([None])
+            | "Begin" >> beam.ParDo(_Begin(self._call, self._parts))
             | "Spread" >> beam.Reshuffle()
             | "Write" >> beam.ParDo(_Write(self._call, self._parts))
         )
@@ -132,25 +136,33 @@ class _Write(beam.DoFn):
 
     def process(self, part: int) -> Iterator[int]:
         """Writes one part, as far as it is not there yet."""
-        options = self._call.options | {"augment": self._augment, "shard": (part, self._parts)}
-        directory = options.pop("directory")
-        SoftLabels.write(directory, teacher=self._teacher, data=self._data, **options)
+        directory = Path(self._call.options["directory"])
+        if not (directory / manifest.NAME).is_file():
+            raise refusal(
+                f"{directory} must be a folder that all workers see",
+                expected=f"{manifest.NAME}, which another worker has begun there",
+                received="none",
+                mend="Pass a path on a file system that is mounted on every worker",
+            )
+        self._job(part).to_folder()
         yield part
+
+    def _job(self, part: int) -> Job:
+        given = {"augment": self._augment, "shard": (part, self._parts)}
+        return Job.of(self._teacher, self._data, WriteOptions(**self._call.options | given))
+
+
+class _Begin(_Write):
+    """Tries teacher and data, begins the folder, and hands out the parts."""
+
+    def process(self, _: None) -> Iterator[int]:
+        """Gives the parts' numbers."""
+        self._job(0).begin()
+        yield from range(self._parts)
 
 
 def _opened(_: int, directory: str) -> str:
-    """Returns the folder of all parts, which every worker must see."""
-    try:
-        SoftLabels.open(directory)
-    except (FileNotFoundError, ValueError) as error:
-        if "must be complete" not in str(error) and "must be a folder of" not in str(error):
-            raise
-        raise refusal(
-            f"{directory} must be a folder that all workers see",
-            expected="all parts in one folder",
-            received=str(error).split(" Received: ")[-1].split(". ")[0],
-            mend="Pass a path on a file system that is mounted on every worker",
-        ) from error
+    SoftLabels.open(directory)
     return directory
 
 
@@ -165,11 +177,17 @@ def _named(name: str, value: Any, suffix: str) -> str:
         _imported(name, text)
         return text
     path = Path(text).absolute()
-    if path.suffix != suffix or not path.is_file():
-        received = f"{text}, {'no such file' if path.suffix == suffix else 'another file'}"
+    if path.suffix != suffix or not path.is_file() or not _is_of_kind(path):
+        received = f"{text}, {'another file' if path.is_file() else 'no such file'}"
         mend = f"Pass e.g. {name}={example!r} or {name}='package.module:function'"
         raise refusal(f"{name} must {rule}", expected=rule[3:], received=received, mend=mend)
     return str(path)
+
+
+def _is_of_kind(path: Path) -> bool:
+    begins = _BEGINS[path.suffix]
+    with path.open("rb") as file:
+        return file.read(len(begins)) == begins
 
 
 def _is_import_path(text: str) -> bool:

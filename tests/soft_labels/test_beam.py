@@ -1,7 +1,13 @@
 """Parts that workers write with Apache Beam are the folder of one writer, byte for byte."""
 
+import contextlib
+import os
+import pathlib
+import random
+import signal
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -63,6 +69,27 @@ def test_another_teacher_is_refused_by_the_worker(named, tmp_path, classifier):
         run(tmp_path / "labels", **named)
 
 
+class Own(keras.layers.Dense):
+    """Nobody has registered it."""
+
+
+def test_what_workers_cannot_use_is_refused_before_the_first_part(named, tmp_path, monkeypatch):
+    from keras_kd.soft_labels.writing.job import Job
+
+    x = np.load(named["data"])
+    own = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Flatten(), Own(8)])
+    own.save(tmp_path / "own.keras")
+    with pytest.raises(ValueError, match="teacher must be a file that every worker can load"):
+        run(tmp_path / "labels", **named | {"teacher": tmp_path / "own.keras"})
+    (tmp_path / "cut.npy").write_bytes(named["data"].read_bytes()[:-1])
+    with pytest.raises(ValueError, match="data must be a file that every worker can load"):
+        run(tmp_path / "labels", **named | {"data": tmp_path / "cut.npy"})
+    monkeypatch.setattr(Job, "begin", lambda job: None)  # as in a folder of another machine
+    with pytest.raises(ValueError, match="must be a folder that all workers see"):
+        run(tmp_path / "labels", **named)
+    assert not list((tmp_path).glob("labels/*"))
+
+
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
@@ -70,6 +97,8 @@ def test_another_teacher_is_refused_by_the_worker(named, tmp_path, classifier):
         ({"teacher": keras.Sequential()}, TypeError, "teacher must be the path"),
         ({"teacher": "no_such_module:f"}, ValueError, "teacher must name what every worker can"),
         ({"data": "x.txt"}, ValueError, "data must be the path of a .npy file"),
+        ({"data": __file__.replace(".py", ".npy")}, ValueError, "data must be the path of a .npy"),
+        ({"teacher": "os:no_such"}, ValueError, "teacher must name what every worker can import"),
         ({"augment": "crop"}, ValueError, "augment must be the name of an augmentation"),
         ({"parts": 0}, ValueError, "parts must be an integer of at least 1"),
         ({"dtype": "int8"}, ValueError, "dtype must be"),
@@ -82,12 +111,56 @@ def test_what_workers_cannot_do_is_refused_before(named, tmp_path, given, error,
         WriteSoftLabels(tmp_path / "labels", **named | given)
 
 
+def command(named, folder):
+    text = f"""{sys.executable} -m keras_kd.soft_labels.beam --teacher={named["teacher"]}
+        --data={named["data"]} --output={folder} --augment=crop_flip --views=8
+        --parts=3 --direct_running_mode=multi_processing --direct_num_workers=2"""
+    return text.split()
+
+
 @pytest.mark.slow
 def test_the_command_with_two_processes(named, tmp_path):
-    command = f"""{sys.executable} -m keras_kd.soft_labels.beam --teacher={named["teacher"]}
-        --data={named["data"]} --output={tmp_path / "labels"} --augment=crop_flip --views=8
-        --parts=3 --direct_running_mode=multi_processing --direct_num_workers=2"""
-    ended = subprocess.run(command.split(), capture_output=True, text=True, timeout=500)
+    labels = tmp_path / "labels"
+    ended = subprocess.run(command(named, labels), capture_output=True, text=True, timeout=500)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "300 samples x 8 views" in ended.stdout
-    assert contents(tmp_path / "labels") == contents(tmp_path / "alone")
+    assert contents(labels) == contents(tmp_path / "alone")
+
+
+def workers_of(process):
+    """Returns the ids of Beam's worker processes, which are children of children of the command."""
+    parents = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rsplit(")", 1)[1].split()[1])
+    found, level = [], [process.pid]
+    while level := [child for child, parent in parents.items() if parent in level]:
+        found += level
+    return [
+        pid
+        for pid in found
+        if "sdk_worker_main" in pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+@pytest.mark.slow
+def test_twenty_workers_killed_at_random_end_with_the_same_bytes(named, tmp_path):
+    labels, rng, kills = tmp_path / "labels", random.Random(0), 0
+    while kills < 20:
+        with subprocess.Popen(command(named, labels), stderr=subprocess.DEVNULL) as process:
+            while not (workers := workers_of(process)) and process.poll() is None:
+                time.sleep(0.2)
+            time.sleep(rng.uniform(0, 25))
+            for pid in workers_of(process):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+            del workers
+            process.kill()
+        shards = sorted(labels.glob("shard-*"))
+        print(kills, len(shards), "shards")
+        if len(shards) == 3:
+            rng.choice(shards).unlink()
+    ended = subprocess.run(command(named, labels), capture_output=True, text=True, timeout=500)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert contents(labels) == contents(tmp_path / "alone")

@@ -100,6 +100,7 @@ def test_workers_share_a_folder_without_knowing_of_each_other(to_folder):
         keras_kd.SoftLabels.open(shared)
     _, last = to_folder("shared", shard=(0, 2))
     assert last is not None
+    to_folder("shared", shard=(1, 3))  # overlaps
     assert files(shared) == files(alone)
 
 
