@@ -36,9 +36,9 @@ _ROUNDS = flags.DEFINE_integer("rounds", 8, "Counted rounds.")
 _ROLE = flags.DEFINE_enum("role", None, ["writer", "trainer"], "What a started process does.")
 _FOLDER = flags.DEFINE_string("folder", None, "Where a trainer leaves its weights.")
 
-SAMPLES = 4096  # four shards
+SAMPLES = 8192  # eight shards
 REPEATS = 60  # of the teacher's product, about 2 ms an image
-STEPS, BATCH = 12, 128
+STEPS, BATCH = 48, 128
 
 
 class Process:
