@@ -38,7 +38,7 @@ _FOLDER = flags.DEFINE_string("folder", None, "Where a trainer leaves its weight
 
 SAMPLES = 8192  # eight shards
 REPEATS = 60  # of the teacher's product, about 2 ms an image
-STEPS, BATCH = 48, 128
+STEPS, BATCH = 24, 128
 
 
 class Process:
