@@ -63,7 +63,7 @@ class Variational(FeatureLoss):
             https://arxiv.org/abs/1904.05835)
     """
 
-    mend = "Pass projector=keras_kd.projectors.Variational() to the Term"
+    mend = "Pass projector='auto' to the Term, or keras_kd.projectors.Variational()"
     rule = "features of one shape (batch, ..., channels), the student's as mean and log-scale"
 
     def __init__(self, name: str = "variational", reduction: str | None = "sum_over_batch_size"):

@@ -109,7 +109,7 @@ def _checked_sizes(sizes: Any) -> tuple[int, ...]:
 
 @keras.saving.register_keras_serializable(package="keras_kd")
 class Linear(Projector):
-    """The smallest projector that fits, which `projector="auto"` builds.
+    """The smallest projector that fits, which `projector="auto"` builds for most losses.
 
     A linear map of the channels: a Dense layer on vectors, the same by token on sequences, a 1×1
     convolution on maps. A map larger than the teacher's is average pooled before, a smaller one or

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 
 from keras_kd._errors import check_type, refusal
-from keras_kd.losses import DistillationLoss
+from keras_kd.losses import DistillationLoss, Variational
 from keras_kd.losses.base import same_shape
-from keras_kd.networks.projectors import Linear, Projector
+from keras_kd.networks import projectors
+from keras_kd.networks.projectors import Projector
 
 __all__ = ["Shape", "built", "check_projector", "connected", "fits", "misfit"]
 
@@ -67,7 +68,9 @@ def connected(
         return None
     if projector == "auto":
         _check_alike(term, teacher, student)
-        projector = Linear(name="projector")
+        # A loss of a mean and a log-scale needs both of them from its projector.
+        kind = projectors.Variational if isinstance(loss, Variational) else projectors.Linear
+        projector = kind(name="projector")
     if isinstance(projector, Projector):
         projector.aim_at(teacher)
     fresh = "Pass another layer"

@@ -145,10 +145,16 @@ def test_a_projector_that_cannot_take_the_signal():
         build(Hint(), "pool", "pool", projector=layers.Conv2D(6, 1))
 
 
-@pytest.mark.parametrize("projector", [None, "auto", layers.Conv2D(6, 1)])
+@pytest.mark.parametrize("projector", [None, layers.Conv2D(6, 1)])
 def test_mean_and_scale_come_from_one_projector(projector):
-    with refused(ValueError, r"Pass projector=keras_kd.projectors.Variational\(\) to the Term"):
+    with refused(ValueError, r"Pass projector='auto' to the Term, or keras_kd.projectors.Vari"):
         build(Variational(), projector=projector)
+
+
+def test_an_automatic_projector_gives_mean_and_scale_where_the_loss_takes_them():
+    term = build(Variational(), projector="auto").terms[0]
+    assert isinstance(term.projector, projectors.Variational)
+    assert [w.shape[-1] for w in term.projector.weights].count(6)
 
 
 @pytest.mark.parametrize("filters", [6, 4])
