@@ -52,7 +52,7 @@ def test_wrong_use(three, tmp_path):
         ([other], (x, y), TypeError, "models must be a dict of at least one model"),
         ({"a": 3}, (x, y), TypeError, r"models\['a'\] must be what can be asked"),
         ({"a": "no.tflite"}, (x, y), ValueError, r"models\['a'\] must be a file that is there"),
-        ({"a": models["Teacher"], "b": other}, (x, y), ValueError, "same classes.*'b': 3"),
+        ({"a": models["Teacher"], "b": other}, (x, y), ValueError, "number of classes.*'b': 3"),
         ({"a": wide}, (x, y), ValueError, r"x must fit models\['a'\]"),
         ({"a": two}, (x, y), ValueError, r"models\['a'\] must have one output.*2 outputs"),
         ({"a": models["Teacher"]}, (x[:0], y[:0]), ValueError, "x must hold at least one sample"),

@@ -48,9 +48,9 @@ def test_samples_and_streams():
     ("given", "error", "words"),
     [
         ((None, np.ones(4)), ValueError, "y must be given beside sample_weight"),
-        ((np.ones(3), None), ValueError, "y must fit the samples"),
-        (({"a": np.ones(4), "b": np.ones(5)}, None), ValueError, "y must fit the samples"),
-        ((np.ones(4), np.ones(3)), ValueError, "sample_weight must fit the samples"),
+        ((np.ones(3), None), ValueError, "y must have one row for each"),
+        (({"a": np.ones(4), "b": np.ones(5)}, None), ValueError, "y must have one row for each"),
+        ((np.ones(4), np.ones(3)), ValueError, "sample_weight must have one row for each"),
         ((["a", "b", "c", "d"], None), TypeError, "y must fit|y must be numbers"),
     ],
 )

@@ -155,9 +155,9 @@ def test_wrong_sizes_are_refused(images, soft, arguments, message):
 
 def test_labels_must_fit_the_samples(images, soft):
     x, y = images
-    with pytest.raises(ValueError, match="y must fit the samples"):
+    with pytest.raises(ValueError, match="y must have one row for each"):
         soft.dataset(x, y[:-1])
-    with pytest.raises(ValueError, match="sample_weight must fit the samples"):
+    with pytest.raises(ValueError, match="sample_weight must have one row for each"):
         soft.dataset(x, y, np.ones(3))
     with pytest.raises(ValueError, match="y must be given beside sample_weight"):
         soft.dataset(x, sample_weight=np.ones(300))

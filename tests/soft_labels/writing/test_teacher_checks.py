@@ -112,7 +112,7 @@ def test_another_teacher_is_not_compared(images, classifier, write):
         (TypeError, {"seed": 1.5}, "seed must be an integer"),
         (ValueError, {"seed": -1}, "seed must be an integer from 0"),
         (TypeError, {"y": np.array(["a"] * 300)}, "y must be numbers"),
-        (ValueError, {"y": [0] * 300}, "y must fit the samples"),
+        (ValueError, {"y": [0] * 300}, "y must have one row for each"),
     ],
 )
 def test_arguments_of_dataset(images, classifier, write, error, given, words):
