@@ -4,7 +4,7 @@ Questions, each with its baseline, all interleaved:
 - writing: images a second of two processes that write one folder in parts, as Beam's workers do,
   against one process. The teacher is a NumPy function that uses one core. Required: 1.7 times.
 - training: steps a second of 2 and 4 workers under `MultiWorkerMirroredStrategy`, against one
-  process, on the same global batches; and how far apart the weights are after the first epoch.
+  process, on the same global batches; and how far apart the weights are after 24 steps.
   Required: at most 1e-6. All share the cores of this machine, so more workers cannot be faster
   here: the figure says what talking to each other costs.
 

@@ -162,7 +162,6 @@ def test_twenty_workers_killed_at_random_end_with_the_same_bytes(named, tmp_path
             process.kill()
         shards = sorted(labels.glob("shard-*"))
         seen.add(len(shards))
-        print(kills, len(shards), "of", whole)
         if len(shards) > whole // 2:
             for path in rng.sample(shards, len(shards) // 2):
                 path.unlink()
