@@ -109,6 +109,10 @@ class Compressed(LikeItsLayer):
             kernels[transform.index] = transform(kernel, training=bool(training))
         return kernels
 
+    def fault(self, transform: KernelTransform, kernel: Any) -> str | None:
+        """Says what is wrong with a kernel after a transform of it, `None` if it is right."""
+        return transform.fault(kernel)
+
     def around(
         self, layer: keras.layers.Layer, transforms: Sequence[KernelTransform]
     ) -> "Compressed":

@@ -8,8 +8,9 @@ from keras import ops
 from keras_kd._errors import refusal
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.kernels import kernels_of
+from keras_kd.compression.norms import FoldedNorm
 from keras_kd.compression.quantization import BEFORE
-from keras_kd.compression.quantized_layers import FoldedNorm, Quantized
+from keras_kd.compression.quantized_layers import Quantized
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied, rebuilt
 from keras_kd.compression.schedules import warn_of_unended
@@ -83,7 +84,7 @@ def plain_layer(layer: Compressed) -> tuple[keras.layers.Layer, dict[str, Any]]:
         plain.weights[index].assign(kernel)
     names = {kernel.index: kernel.name for kernel in kernels_of(plain)}
     for transform in layer.transforms:
-        fault = transform.fault(ops.convert_to_numpy(plain.weights[transform.index]))
+        fault = layer.fault(transform, ops.convert_to_numpy(plain.weights[transform.index]))
         if fault:
             faults[names[transform.index]] = fault
     return plain, faults
@@ -104,7 +105,7 @@ def baked(student: keras.Model) -> keras.Model:
     warn_of_unended(student, "The file holds what has been pruned so far.")
 
     def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:
-        if isinstance(layer, FoldedNorm):
+        if isinstance(layer, FoldedNorm | Quantized):
             return layer.for_file()
         if isinstance(layer, ActivationRange):
             return copied(layer, exact=False)
@@ -117,8 +118,6 @@ def baked(student: keras.Model) -> keras.Model:
         for rounding in rest:
             weight = plain.weights[rounding.index]
             weight.assign(rounding.settled(ops.convert_to_tensor(weight)))
-        if isinstance(layer, Quantized) and (bias := layer.rounded_bias()) is not None:
-            plain.bias.assign(bias)
         if not rest:
             return plain
         return layer.around(plain, [type(each).from_config(each.get_config()) for each in rest])

@@ -31,6 +31,9 @@ class Source:
     def __init__(self) -> None:
         self._found: list[_Found | None] = []
         self._settled = False
+        # The norm that computes on the layer's sums alone. Here, where Keras does not look for
+        # weights to save.
+        self.norm: Any = None
 
     def settle(self) -> None:
         """Ends the search."""
@@ -38,11 +41,15 @@ class Source:
 
     def note(self, tensor: Any) -> Any:
         """Remembers the symbolic tensor that the layer is called on, and returns its layer."""
-        if self._settled or not _keras.has_origin(tensor):  # Keras looks for shapes alone
-            return self._found[0] and self._found[0][0] if self._found else None
-        found = _origin(tensor)
-        if not any(found == each for each in self._found):
-            self._found.append(found)
+        if not self._settled and _keras.has_origin(tensor):  # else Keras looks for shapes alone
+            found = _origin(tensor)
+            if not any(found == each for each in self._found):
+                self._found.append(found)
+        return self.layer()
+
+    def layer(self) -> Any:
+        """Returns the layer that gives the values, `None` where there is not one."""
+        found = self._found[0] if len(self._found) == 1 else None
         return found[0] if found else None
 
     @property

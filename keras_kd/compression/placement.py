@@ -17,6 +17,8 @@ __all__ = ["Placement", "folds"]
 _POOLS = (L.AveragePooling1D, L.AveragePooling2D)
 _SUMS = (L.Add, L.Subtract, L.Average, L.Maximum, L.Minimum)
 _SUM_FUNCTIONS = ("Add", "Subtract", "Maximum", "Minimum")
+# Layers whose channels have one range.
+_ONE_RANGE = (L.Dense, L.Conv1D, L.Conv2DTranspose)
 # What computes an activation on the way out.
 _FUSING = (L.Dense, L.Conv1D, L.Conv2D, L.DepthwiseConv2D, L.SeparableConv1D, L.SeparableConv2D)
 _FUSING += (L.EinsumDense, L.Add, L.Subtract, L.Multiply, L.BatchNormalization)
@@ -28,11 +30,16 @@ def folds(convolution: Any, norm: Any) -> bool:
     layer = seen_through(convolution)
     if not isinstance(norm, L.BatchNormalization) or not isinstance(convolution, Compressed):
         return False
-    if not isinstance(layer, (L.Conv2D, L.DepthwiseConv2D)) or isinstance(layer, L.Conv2DTranspose):
+    if layer.activation is not keras.activations.linear or convolution.bare:
         return False
-    last = norm.axis in (-1, 3) and layer.data_format == "channels_last"
-    single = not isinstance(layer, L.DepthwiseConv2D) or layer.depth_multiplier == 1
-    return last and single and layer.activation is keras.activations.linear
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        return False
+    if norm.axis not in (-1, len(norm.get_build_config()["input_shape"]) - 1):
+        return False
+    if type(layer) in _ONE_RANGE:  # of which a norm's factor would make equal weights differ
+        return all(each.method != "cluster" for each in convolution.transforms)
+    single = getattr(layer, "depth_multiplier", 1) == 1
+    return type(layer) in (L.Conv2D, L.DepthwiseConv2D) and single
 
 
 class Placement:
@@ -110,6 +117,8 @@ class Placement:
         if isinstance(following.operation, L.BatchNormalization):
             return self.folding(following)
         layer, name = seen_through(node.operation), type(node.operation).__name__
+        if isinstance(layer, L.BatchNormalization) and self.folding(node):
+            layer = seen_through(_keras.origin(node.input_tensors[0])[0])
         fusing = isinstance(layer, _FUSING) or (
             not isinstance(layer, keras.layers.Layer) and name in _FUSING_FUNCTIONS
         )

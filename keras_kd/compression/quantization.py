@@ -12,14 +12,10 @@ from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.grids import Quantize
 from keras_kd.compression.integers import Sourced
 from keras_kd.compression.kernels import kernels_of
+from keras_kd.compression.norms import Affine, FoldedNorm
 from keras_kd.compression.operations import L, activation_of, is_fused
 from keras_kd.compression.placement import Placement
-from keras_kd.compression.quantized_layers import (
-    Affine,
-    CompressedSeparable,
-    FoldedNorm,
-    Quantized,
-)
+from keras_kd.compression.quantized_layers import CompressedSeparable, Quantized
 from keras_kd.compression.ranges import (
     ActivationRange,
     FixedRange,

@@ -1,4 +1,4 @@
-"""Layers that compute in whole numbers: those whose kernels are rounded, and norms after them."""
+"""Layers that compute in whole numbers: those whose kernels are rounded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,17 +8,20 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd.compression.compressed import Compressed, KernelTransform
-from keras_kd.compression.grids import on_grid
-from keras_kd.compression.integers import Source, Sourced, in_steps, precise
+from keras_kd.compression.grids import Quantize
+from keras_kd.compression.integers import Source, Sourced, precise
 from keras_kd.compression.kernels import called_with
+from keras_kd.compression.norms import affine
 from keras_kd.compression.ranges import ActivationRange
-from keras_kd.networks.stand_ins import LikeItsLayer
+from keras_kd.compression.rebuilding import copied
 
-__all__ = ["Affine", "CompressedSeparable", "FoldedNorm", "Quantized"]
+__all__ = ["CompressedSeparable", "Quantized"]
 
 L = keras.layers
+# Of a norm's factor, below which the channel is as good as constant.
+_SMALLEST = 1e-9
 # Layers whose sums are those of one kernel, with one step for each output channel or for all.
-_SUMMING = (L.Dense, L.Conv1D, L.Conv2D, L.DepthwiseConv2D)
+_SUMMING = (L.Dense, L.Conv1D, L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose)
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -42,13 +45,16 @@ class Quantized(Sourced, Compressed):
     ):
         super().__init__(layer, transforms, bare, **kwargs)
         self.exact, self.sources = exact, (Source(),)
-        # Whether a norm follows, which rounds its offset and this bias as one.
-        self.is_normed = False
         self._sums = type(layer) in _SUMMING and layer.activity_regularizer is None
         if self._sums:
             summing = _keras.shallow_copy(layer)
             summing.__dict__["activation"] = keras.activations.linear
             _keras.set_untracked(self, "_summing_layer", summing)
+
+    @property
+    def is_normed(self) -> bool:
+        """Whether a norm follows, which rounds its offset and this bias as one."""
+        return self.sources[0].norm is not None
 
     @property
     def bias(self) -> Any:
@@ -64,15 +70,69 @@ class Quantized(Sourced, Compressed):
         step = self.sources[0].step() if self._sums else None
         if step is None:
             return None
-        return step * ops.cast(self._kernel_and_step()[1] * precise(factor), "float32")
+        kernel = self.transforms[-1].step(self._folded())
+        if (own := self._factor()) is not None:
+            factor = precise(factor) / precise(ops.reshape(own, (-1,)))
+        return step * ops.cast(kernel * precise(factor), "float32")
+
+    def kernels(self, training: bool | None = False, until: str = "") -> dict[int, Any]:
+        """Returns the kernel that the layer computes with, by its place in its weights."""
+        found, factor = super().kernels(training, "quantize"), self._factor()
+        if until != "quantize":
+            rounding = self.transforms[-1]
+            kernel = rounding(self._folded(training), training=bool(training))
+            found[rounding.index] = kernel if factor is None else kernel / factor
+        return found
+
+    def fault(self, transform: KernelTransform, kernel: Any) -> str | None:
+        """Says what is wrong with a kernel, `None` if it is right."""
+        if transform is self.transforms[-1] and self._factor() is not None:
+            axis = -2 if isinstance(self.layer, L.Conv2DTranspose) else -1
+            transform = Quantize(transform.index, transform.kernel_name, transform.bits, axis)
+        return super().fault(transform, kernel)
+
+    def _factor(self) -> Any:
+        """Returns what the file multiplies the kernel with before it rounds, `None` for nothing.
+
+        With a range for each channel the norm's factor changes the ranges alone. With one range
+        for all, the file rounds the product, and so does training, with the moving statistics.
+        """
+        if not self.is_normed or self.transforms[-1].axis is not None:
+            return None
+        factor = ops.stop_gradient(affine(self.sources[0].norm.layer)[0])
+        factor = ops.where(ops.abs(factor) < _SMALLEST, _SMALLEST, factor)
+        return factor[:, None] if isinstance(self.layer, L.Conv2DTranspose) else factor
+
+    def _folded(self, training: bool | None = False) -> Any:
+        """Returns the kernel that is rounded."""
+        rounding, factor = self.transforms[-1], self._factor()
+        kernel = super().kernels(training, "quantize").get(rounding.index)
+        if kernel is None:
+            kernel = ops.convert_to_tensor(self.layer.weights[rounding.index])
+        return kernel if factor is None else kernel * factor
+
+    def for_file(self) -> Compressed:
+        """Returns a layer that holds what the file is to hold, a folded norm included."""
+        rounding, bias = self.transforms[-1], self.rounded_bias()
+        if self._factor() is None:
+            plain = copied(self.layer)
+        else:
+            plain = type(self.layer).from_config({**self.layer.get_config(), "use_bias": True})
+            plain.build_from_config(self.layer.get_build_config())
+            bias = self.sources[0].norm.rounded_offset()
+        plain.weights[rounding.index].assign(rounding.settled(self._folded()))
+        if bias is not None:
+            plain.bias.assign(bias)
+        again = type(rounding).from_config(rounding.get_config())
+        return type(self)(plain, [again], bare=self.bare, exact=False, name=self.name)
 
     def call(self, inputs: Any, *others: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """Calls the layer, with its arguments."""
         given = self.sources[0].step() if self.exact and self._sums and not training else None
         if given is None:
             return super().call(inputs, *others, training=training, **kwargs)
-        rounding, (kernel, _) = self.transforms[-1], self._kernel_and_step()
-        values = {rounding.index: rounding.numbers(kernel)}
+        rounding = self.transforms[-1]
+        values = {rounding.index: rounding.numbers(self._folded())}
         step = self.step()
         bias = self._bias_at(step)
         if bias is not None:
@@ -94,21 +154,10 @@ class Quantized(Sourced, Compressed):
         bias = ops.convert_to_tensor(self.bias) / step
         return bias if self.is_normed else ops.round(bias)
 
-    def _kernel_and_step(self) -> tuple[Any, Any]:
-        rounding = self.transforms[-1]
-        kernel = self.kernels(until="quantize").get(rounding.index)
-        if kernel is None:
-            kernel = ops.convert_to_tensor(self.layer.weights[rounding.index])
-        return kernel, rounding.step(kernel)
-
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the layer's symbolic output."""
         self.sources[0].note(args[0])
         return super().compute_output_spec(*args, **kwargs)
-
-    def around(self, layer: Any, transforms: Sequence[KernelTransform]) -> "Quantized":
-        """Returns one like this around another layer, for the file: it does not round itself."""
-        return type(self)(layer, transforms, bare=self.bare, exact=False, name=self.name)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
@@ -117,70 +166,6 @@ class Quantized(Sourced, Compressed):
 
 def _place(layer: keras.layers.Layer, weight: Any) -> int:
     return next(index for index, each in enumerate(layer.weights) if each is weight)
-
-
-@keras.saving.register_keras_serializable("keras_kd")
-class FoldedNorm(Sourced, LikeItsLayer):
-    """A BatchNormalization that the file folds into the convolution before it.
-
-    Args:
-        layer: The built `keras.layers.BatchNormalization`.
-    """
-
-    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
-        super().__init__(layer, **{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
-        self.sources, self._convolution = (Source(),), None
-        self.supports_masking = layer.supports_masking
-        self.built = True
-
-    def build(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the layer is built."""
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Returns what the layer gives."""
-        step = None if training else self.sources[0].step()
-        if step is None:
-            return self.layer(inputs, training=training, mask=mask)
-        factor, offset = affine(self.layer)
-        bias = self._convolution.bias
-        bias = 0.0 if bias is None else ops.convert_to_tensor(bias)
-        new, offset = self.step(), offset + bias * factor
-        return (in_steps(inputs - bias, step) + in_steps(offset, new)) * new
-
-    def step(self) -> Any:
-        """Returns the step of the values, `None` where it is not known."""
-        if self._convolution is None:
-            return None
-        return self._convolution.step_times(affine(self.layer)[0])
-
-    def for_file(self) -> keras.layers.Layer:
-        """Returns a BatchNormalization of one factor and an offset, rounded as the file does."""
-        config = {**self.layer.get_config(), "center": True, "scale": True, "epsilon": 0.0}
-        plain = type(self.layer).from_config(config)
-        plain.build(self.layer.get_build_config()["input_shape"])
-        factor, offset = affine(self.layer)
-        step = self.step()
-        if step is not None:
-            bias = self._convolution.bias
-            before = 0.0 if bias is None else ops.convert_to_tensor(bias) * factor
-            offset = in_steps(offset + before, step) * step - before
-        plain.set_weights([factor, offset, ops.zeros_like(factor), ops.ones_like(factor)])
-        return plain
-
-    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
-        """Returns a symbolic tensor like the input."""
-        self._convolution = self.sources[0].note(inputs)
-        if self._convolution is not None:
-            self._convolution.is_normed = True
-        return keras.KerasTensor(inputs.shape, self.compute_dtype)
-
-
-def affine(norm: keras.layers.Layer) -> tuple[Any, Any]:
-    """Returns the factor and the offset of each channel of a BatchNormalization in inference."""
-    factor = ops.rsqrt(norm.moving_variance + norm.epsilon)
-    factor = factor * norm.gamma if norm.scale else factor
-    offset = -norm.moving_mean * factor
-    return factor, offset + norm.beta if norm.center else offset
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -212,47 +197,3 @@ class CompressedSeparable(Compressed):
         if layer.use_bias:
             x = x + weights[2]
         return x if self.bare else layer.activation(x)
-
-
-@keras.saving.register_keras_serializable("keras_kd")
-class Affine(LikeItsLayer):
-    """A normalization or rescaling of its own, which the file holds as a 1×1 convolution.
-
-    In training it is the layer itself; else a depthwise convolution by a factor for each channel,
-    whose weights whole numbers hold exactly.
-
-    Args:
-        layer: A built layer that multiplies and adds a number for each channel.
-    """
-
-    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
-        super().__init__(layer, **{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
-        self.supports_masking = layer.supports_masking
-        self.built = True
-
-    def build(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the layer is built."""
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Returns what the layer gives."""
-        if training and isinstance(self.layer, keras.layers.BatchNormalization):
-            return self.layer(inputs, training=training, mask=mask)
-        factor, offset = self._numbers(inputs.shape[-1])
-        shape = ops.shape(inputs)
-        flat = (
-            ops.reshape(inputs, (shape[0], -1, 1, inputs.shape[-1])) if len(shape) != 4 else inputs
-        )
-        factor = on_grid(ops.reshape(factor, (1, 1, 1, -1)), ops.abs(factor), 8)
-        y = ops.depthwise_conv(flat, ops.swapaxes(factor, 2, 3), 1, "valid") + offset
-        return ops.reshape(y, shape) if len(shape) != 4 else y
-
-    def _numbers(self, channels: int) -> tuple[Any, Any]:
-        layer = self.layer
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            offset = ops.reshape(layer(ops.zeros((1, 1, 1, channels))), (-1,))
-            return ops.reshape(layer(ops.ones((1, 1, 1, channels))), (-1,)) - offset, offset
-        return affine(layer)
-
-    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
-        """Returns a symbolic tensor like the input."""
-        return keras.KerasTensor(inputs.shape, self.compute_dtype)

@@ -8,7 +8,7 @@ from keras import layers, ops
 import keras_kd
 from keras_kd import compression
 from keras_kd.compression.finishing import baked
-from keras_kd.compression.quantized_layers import FoldedNorm
+from keras_kd.compression.norms import FoldedNorm
 
 pytestmark = pytest.mark.usefixtures("rounding")
 
