@@ -1,6 +1,7 @@
 """Tables, sizes and durations as text."""
 
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -72,3 +73,9 @@ def duration_in_words(seconds: float) -> str:
     if minutes < 2:
         return f"{seconds:.0f} s"
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def milliseconds_in_words(count: float) -> str:
+    """Returns milliseconds with three digits that count, e.g. `"0.00233 ms"` or `"1,234 ms"`."""
+    digits = max(0, 2 - math.floor(math.log10(count))) if count > 0 else 0
+    return f"{count:,.{digits}f} ms"

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_kd._text import bytes_in_words, duration_in_words, markdown, pairs
+from keras_kd._text import bytes_in_words, duration_in_words, markdown, milliseconds_in_words, pairs
 
 
 def test_a_markdown_table_aligns_words_and_numbers_and_escapes_bars():
@@ -39,6 +39,14 @@ def test_pairs_leave_out_what_has_no_value_and_wrap_nothing():
 )
 def test_bytes_in_words(count, words):
     assert bytes_in_words(count) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0.002334, "0.00233 ms"), (0.5, "0.500 ms"), (12.34, "12.3 ms"), (1234, "1,234 ms")],
+)
+def test_milliseconds_in_words(count, words):
+    assert milliseconds_in_words(count) == words
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class ExportBest(BestEpoch):
         **options: Any,
     ):
         super().__init__(monitor, mode, initial_value_threshold)
-        is_file = _names_tflite(path)
+        is_file = str(path).lower().endswith(".tflite")
         self.path = publishing.file_target(path) if is_file else publishing.folder_target(path)
         self._export = export.tflite if is_file else export.saved_model
         _check_options(TFLiteOptions if is_file else SavedModelOptions, self.path, options)
@@ -70,20 +70,6 @@ class ExportBest(BestEpoch):
     def keep(self) -> None:
         """Exports the student."""
         self.report = self._export(self.model, self.path, **self._options)
-
-
-def _names_tflite(path: Any) -> bool:
-    """Whether a path names a file, not the folder of a SavedModel.
-
-    Raises:
-        ValueError: If it names a file of another kind.
-    """
-    suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
-    if suffix in (".keras", ".h5"):
-        expected = "a file that ends in .tflite, or a folder for a SavedModel"
-        mend = "Use keras_kd.callbacks.StudentCheckpoint for Keras' own files"
-        raise wrong("path", "name what is exported", path, expected=expected, mend=mend)
-    return suffix == ".tflite"
 
 
 def _check_options(kind: type, path: Path, options: dict[str, Any]) -> None:

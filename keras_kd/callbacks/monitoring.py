@@ -112,29 +112,35 @@ def check_will_be_logged(monitor: str, model: Any) -> None:
     facts = getattr(model, "fit_facts", None)
     if facts is None or facts.foreign:
         return
-    known = _columns(model)
     own = monitor.removeprefix("val_")
+    of_training, of_validation, of_callbacks = _columns(model)
+    known = of_validation if monitor != own else of_training | of_callbacks
     # Keras puts the names of outputs before those of metrics.
     several = len(model.student_heads) > 1
-    if not (own in known or (several and any(own.endswith(f"_{name}") for name in known))):
-        known = sorted(known) + [f"val_{name}" for name in sorted(known) if facts.validates]
-        mend = f"Did you mean {closest(monitor, known)!r}"
-    elif monitor.startswith("val_") and not facts.validates:
-        mend = "Pass validation_data to fit for values that begin with val_"
-    else:
-        return
-    raise _missing(monitor, known, mend)
+    could_be = own in known or (several and any(own.endswith(f"_{name}") for name in known))
+    offered = of_training | {f"val_{name}" for name in of_validation if facts.validates}
+    mend = f"Pass e.g. monitor={closest(monitor, offered)!r}"
+    if monitor != own and not facts.validates:
+        could_be, mend = False, "Pass validation_data to fit for values that begin with val_"
+    elif own in _OBSERVED:
+        mend = f"Give TeacherAgreement() to fit, too, and monitor 'val_{own}'"
+    if not could_be:
+        raise _missing(monitor, offered, mend)
 
 
-def _columns(model: Any) -> set[str]:
-    terms = [term.name for term in model.terms]
-    metrics = [
-        getattr(metric, "name", getattr(metric, "__name__", metric))
+def _columns(model: Any) -> tuple[set[str], set[str], set[str]]:
+    """Returns what training logs, what validation does (without val_), and what callbacks may."""
+    terms = {term.name for term in model.terms}
+    metrics = {
+        str(getattr(metric, "name", getattr(metric, "__name__", metric)))
         for metric in _keras.compiled_metrics(model)
-    ]
-    of_callbacks = ["learning_rate", "distils", "alpha", "temperature", "hard_weight", *_OBSERVED]
-    of_callbacks += [f"{term}_{what}" for term in terms for what in ("weight", "temperature")]
-    return {"loss", "hard_loss", *terms, *map(str, metrics), *of_callbacks}
+    }
+    observed = {name for observer in model.observers for name in observer.result()}
+    hard = {"hard_loss"} if model.loss is not None else set()
+    held_out = {"loss"} | metrics | observed | (terms if model.evaluates_terms else set())
+    of_callbacks = {"learning_rate", "distils", "alpha", "temperature", "hard_weight"}
+    of_callbacks |= {f"{term}_{what}" for term in terms for what in ("weight", "temperature")}
+    return {"loss"} | hard | terms | metrics, held_out, of_callbacks
 
 
 def closest(given: Any, names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd._errors import check_integer, message, refusal, wrong
+from keras_kd._errors import is_integer, message, refusal, wrong
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.grids import Quantize
 from keras_kd.compression.integers import Sourced
@@ -122,9 +122,11 @@ def _check_keras() -> None:
 
 
 def _check_bits(name: str, bits: Any) -> int:
-    if check_integer(name, bits) in (4, 8):
+    whole = is_integer(bits)
+    if whole and bits in (4, 8):
         return int(bits)
-    raise wrong(name, "be 4 or 8", bits, example=8)
+    error = ValueError if whole else TypeError
+    raise wrong(name, "be 4 or 8", bits, expected="the integer 4 or 8", example=8, error=error)
 
 
 def _check_precision(student: keras.Model) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._errors import refusal
+from keras_kd.distiller.first_look import no_examples
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import MultiLabelSoftTargets
 from keras_kd.networks.structures import are_arrays
@@ -75,7 +76,8 @@ def first_batches(given: dict[str, Any]) -> Iterator[Any]:
     if hasattr(x, "element_spec"):
         several = map(_of_one_replica, itertools.islice(x, _EXAMPLES))
     elif hasattr(x, "__getitem__") and hasattr(x, "num_batches"):
-        several = (x[number] for number in range(x.num_batches or _EXAMPLES))
+        count = _EXAMPLES if x.num_batches is None else x.num_batches
+        several = (x[number] for number in range(count))
     elif hasattr(x, "__next__"):
         kept: list[Any] = []
         given["x"] = (each for each in itertools.chain(kept, x))
@@ -112,6 +114,9 @@ def asked(teacher: Teacher, names: list[str], batches: Iterator[Any]) -> list[di
         teacher: Who is asked, unless the answers come with the batches.
         names: The student's output names.
         batches: Of `first_batches`.
+
+    Raises:
+        ValueError: If there are none.
     """
     answers, examples = [], 0
     for x in batches:
@@ -122,6 +127,8 @@ def asked(teacher: Teacher, names: list[str], batches: Iterator[Any]) -> list[di
         examples += len(keras.tree.flatten(answers[-1])[0])
         if examples >= _EXAMPLES:
             break
+    if not answers:
+        raise no_examples("x")
     return answers
 
 

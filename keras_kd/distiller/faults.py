@@ -16,7 +16,7 @@ from keras import ops
 
 from keras_kd._errors import refusal
 
-__all__ = ["Watch", "faults_of", "not_finite", "signal_fault", "value_fault"]
+__all__ = ["Watch", "error_of", "faults_of", "not_finite", "signal_fault", "value_fault"]
 
 _REPORTS = {
     "labels": {
@@ -76,6 +76,13 @@ def faults_of(terms: Sequence[Any]) -> list[str]:
     """Returns all kinds of faults that terms may have, causes before effects."""
     signals = [signal_fault(role, term.name) for term in terms for role in term.tapped()]
     return signals + [value_fault(term.name) for term in terms if term.tapped()]
+
+
+def error_of(kind: str, received: str) -> Exception:
+    """Returns the error of a fault that is not one of `faults_of`, with what was found."""
+    report = _REPORTS[kind]
+    rest = {"expected": report["expected"], "received": received, "mend": report["mend"]}
+    return refusal(report["what"], **rest)
 
 
 def _report(kind: str) -> dict[str, str]:

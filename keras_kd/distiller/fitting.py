@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
-from keras_kd.distiller import forms, labels, multi_worker, preprocessing
+from keras_kd.distiller import first_look, forms, labels, multi_worker, preprocessing
 from keras_kd.distiller.steps import Steps
 from keras_kd.networks.structures import are_arrays
 from keras_kd.teachers import preprocessors
@@ -77,8 +77,10 @@ class Fitting(Steps):
         """Trains the student. The arguments are those of `keras.Model.fit`.
 
         Raises:
-            ValueError: If a label is outside of the student's classes, or the teacher gave NaN or
-                Inf: after the first step or at the end of the epoch, naming the first such batch.
+            TypeError: If labels are names of classes.
+            ValueError: If there are no examples; if a label is outside of the student's classes,
+                or the teacher gave NaN or Inf: of labels in arrays before the first step, else
+                after it or at the end of the epoch, naming the first such batch.
         """
         given = _without_self(locals())
         with self._telling():
@@ -173,6 +175,7 @@ class Fitting(Steps):
         """Returns the arguments of `fit` as Keras takes them, once they are checked."""
         self._keep_weights(given)
         validation = given["validation_data"]
+        first_look.check_some(given["x"])
         if isinstance(validation, (tuple, list)) and len(validation) == 3:
             given["validation_data"] = self._keep_weights(dict(zip(_DATA, validation)))
         forms.check_pairs(self._terms, _first_batch(given["x"], given["batch_size"]))
@@ -190,9 +193,17 @@ class Fitting(Steps):
         _keras.set_untracked(self, "fit_facts", FitFacts.of(given))
         how = self._preprocessing(teaching=True)
         if not how:
+            self._look_at_labels(given["y"], given["validation_data"])
             return given
         held_out = self._preprocessing(teaching=self.evaluates_terms)
         return preprocessing.fit_arguments(how, held_out, given)
+
+    def _look_at_labels(self, y: Any, validation: Any) -> None:
+        first_look.warn_of_unused_labels(self, y)
+        self._objective.look_at(y)
+        if isinstance(validation, (tuple, list)) and len(validation) > 1:
+            first_look.check_some(validation[0], "validation_data")
+            self._objective.look_at(validation[1], "validation_data[1]")
 
     def _preprocessing(self, *, teaching: bool) -> preprocessors.Preprocessing:
         return preprocessing.needed(self.student, self._objective.teacher if teaching else None)

@@ -15,7 +15,7 @@ from keras_kd.distiller.label_rules import Rule
 from keras_kd.networks.label_layouts import COLUMN, IDS, MISSING, ROWS, layout
 from keras_kd.networks.structures import by_name, replaced
 
-__all__ = ["Batch", "Reading", "none_for", "read", "sort_out"]
+__all__ = ["Batch", "Reading", "names_error", "none_for", "read", "sort_out"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,13 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
         rule: The output's rule.
 
     Raises:
+        TypeError: If they are names of classes.
         ValueError: If a sparse loss is given rows.
     """
     y = ops.convert_to_tensor(y)
     dtype = keras.backend.standardize_dtype(y.dtype)
+    if dtype == "string":
+        raise names_error("strings")
     # What True and False mean to a loss of the user's own is not known.
     if dtype == "bool" and rule.own:
         return None
@@ -75,6 +78,17 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
         return None
     ids = ops.squeeze(y, axis=-1) if lie == COLUMN else y
     return _read_ids(ids, lie == COLUMN, dtype, shape[-1], rule)
+
+
+def names_error(received: str) -> Exception:
+    """Returns the error of labels that are names of classes."""
+    return refusal(
+        "Labels must be numbers, such as the ids of classes",
+        expected="0, 1, ...",
+        received=received,
+        mend="Number the classes: names, y = np.unique(y, return_inverse=True)",
+        error=TypeError,
+    )
 
 
 def _read_ids(ids: Any, in_rows: bool, dtype: str, classes: int | None, rule: Rule) -> Reading:

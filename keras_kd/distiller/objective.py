@@ -6,7 +6,16 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd.distiller import faults, forms, hard_loss, label_rules, labels, settings, weights
+from keras_kd.distiller import (
+    faults,
+    first_look,
+    forms,
+    hard_loss,
+    label_rules,
+    labels,
+    settings,
+    weights,
+)
 from keras_kd.distiller.logs import LossColumns
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses.base import weighted_loss
@@ -77,6 +86,10 @@ class Objective:
         self.distils = yes
         hard = ["hard_loss"] if self.hard_loss.is_given else []
         self._columns.shown = hard + [term.name for term in self.terms if yes]
+
+    def look_at(self, y: Any, what: str = "y") -> None:
+        """Raises where labels in arrays are none, before a step is made with them."""
+        first_look.check_labels(y, self._rules, self._heads, what)
 
     def loss(
         self, model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._text import bytes_in_words, pairs
+from keras_kd._text import bytes_in_words, milliseconds_in_words, pairs
 from keras_kd.runtimes.tensors import TensorInfo
 
 __all__ = ["Latency", "Report", "cpu_name", "measure", "sizes"]
@@ -98,6 +98,7 @@ class Report:
 
     def __str__(self) -> str:
         argmax = self.argmax_agreement
+        latencies = map(milliseconds_in_words, (self.latency_ms, self.latency_p95_ms))
         rows = [
             ("file", self.path),
             ("format", " ".join(filter(None, (self.format, self.quantization)))),
@@ -112,7 +113,7 @@ class Report:
             ("argmax", None if argmax is None else f"{argmax:.1%} agree with Keras"),
             ("samples", self.samples),
             ("accuracy", self._accuracy_line()),
-            ("latency", f"{self.latency_ms:.3g} ms, p95 {self.latency_p95_ms:.3g} ms"),
+            ("latency", ", p95 ".join(latencies)),
             ("threads", self.threads),
             ("machine", self.machine),
         ]

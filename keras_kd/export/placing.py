@@ -76,9 +76,13 @@ def _naming_a_full_disk(target: Path) -> Iterator[None]:
         raise full from error
 
 
-def path_message(rule: str, expected: str, received: str) -> str:
+def path_message(
+    rule: str,
+    expected: str,
+    received: str,
+    mend: str = "Choose another path or create its folder first",
+) -> str:
     """Builds the error message about the path of an export."""
-    mend = "Choose another path or create its folder first"
     return message(f"path must {rule}", expected=expected, received=received, mend=mend)
 
 

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from keras_kd import _files
+from keras_kd._errors import shown
 from keras_kd.export.placing import REPLACED, path_message
 
 __all__ = ["file_target", "folder_target", "keras_target", "publish_folder"]
@@ -33,7 +34,7 @@ def file_target(path: str | os.PathLike[str]) -> Path:
         ValueError: If `path` holds something other than a file, or a Keras model, or its folder is
             missing.
     """
-    target = _target(path)
+    target = _exported(path)
     kind = _kind(target)
     if kind not in (None, "file"):
         expected = "a new path, or a .tflite file to replace"
@@ -86,7 +87,7 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
         TypeError: If `path` is not a path.
         ValueError: If `path` holds something other than a SavedModel, or its folder does not exist.
     """
-    target = _target(path)
+    target = _exported(path)
     expected = "a new path, an empty folder or a SavedModel to replace"
     kind = _kind(target)
     if kind not in (None, "folder"):
@@ -99,9 +100,20 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def _exported(path: str | os.PathLike[str]) -> Path:
+    """Returns the place of an export, which is not named like a file of Keras' own."""
+    target = _target(path)
+    if target.suffix.lower() in (".keras", ".h5"):
+        expected = "a file that ends in .tflite, or a folder for a SavedModel"
+        mend = "Use model.save, or callbacks.StudentCheckpoint, for Keras' own files"
+        raise ValueError(path_message("name what is exported", expected, repr(str(path)), mend))
+    return target
+
+
 def _target(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(path_message("be a path", "a str or pathlib.Path", repr(path)))
+        mend = "Pass the model first, then the path"
+        raise TypeError(path_message("be a path", "a str or pathlib.Path", shown(path), mend))
     target = Path(path).resolve()  # what a link leads to is replaced, not the link
     try:
         os.lstat(target)

@@ -8,7 +8,7 @@ import numpy as np
 from keras_kd._errors import refusal, wrong
 from keras_kd.losses.base import same_shape
 
-__all__ = ["COLUMN", "IDS", "MISSING", "ROWS", "class_ids", "layout"]
+__all__ = ["COLUMN", "IDS", "MISSING", "ROWS", "class_ids", "known", "layout"]
 
 MISSING = -1  # in the place of a label that is not known
 IDS, COLUMN, ROWS = "ids", "column", "rows"
@@ -31,6 +31,11 @@ def layout(labels: Sequence[int | None], output: Sequence[int | None]) -> str | 
     if labels and labels[-1] == 1 and same_shape(labels[:-1], output[:-1]):
         return COLUMN
     return IDS if same_shape(labels, output[:-1]) else None
+
+
+def known(y: Any) -> np.ndarray:
+    """Returns which samples have a label, `(samples,)`: one that is not -1 as a whole."""
+    return (np.asarray(y).reshape(len(y), -1) != MISSING).any(-1)
 
 
 def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
@@ -59,7 +64,7 @@ def class_ids(y: Any, samples: int, classes: int) -> np.ndarray:
     if labels.min() < 0 or labels.max() >= classes or (labels != np.floor(labels)).any():
         rule, expected = "hold ids of the models' classes", f"integers from 0 to {classes - 1}"
         received = f"{labels.min()} to {labels.max()}"
-        mend = "Leave out samples without a label, and map the others to 0, 1, ..."
+        mend = "Map the labels to 0, 1, ..., and leave out samples that have none"
         raise refusal(f"y must {rule}", expected=expected, received=received, mend=mend)
     return labels.astype(int)
 

@@ -65,7 +65,7 @@ def audition(
     epochs: int = 5,
     seeds: int = 3,
     batch_size: int = 128,
-    optimizer: Callable[[], Any] | str = "adam",
+    optimizer: keras.optimizers.Optimizer | Callable[[], Any] | str = "adam",
     alpha: float = 0.5,
     temperature: float = 4.0,
     verbose: int = 1,
@@ -89,7 +89,8 @@ def audition(
         epochs: Epochs of each training.
         seeds: How many seeds, at least 2.
         batch_size: Samples in a batch.
-        optimizer: A name, or a function that returns a new optimizer.
+        optimizer: A name, an optimizer that each training gets a copy of, or a function that
+            returns a new one.
         alpha: The weight of the labels; the teacher's is `1 - alpha`.
         temperature: That of the soft targets.
         verbose: Whether to print each score as it comes.
@@ -111,7 +112,7 @@ def audition(
             https://arxiv.org/abs/1910.01348)
     """
     _check(candidates)
-    fresh, made = _maker(student), optimizer if callable(optimizer) else lambda: optimizer
+    fresh, made = _maker(student), _optimizers(optimizer)
     train, test = _split(x, y, validation_data)
     count = check_integer("seeds", seeds, 2)
     lesson = _Lesson(train, check_count("epochs", epochs), batch_size, temperature)
@@ -185,6 +186,14 @@ def _maker(student: Any) -> Callable[[], keras.Model]:
         return lambda: keras.models.clone_model(student)
     mend = "Pass a function that builds the student"
     return check_callable("student", student, "be a model, or return one", mend=mend)
+
+
+def _optimizers(given: Any) -> Callable[[], Any]:
+    """Returns a function that makes optimizers, none of which knows of another's training."""
+    if isinstance(given, keras.optimizers.Optimizer):
+        config = given.get_config()
+        return lambda: type(given).from_config(config)
+    return given if callable(given) else lambda: given
 
 
 def _split(x: Any, y: Any, held_out: tuple[Any, Any] | None) -> tuple[tuple, tuple]:

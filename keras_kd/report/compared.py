@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_integer, check_lengths, check_type, refusal, wrong
-from keras_kd.networks.label_layouts import class_ids
+from keras_kd.networks.label_layouts import class_ids, known
 from keras_kd.report import measures
 from keras_kd.report.contestants import contestant
 from keras_kd.report.costs import Costs, spent
@@ -36,7 +36,7 @@ def compare(
         models: Keras models, Distillers (of which the student answers) or paths of `.tflite` files,
             by what they are called.
         x: The samples: an array, or a dict of arrays by input name.
-        y: Class ids, or one-hot rows.
+        y: Class ids, or one-hot rows. Samples whose label is -1 are left out.
         teacher: Which of them the others are to agree with. Default: the one called `"teacher"`, in
             capitals or not; otherwise the first.
         student: Which of them was trained without the teacher. Default: the one called `"student"`;
@@ -69,7 +69,9 @@ def compare(
     bins = check_integer("bins", bins, 1, example=15)
     teacher = _role("teacher", teacher, models) or next(iter(models))
     student = _role("student", student, models)
-    asked, samples = {n: contestant(n, each) for n, each in models.items()}, _samples(x)
+    asked, given = {n: contestant(n, each) for n, each in models.items()}, _samples(x)
+    x, y = _labelled(x, y, given)
+    samples = _samples(x)
     answers, joules = _answered(asked, x, samples)
     labels = class_ids(y, samples, answers[teacher].shape[1])
     top1 = {name: measures.top_k(each, labels, 1) for name, each in answers.items()}
@@ -93,6 +95,8 @@ def compare(
     ]
     machine = timed[teacher].machine if latency else None
     notes = _notes(rows, teacher, student, machine, samples, costs)
+    if samples < given:
+        notes = (*notes, f"{given - samples:,} of {given:,} samples have no label: left out.")
     return Comparison(tuple(rows), notes, machine, samples, costs)
 
 
@@ -159,6 +163,15 @@ def _role(role: str, given: str | None, models: Mapping[str, Any]) -> str | None
 
 def _samples(x: Any) -> int:
     return check_lengths("x", map(len, keras.tree.flatten(x)), "Pass the test data")
+
+
+def _labelled(x: Any, y: Any, samples: int) -> tuple[Any, Any]:
+    """Returns the samples that have labels, and these."""
+    y = np.asarray(y)
+    if y.shape[:1] != (samples,) or known(y).all():
+        return x, y  # labels of other samples are refused once the number of classes is known
+    there = known(y)
+    return keras.tree.map_structure(lambda array: np.asarray(array)[there], x), y[there]
 
 
 def _asked(name: str, each: Any, x: Any) -> Any:

@@ -117,12 +117,16 @@ class Costs:
 
     def __str__(self) -> str:
         parts = {"teacher": self.teacher, "labels": self.labels, "student": self.student}
-        said = ", ".join(f"{name} {value:,.0f}" for name, value in parts.items())
-        line = f"Training, in CPU seconds: {said}."
+        said = ", ".join(f"{name} {_in_words(value)}" for name, value in parts.items())
+        line = f"Training, in CPU seconds: {said}"
         if self.student_online is None:
-            return line
-        line = line[:-1] + f"; with the teacher asked at each step {self.student_online:,.0f}."
+            return f"{line}."
+        line = f"{line}; with the teacher asked at each step {_in_words(self.student_online)}."
         if self.pays_after is None:
             return f"{line} Stored labels do not pay."
-        trainings = "training" if self.pays_after == 1 else f"{self.pays_after} trainings"
+        trainings = "the first training" if self.pays_after == 1 else f"{self.pays_after} trainings"
         return f"{line} Stored labels pay after {trainings}."
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:,.0f}" if seconds >= 9.5 or not seconds else f"{seconds:.2g}"

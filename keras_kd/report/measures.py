@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import refusal
+from keras_kd.teachers.host import check_not_percent
 
 __all__ = ["calibration_error", "probabilities", "top_k"]
 
@@ -22,7 +23,8 @@ def probabilities(outputs: Any, name: str = "outputs") -> np.ndarray:
         name: Whose they are, for messages.
 
     Raises:
-        ValueError: If they have another rank, or fewer than 2 classes, or are not finite.
+        ValueError: If they have another rank, or fewer than 2 classes, are not finite, or are in
+            percent.
     """
     outputs = np.asarray(outputs, "float64")
     if outputs.ndim != 2 or outputs.shape[1] < 2 or not np.isfinite(outputs).all():
@@ -32,6 +34,7 @@ def probabilities(outputs: Any, name: str = "outputs") -> np.ndarray:
         if outputs.ndim == 2 and outputs.shape[1] > 1:
             received = f"{np.sum(~np.isfinite(outputs))} numbers that are NaN or Inf"
         raise refusal(f"{name} must {rule}", expected=expected, received=received, mend=mend)
+    check_not_percent(outputs, f"What {name} gives")
     if (outputs >= 0).all() and (abs(outputs.sum(-1) - 1) < _SLACK).all():
         return outputs / outputs.sum(-1, keepdims=True)
     exponents = np.exp(outputs - outputs.max(-1, keepdims=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd._extras import require
-from keras_kd._text import bytes_in_words, markdown
+from keras_kd._text import bytes_in_words, markdown, milliseconds_in_words
 from keras_kd.report.costs import Costs
 
 __all__ = ["Comparison", "Measured"]
@@ -69,7 +69,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "agreement": ("Agreement", _percent),
     "calibration_error": ("Calibration error", "{:.4f}".format),
     "macs": ("MACs", _macs_in_words),
-    "latency_ms": ("Latency", "{:.2f} ms".format),
+    "latency_ms": ("Latency", milliseconds_in_words),
     "joules": ("Energy", lambda joules: f"{1000 * joules:.2f} mJ"),
 }
 

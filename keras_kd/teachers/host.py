@@ -14,7 +14,7 @@ from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers.class_order import ClassOrder
 from keras_kd.teachers.teacher import Teacher
 
-__all__ = ["HostTeacher", "kind_of"]
+__all__ = ["HostTeacher", "check_not_percent", "kind_of"]
 
 _OUTPUT = "output"
 _NEAR = 1e-3  # by which rows of probabilities may miss a sum of 1
@@ -182,6 +182,7 @@ class HostTeacher(Teacher):
 
     def _check_kind(self, outputs: np.ndarray) -> None:
         """Raises where the head that was named cannot have given the outputs."""
+        check_not_percent(outputs, f"Answers of {self.name!r}")
         found = kind_of(outputs)
         if {found, self._kind} == {"logits", "softmax"} or (found, self._kind) == (
             "logits",
@@ -215,6 +216,20 @@ def kind_of(outputs: np.ndarray) -> str | None:
     sums = outputs.sum(axis=-1, dtype="float64")
     several = len(outputs) > 0 and outputs.shape[-1] > 1
     return "softmax" if several and (abs(sums - 1) < _NEAR).all() else None
+
+
+def check_not_percent(outputs: np.ndarray, whose: str) -> None:
+    """Raises where each row of outputs is of at least 0 and adds up to 100.
+
+    Raises:
+        ValueError: If it is so.
+    """
+    sums = outputs.sum(axis=-1, dtype="float64")
+    several = len(outputs) > 0 and outputs.shape[-1] > 1
+    if several and (outputs >= 0).all() and (abs(sums - 100) < 100 * _NEAR).all():
+        expected, received = "rows that add up to 1, or logits", "rows that add up to 100"
+        what, mend = f"{whose} must not be in percent", "Divide them by 100"
+        raise refusal(what, expected=expected, received=received, mend=mend)
 
 
 def _rows(x: Any) -> int:

@@ -108,7 +108,11 @@ def test_wrong_use(net, data, tmp_path):
         ({"calibration": iter([])}, ValueError, "calibration must be samples .* more than once"),
         ({"colour": 3}, TypeError, "export.tflite.*some of .*'io_dtype'.*argument 'colour'"),
         ({"path": "student", "quantization": "int8"}, TypeError, "export.saved_model.*ends in"),
-        ({"path": tmp_path / "best.keras"}, ValueError, "file that ends in .tflite.*best.keras"),
+        (
+            {"path": tmp_path / "best.keras"},
+            ValueError,
+            "path must name what is exported.*best.keras",
+        ),
         ({"monitor": None, "mode": "min"}, TypeError, "monitor must name an entry"),
         ({"initial_value_threshold": float("nan")}, ValueError, "initial_value_threshold must be"),
         ({"initial_value_threshold": "0.5"}, TypeError, "initial_value_threshold must be"),

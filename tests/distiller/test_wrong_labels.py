@@ -9,7 +9,7 @@ from keras_kd import Distiller
 from keras_kd.distiller.label_rules import Rule, rules
 from keras_kd.distiller.labels import read
 from keras_kd.losses import MultiLabelSoftTargets
-from tests.distiller.labelled import CROSS_ENTROPY, some_missing
+from tests.distiller.labelled import CROSS_ENTROPY, Batches, some_missing
 
 
 def test_numbers_that_are_no_ids_stay(net, data):
@@ -43,7 +43,7 @@ def test_labels_outside_of_the_classes(net, data, loss, activation, wrong):
     distiller.compile("sgd", loss=loss, metrics=["accuracy"])
     message = "Labels must be ids of the student's classes, or -1 for none.*"
     with pytest.raises(ValueError, match=message + r"batch 3 of epoch 1 \(index 2\)"):
-        distiller.fit(x, y, batch_size=6, shuffle=False, verbose=0)
+        distiller.fit(Batches(x, y, 6), shuffle=False, verbose=0)
     with pytest.raises(ValueError, match=message + "batch 3 of the evaluation"):
         distiller.evaluate(x, y, batch_size=6, verbose=0)
     for on_batch in (distiller.train_on_batch, distiller.test_on_batch):
@@ -135,7 +135,7 @@ def test_masks_of_0_and_255_are_reported(data, loss):
     distiller = Distiller(student=classifier_for(loss), teacher=classifier_for(loss))
     distiller.compile("sgd", loss=loss)
     with pytest.raises(ValueError, match=r"numbers from 0 to 1.*first in batch 3 of epoch 1"):
-        distiller.fit(x, rows, batch_size=6, shuffle=False, verbose=0)
+        distiller.fit(Batches(x, rows, 6), shuffle=False, verbose=0)
     with pytest.raises(ValueError, match=r"numbers from 0 to 1.*first in batch 1"):
         distiller.test_on_batch(x, rows)
 

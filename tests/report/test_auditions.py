@@ -50,6 +50,10 @@ def test_a_teacher_may_be_worse_than_none(labelled, student, capsys):
     assert "| Taught by" in str(found)
     for weights, kept in zip(student.get_weights(), before):
         np.testing.assert_array_equal(weights, kept)
+    optimizer = keras.optimizers.Adam(0.05)
+    again = audition(candidates, x, y, student, optimizer=optimizer, verbose=0, **options)
+    assert again.scores == found.scores
+    assert not optimizer.built  # each training has a copy
 
 
 def test_seeds_decide():

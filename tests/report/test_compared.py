@@ -58,7 +58,8 @@ def test_wrong_use(three, tmp_path):
         ({"a": models["Teacher"]}, (x[:0], y[:0]), ValueError, "x must hold at least one sample"),
         ({"a": models["Teacher"]}, (x, y[:9]), ValueError, "y must hold one label for each"),
         ({"a": models["Teacher"]}, (x, y + 7), ValueError, "y must hold ids of .*7.0 to 7.0"),
-        ({"a": models["Teacher"]}, (x, y - 1), ValueError, "y must hold ids of the models'"),
+        ({"a": models["Teacher"]}, (x, y - 2), ValueError, "y must hold ids of the models'"),
+        ({"a": models["Teacher"]}, (x, y - 1), ValueError, "x must hold at least one sample"),
     ]:
         with pytest.raises(error, match=match):
             report.compare(given, *data)
@@ -66,3 +67,16 @@ def test_wrong_use(three, tmp_path):
         report.compare({"a": models["Teacher"]}, x, y, teacher="b")
     with pytest.raises(ValueError, match="NaN or Inf"):
         measures.probabilities([[np.nan, 1.0]])
+    with pytest.raises(ValueError, match=r"must not be in percent.*Divide them by 100"):
+        measures.probabilities([[90.0, 10.0], [0.0, 100.0]])
+
+
+def test_samples_without_a_label_are_left_out(three):
+    models, x = three
+    y = np.arange(50) % 7
+    rows = np.where(np.arange(50)[:, None] < 20, -1, np.eye(7)[y])
+    whole = report.compare(models, x[20:], y[20:], latency=False)
+    for labels in (np.where(np.arange(50) < 20, -1, y), rows):
+        found = report.compare(models, x, labels, latency=False)
+        assert (found.rows, found.samples) == (whole.rows, 30)
+        assert "20 of 50 samples have no label: left out." in str(found)

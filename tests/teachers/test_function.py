@@ -107,6 +107,9 @@ def test_what_a_sample_shows(data):
     assert Function(linear, "logits").input_shapes() is None
     named = Function(lambda x: linear(x["a"]), sample={"b": data[0][:2, :3], "a": data[0][:2]})
     assert named.input_names() == ["a", "b"]
+    for head in (None, "logits", "softmax"):
+        with pytest.raises(ValueError, match=r"must not be in percent.*Divide them by 100"):
+            Function(lambda x: np.full((len(x), 4), 25.0), head, sample=data[0][:2])
     with pytest.raises(ValueError, match=r"one row for each sample"):
         Function(lambda x: x[0], sample=data[0])
     with pytest.raises(

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import inspect
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,8 @@ def student_of(model: keras.Model) -> keras.Model:
     _check_tensorflow()
     _check_backend()
     rule, expected = "be a Keras model", "a keras.Model or a keras_kd.Distiller"
-    mend = "Pass the model itself"
+    is_path = isinstance(student, str | os.PathLike)
+    mend = "Load it with keras.saving.load_model" if is_path else "Pass the model itself"
     check_type("model", student, keras.Model, rule, expected=expected, mend=mend)
     check_stateless(student, "The model")
     if keras.backend.backend() != "tensorflow":

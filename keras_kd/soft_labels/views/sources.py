@@ -169,6 +169,7 @@ def description(data: Arrays | Stream) -> dict[str, Any]:
 
 
 def _as_array(leaf: Any) -> np.ndarray:
+    leaf = leaf.to_numpy() if hasattr(leaf, "to_numpy") else leaf  # a frame of pandas
     is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     if not is_array or not len(leaf.shape):
         raise refusal(

@@ -1,5 +1,6 @@
 """Samples from arrays, tf.data pipelines and TFDS, in a stable order."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -51,6 +52,14 @@ def test_a_stream_may_be_read_as_arrays_and_arrays_as_a_stream(images, classifie
 def test_what_is_no_data_is_refused(classifier, write, data):
     with pytest.raises(TypeError, match=r"data must be arrays, an unbatched tf.data.Dataset"):
         write(teacher=classifier(8), data=data)
+
+
+def test_a_frame_is_its_numbers(write, data):
+    pandas = pytest.importorskip("pandas")
+    teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    frame = pandas.DataFrame(data[0], columns=list("abcd"))
+    for _ in write(teacher=teacher, data=frame).dataset(data[0], batch_size=8):
+        pass  # each row is compared with what the teacher was shown
 
 
 def test_a_tfds_builder(classifier, write, stream):
