@@ -12,21 +12,20 @@ Baseline: the same `evaluate` without the callback.
 """
 
 import json
-import platform
 import statistics
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from interleaved import save
 
 import keras_kd
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("rounds", 31, "Interleaved evaluations of each kind.", 3)
-flags.DEFINE_integer("samples", 4096, "Validation images.", 128)
+flags.DEFINE_integer("rounds", 21, "Interleaved evaluations of each kind.", 3)
+flags.DEFINE_integer("samples", 2048, "Validation images.", 128)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -80,17 +79,16 @@ def main(_):
                 times[name].append(run())
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratios = [b / a for a, b in zip(times["stored, without"], times["stored, with"])]
-    result = {
+    results = {
         "median CPU seconds": medians,
         "stored, with / without": medians["stored, with"] / medians["stored, without"],
         "quartiles of the paired ratio": statistics.quantiles(ratios, n=4),
-        "times": times,
-        "keras": keras.__version__,
-        "machine": f"{platform.machine()}, {platform.processor()}",
+        "rounds": FLAGS.rounds,
+        "samples": FLAGS.samples,
+        "CPU seconds": times,
     }
-    print(json.dumps({k: v for k, v in result.items() if k != "times"}, indent=2))
-    path = Path(__file__).parent / "results" / "teacher_agreement.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+    save("teacher_agreement", "python benchmarks/teacher_agreement.py", results)
 
 
 if __name__ == "__main__":
