@@ -1,6 +1,5 @@
 """What data show before the first step: none at all, names as labels, ids of other classes."""
 
-import warnings
 from typing import Any
 
 import keras
@@ -14,7 +13,7 @@ from keras_kd.distiller.label_rules import Rule
 from keras_kd.networks.heads import Head
 from keras_kd.networks.structures import are_arrays, by_name
 
-__all__ = ["check_labels", "check_some", "no_examples", "warn_of_unused_labels"]
+__all__ = ["check_labels", "check_some", "no_examples", "tell_of_unused_labels"]
 
 _AT_ONCE = 2**22  # numbers
 _MOST = 2**28  # numbers; labels of more are left to the steps
@@ -87,13 +86,15 @@ def _is_wrong(part: np.ndarray, shape: Any, rule: Rule) -> bool:
     return reading is not None and bool(ops.convert_to_numpy(reading.wrong))
 
 
-def warn_of_unused_labels(model: keras.Model, y: Any) -> None:
-    """Warns where nothing compares the labels that come with arrays."""
+def tell_of_unused_labels(model: keras.Model, y: Any) -> None:
+    """Prints a line where nothing compares the labels that arrays come with.
+
+    It is not a warning, because data often have labels that nobody wants to use.
+    """
     compared = model.loss is not None or _keras.has_metrics(model)
     needed = any("labels" in getattr(term.loss, "needs", ()) for term in model.terms)
     if y is not None and not compared and not needed:
-        warnings.warn(
+        print(
             "y is not used: the Distiller is compiled without a loss and metrics, so the student "
-            "learns from its teacher alone. Pass loss= to compile, or leave y out.",
-            stacklevel=4,
+            "learns from its teacher alone. Pass loss= to compile to learn from labels, too."
         )

@@ -193,13 +193,14 @@ class Fitting(Steps):
         _keras.set_untracked(self, "fit_facts", FitFacts.of(given))
         how = self._preprocessing(teaching=True)
         if not how:
+            if given["verbose"]:
+                first_look.tell_of_unused_labels(self, given["y"])
             self._look_at_labels(given["y"], given["validation_data"])
             return given
         held_out = self._preprocessing(teaching=self.evaluates_terms)
         return preprocessing.fit_arguments(how, held_out, given)
 
     def _look_at_labels(self, y: Any, validation: Any) -> None:
-        first_look.warn_of_unused_labels(self, y)
         self._objective.look_at(y)
         if isinstance(validation, (tuple, list)) and len(validation) > 1:
             first_look.check_some(validation[0], "validation_data")
