@@ -63,7 +63,7 @@ def main(_):
     stored = keras_kd.Distiller(student=student, teacher=soft)
     live = keras_kd.Distiller(student=student, teacher=teacher)
     for distiller in (stored, live):
-        distiller.compile("sgd", loss=LOSS, metrics=["accuracy"])
+        distiller.compile("sgd", loss=LOSS, metrics=["accuracy"], temperature=4.0)
     carried = soft.dataset(x, y, batch_size=128, shuffle=False)
     plain = tf.data.Dataset.from_tensor_slices((x, y)).batch(128)
     runs = {

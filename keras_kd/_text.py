@@ -1,7 +1,6 @@
 """Tables, sizes and durations as text."""
 
 import io
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -77,5 +76,4 @@ def duration_in_words(seconds: float) -> str:
 
 def milliseconds_in_words(count: float) -> str:
     """Returns milliseconds with three digits that count, e.g. `"0.00233 ms"` or `"1,234 ms"`."""
-    digits = max(0, 2 - math.floor(math.log10(count))) if count > 0 else 0
-    return f"{count:,.{digits}f} ms"
+    return f"{count:.3g} ms" if count < 999.5 else f"{count:,.0f} ms"

@@ -43,7 +43,7 @@ def test_bytes_in_words(count, words):
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(0.002334, "0.00233 ms"), (0.5, "0.500 ms"), (12.34, "12.3 ms"), (1234, "1,234 ms")],
+    [(0.002334, "0.00233 ms"), (0.5, "0.5 ms"), (12.34, "12.3 ms"), (1234, "1,234 ms")],
 )
 def test_milliseconds_in_words(count, words):
     assert milliseconds_in_words(count) == words

@@ -34,7 +34,7 @@ def file_target(path: str | os.PathLike[str]) -> Path:
         ValueError: If `path` holds something other than a file, or a Keras model, or its folder is
             missing.
     """
-    target = _exported(path)
+    target = _target(path)
     kind = _kind(target)
     if kind not in (None, "file"):
         expected = "a new path, or a .tflite file to replace"
@@ -42,7 +42,7 @@ def file_target(path: str | os.PathLike[str]) -> Path:
     if _is_keras_model(target):
         expected = "a new path, or a .tflite file to replace"
         raise ValueError(path_message("not be a Keras model's", expected, f"the file {path}"))
-    return target
+    return _not_keras(target)
 
 
 def keras_target(path: str | os.PathLike[str]) -> Path:
@@ -87,7 +87,7 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
         TypeError: If `path` is not a path.
         ValueError: If `path` holds something other than a SavedModel, or its folder does not exist.
     """
-    target = _exported(path)
+    target = _target(path)
     expected = "a new path, an empty folder or a SavedModel to replace"
     kind = _kind(target)
     if kind not in (None, "folder"):
@@ -97,16 +97,15 @@ def folder_target(path: str | os.PathLike[str]) -> Path:
     if foreign or (names and "saved_model.pb" not in names):
         received = f"{path} with {', '.join((foreign or sorted(names))[:3])}"
         raise ValueError(path_message("not hold other files", expected, received))
-    return target
+    return _not_keras(target)
 
 
-def _exported(path: str | os.PathLike[str]) -> Path:
-    """Returns the place of an export, which is not named like a file of Keras' own."""
-    target = _target(path)
+def _not_keras(target: Path) -> Path:
+    """Returns the place of an export, unless it is named like a file of Keras' own."""
     if target.suffix.lower() in (".keras", ".h5"):
         expected = "a file that ends in .tflite, or a folder for a SavedModel"
         mend = "Use model.save, or callbacks.StudentCheckpoint, for Keras' own files"
-        raise ValueError(path_message("name what is exported", expected, repr(str(path)), mend))
+        raise ValueError(path_message("name what is exported", expected, target.name, mend))
     return target
 
 
