@@ -24,8 +24,8 @@ from interleaved import save
 import keras_kd
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("rounds", 21, "Interleaved evaluations of each kind.", 3)
-flags.DEFINE_integer("samples", 2048, "Validation images.", 128)
+flags.DEFINE_integer("rounds", 11, "Interleaved evaluations of each kind.", 3)
+flags.DEFINE_integer("samples", 1024, "Validation images.", 128)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
