@@ -163,7 +163,7 @@ def test_a_term_serves_one_pair_of_signals(filters, role):
     term = Term(Hint(), teacher="conv", student="conv", projector="auto", name="mine")
     Distiller(student=net(4), teacher=net(filters), terms=[term])
     models = {"student": net(4), "teacher": net(filters)} | {role: net(5)}
-    with refused(ValueError, "term 'mine'.*Make a new Term, for this one has been connected"):
+    with refused(ValueError, "term 'mine'.*Make a new Term, because this one has been"):
         Distiller(**models, terms=[term])
 
 
