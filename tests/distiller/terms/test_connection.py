@@ -202,7 +202,7 @@ def test_a_projector_belongs_to_one_term():
             Term(Hint(), None, "conv", "conv", projector, name=name)
             for name, projector in zip("ab", pair)
         ]
-        with refused(ValueError, "Each term must have a projector of its own.*'b' than in 'a'"):
+        with refused(ValueError, "Each term must have a projector of its own.*in both 'a' and 'b'"):
             Distiller(student=net(4), teacher=net(6), terms=terms)
 
 
