@@ -72,7 +72,7 @@ def _prepared(task, start, kind):
         return compression.quantize_aware(start, bits=int(kind[3:]))
     if kind in SPARSITY:
         steps = int(GROWING * task.steps(kind))
-        return compression.prune(start, sparsity=SPARSITY[kind], steps=steps)
+        return compression.prune(start, sparsity=SPARSITY[kind], steps=steps, allocation="lamp")
     return compression.cluster(start, clusters=16) if kind == "clustered" else start
 
 

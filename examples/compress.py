@@ -67,7 +67,7 @@ def main(_):
     student = distilled(convnet("student", (16, 32, 32)), teacher, train)
 
     steps = FLAGS.epochs * -(-len(train[0]) // BATCH)
-    small = compression.prune(student, sparsity=0.8, steps=steps // 2)
+    small = compression.prune(student, sparsity=0.8, steps=steps // 2, allocation="lamp")
     small = distilled(small, teacher, train)
     small = distilled(compression.cluster(small, clusters=16), teacher, train)
     small = distilled(compression.quantize_aware(small), teacher, train)

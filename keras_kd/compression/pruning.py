@@ -27,7 +27,7 @@ def prune(
     begin: int = 0,
     initial_sparsity: float = 0.0,
     every: int | None = None,
-    allocation: str = "lamp",
+    allocation: str = "uniform",
     block: tuple[int, int] | None = None,
     pattern: str | None = None,
     skip: Sequence[str] = (),
@@ -39,9 +39,9 @@ def prune(
 
         s(t) = sparsity + (initial_sparsity - sparsity) * (1 - (t - begin) / steps)**3
 
-    By default kernels lose shares of their own, found by LAMP in the weights that `student` has
-    now, so prune a trained student. For ResNet-8 at 80 % this is worth many points over the same
-    share everywhere; see `docs/compression.md`.
+    With `allocation="lamp"` kernels lose shares of their own, found in the weights that `student`
+    has now: for trained students at a high sparsity this is worth many points; see
+    `docs/compression.md`.
 
     Masks follow the training step within the compiled step; no callback is needed. From the last
     step of the schedule on they stay as they are. Weights that a mask hides keep their values and
@@ -49,14 +49,15 @@ def prune(
 
     Args:
         student: A built Functional or Sequential model. It stays as it is.
-        sparsity: The share of all kernels' weights that is 0 in the end, at least 0 and below 1.
+        sparsity: The share of the kernels' weights that is 0 in the end, at least 0 and below 1.
             May be left out where `pattern` says it.
         steps: Training steps over which the sparsity grows; 0 for all at once.
         begin: Training steps before the first weight goes.
         initial_sparsity: The sparsity at the beginning of the schedule.
         every: Steps between two updates of the masks; by default a hundredth of `steps`.
-        allocation: `"lamp"` takes less from kernels whose weights matter more, `"uniform"` the same
-            share from each. A `pattern` takes the same from each.
+        allocation: `"uniform"` takes the same share from each kernel, `"lamp"` less from those
+            whose weights matter more, the share of all together being the same. A `pattern` takes
+            the same from each.
         block: `(rows, columns)` that stay or go together, of the kernel as a matrix whose columns
             are its outputs, e.g. `(1, 4)`.
         pattern: `"2:4"` keeps two of four neighbours along the input channels, or any `"n:m"`.

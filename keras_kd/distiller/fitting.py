@@ -85,6 +85,7 @@ class Fitting(Steps):
         given = _without_self(locals())
         with self._telling():
             try:
+                multi_worker.check_cluster(self)
                 with multi_worker.together(self):
                     given = self._prepared(given)
                 multi_worker.check_together(self, self._objective.teacher, given)

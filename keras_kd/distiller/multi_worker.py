@@ -20,7 +20,16 @@ from keras_kd._errors import refusal
 from keras_kd._version import __version__
 from keras_kd.teachers.teacher import NoTeacher, Teacher
 
-__all__ = ["callbacks", "check_together", "is_chief", "mean", "per_worker", "summed", "together"]
+__all__ = [
+    "callbacks",
+    "check_cluster",
+    "check_together",
+    "is_chief",
+    "mean",
+    "per_worker",
+    "summed",
+    "together",
+]
 
 _OLDEST_KERAS = (3, 10)  # older ones keep one sum for all workers' metrics, and get it wrong
 
@@ -96,12 +105,11 @@ def check_together(model: keras.Model, teacher: Teacher, given: dict[str, Any]) 
 
     Raises:
         ValueError: If versions, teachers, students or arguments differ, or the student was not made
-            under the strategy of the cluster that TF_CONFIG names.
+            under the strategy.
     """
+    if _keras.workers(model) is None:
+        return
     with together(model):
-        _check_cluster(model)
-        if _keras.workers(model) is None:
-            return
         import tensorflow as tf
 
         _check_scope(model)
@@ -159,8 +167,8 @@ def _listed(flags: Any) -> str:
     return ", ".join(str(number) for number, flag in enumerate(flags) if flag)
 
 
-def _check_cluster(model: keras.Model) -> None:
-    """Raises where TF_CONFIG, the strategy and Keras do not fit together."""
+def check_cluster(model: keras.Model) -> None:
+    """Raises where TF_CONFIG, the strategy and Keras do not fit; asks no other worker."""
     strategy = _keras.workers(model)
     several = strategy is not None
     named = _named_workers() if keras.backend.backend() == "tensorflow" else 0

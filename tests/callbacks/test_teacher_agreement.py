@@ -174,9 +174,9 @@ def test_wrong_use(net, data, tmp_path):
 @pytest.mark.parametrize(
     ("monitor", "validates", "match"),
     [
-        ("val_acuracy", True, "Did you mean 'val_accuracy'"),
+        ("val_acuracy", True, "Pass e.g. monitor='val_accuracy'"),
         ("val_accuracy", False, "Pass validation_data"),
-        ("soft_target_loss", True, "Did you mean 'soft_targets'"),
+        ("soft_target_loss", True, "Pass e.g. monitor='soft_targets'"),
     ],
 )
 def test_a_monitor_that_cannot_come_is_refused_before_the_first_step(

@@ -151,7 +151,7 @@ def test_kernels_that_matter_more_lose_less(data, how):
     model = dense()
     model.get_layer("hidden").kernel.assign(np.geomspace(1e-3, 1, 32).reshape(4, 8))
     model.get_layer("logits").kernel.assign(np.ones((8, 3)))
-    student = compression.prune(model, 0.5, initial_sparsity=0.2, **how)
+    student = compression.prune(model, 0.5, initial_sparsity=0.2, allocation="lamp", **how)
     first = [layer.transforms[0].initial_sparsity for layer in student.layers[:1]]
     assert first == pytest.approx([0.4 * student.layers[0].transforms[0].sparsity])
     student.compile("sgd", CROSS_ENTROPY)

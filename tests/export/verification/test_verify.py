@@ -64,7 +64,9 @@ def test_zeros_are_compared_too():
 def test_a_file_that_is_not_finite_is_refused(answers, bad):
     actual = {name: array.copy() for name, array in answers.items()}
     actual["size"][3] = bad
-    with pytest.raises(VerificationError, match=r"'size' must be finite.*1 NaN or infinite"):
+    with pytest.raises(
+        VerificationError, match=r"'size' must hold finite numbers.*1 NaN or infinite"
+    ):
         verify.compare(answers, actual)
 
 
