@@ -70,13 +70,11 @@ def compare(
     teacher = _role("teacher", teacher, models) or next(iter(models))
     student = _role("student", student, models)
     asked, given = {n: contestant(n, each) for n, each in models.items()}, _samples(x)
-    x, y = _labelled(x, y, given)
-    samples = _samples(x)
+    x, y, samples = _labelled(x, y, given)
     answers, joules = _answered(asked, x, samples)
     labels = class_ids(y, samples, answers[teacher].shape[1])
     top1 = {name: measures.top_k(each, labels, 1) for name, each in answers.items()}
     timed = {name: each.latency(x) if latency else None for name, each in asked.items()}
-    classes = {name: each.argmax(-1) for name, each in answers.items()}
     rows = [
         Measured(
             method=name,
@@ -85,7 +83,7 @@ def compare(
             top1=top1[name],
             top5=_top5(answers[name], labels),
             gap_closed=_gap_closed(top1, teacher, student, name),
-            agreement=float(np.mean(classes[name] == classes[teacher])),
+            agreement=_agreement(answers[name], answers[teacher]),
             calibration_error=measures.calibration_error(answers[name], labels, bins),
             macs=each.macs,
             latency_ms=timed[name] and timed[name].latency_ms,
@@ -94,9 +92,7 @@ def compare(
         for name, each in asked.items()
     ]
     machine = timed[teacher].machine if latency else None
-    notes = _notes(rows, teacher, student, machine, samples, costs)
-    if samples < given:
-        notes = (*notes, f"{given - samples:,} of {given:,} samples have no label: left out.")
+    notes = _notes(rows, teacher, student, machine, samples, costs) + _left_out(given, samples)
     return Comparison(tuple(rows), notes, machine, samples, costs)
 
 
@@ -165,13 +161,24 @@ def _samples(x: Any) -> int:
     return check_lengths("x", map(len, keras.tree.flatten(x)), "Pass the test data")
 
 
-def _labelled(x: Any, y: Any, samples: int) -> tuple[Any, Any]:
-    """Returns the samples that have labels, and these."""
+def _labelled(x: Any, y: Any, samples: int) -> tuple[Any, Any, int]:
+    """Returns the samples that have labels, these, and how many there are."""
     y = np.asarray(y)
     if y.shape[:1] != (samples,) or known(y).all():
-        return x, y  # labels of other samples are refused once the number of classes is known
+        return x, y, samples  # other lengths are refused once the number of classes is known
     there = known(y)
-    return keras.tree.map_structure(lambda array: np.asarray(array)[there], x), y[there]
+    x = keras.tree.map_structure(lambda array: np.asarray(array)[there], x)
+    return x, y[there], _samples(x)
+
+
+def _left_out(given: int, samples: int) -> tuple[str, ...]:
+    if samples == given:
+        return ()
+    return (f"{given - samples:,} of {given:,} samples have no label: left out.",)
+
+
+def _agreement(answers: np.ndarray, of_teacher: np.ndarray) -> float:
+    return float(np.mean(answers.argmax(-1) == of_teacher.argmax(-1)))
 
 
 def _asked(name: str, each: Any, x: Any) -> Any:

@@ -188,7 +188,8 @@ class Teacher:
             names: The student's output names.
         """
         logits = [keras.tree.flatten(answers[name]) for name in names if name in answers]
-        leaves = [leaf for leaf in keras.tree.flatten(logits) if _is_float(leaf)]
+        dtype = keras.backend.standardize_dtype
+        leaves = [leaf for leaf in keras.tree.flatten(logits) if "float" in dtype(leaf.dtype)]
         fine = [ops.all(ops.isfinite(leaf)) for leaf in leaves]
         return ~ops.expand_dims(ops.all(ops.stack(fine)), 0) if fine else None
 
@@ -255,16 +256,8 @@ class Teacher:
         return {name: self.heads[own].kind for name, own in taught_by if own in self.heads}
 
 
-def _is_float(tensor: Any) -> bool:
-    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
-
-
 def check_can_be_asked(name: str, teacher: Teacher) -> Teacher:
-    """Returns a teacher if it answers whatever samples it is shown.
-
-    Raises:
-        TypeError: If it has nothing but the answers that come with the samples.
-    """
+    """Returns a teacher that answers any samples; one of stored answers is a `TypeError`."""
     if teacher.can_be_asked:
         return teacher
     rule, mend = "be a model that can be asked", "Pass the trained model"
