@@ -6,8 +6,29 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_kd._errors import refusal
+
 # A full disk, a full quota, and a limit on the size of files; Windows lacks some.
 FULL_DISK = [getattr(errno, x) for x in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, x)]
+
+
+def existing(path: str | os.PathLike[str], rule: str) -> Path:
+    """Returns the path of what must be there to be read.
+
+    Args:
+        path: The path.
+        rule: What it must be, for the message, e.g. `"name a .tflite file"`.
+
+    Raises:
+        FileNotFoundError: If nothing is there.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    mend = f"Look at the path: {folder} is there, and holds {sorted(os.listdir(folder))[:8]}"
+    received = f"{path}, where nothing is"
+    raise refusal(f"path must {rule}", received=received, mend=mend, error=FileNotFoundError)
 
 
 def write(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ class EndDistillation(keras.callbacks.Callback):
     From then on the student trains on the labels alone, as without a teacher: the loss is the hard
     loss with a weight of 1, plus regularizers, and no teacher is asked, so steps become cheaper.
     The training step is compiled once more. The logs' column `distils` is 1 while the terms count,
-    0 after it.
+    0 after it; those of the terms end, and `history` has NaN in their place.
 
     The settings say so, too: `alpha` becomes 1, the terms' weights 0, and a `Schedule` leaves them
     so. They are saved, so a training that is resumed stays where it was.
@@ -112,6 +112,13 @@ class EndDistillation(keras.callbacks.Callback):
         if self.patience is not None and self.ended is None:
             self._wait(logs)
         logs["distils"] = float(self.ended is None)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Fills the terms' columns of the history with NaN, so that all are of one length."""
+        history = self.model.history.history
+        for name, column in history.items() if self.ended is not None else ():
+            epochs = history["val_loss" if name.startswith("val_") else "distils"]
+            column += [math.nan] * (len(epochs) - len(column))
 
     def _wait(self, logs: dict[str, Any]) -> None:
         self._seen = self._seen or is_logged(self.monitor, logs)

@@ -206,7 +206,8 @@ def _check_override(head: Any, names: list[str], role: str) -> dict[str, str]:
         return override
     rule = f"name the end of the {role}'s outputs"
     expected = f"one of {KINDS}, or a dict of them by output name {names}"
-    mend = f"Pass e.g. {role}_head='logits', or leave it out for models built from keras.Input"
+    where = "" if role == "student" else " (head= of a KerasModel)"
+    mend = f"Pass e.g. {role}_head='logits'{where}, or leave it out for models from keras.Input"
     raise wrong(f"{role}_head", rule, head, expected=expected, mend=mend)
 
 

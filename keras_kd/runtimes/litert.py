@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import refusal, wrong
+from keras_kd._files import existing
 from keras_kd.runtimes import _interpret, worker
 from keras_kd.runtimes._interpret import Details, Loaded
 from keras_kd.runtimes.batching import Arrays, in_batches
@@ -128,9 +129,10 @@ def read(path: str | os.PathLike[str]) -> bytes:
     """Returns the bytes of a `.tflite` file.
 
     Raises:
+        FileNotFoundError: If there is none.
         ValueError: If it is another file.
     """
-    content = Path(path).read_bytes()
+    content = existing(path, "name a .tflite file").read_bytes()
     if content[4:8] != b"TFL3":
         expected, mend = (
             "the file identifier b'TFL3'",

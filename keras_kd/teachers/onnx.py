@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_kd._errors import check_type, wrong
 from keras_kd._extras import require
+from keras_kd._files import existing
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.runtimes.batching import in_batches
 from keras_kd.runtimes.tensors import TensorInfo, by_name
@@ -65,7 +66,7 @@ class ONNX(HostTeacher):
         runtime = require("onnxruntime", extra="onnx")
         rule, mend = "list onnxruntime's providers", "Pass e.g. ['CUDAExecutionProvider']"
         check_type("providers", providers, (list, tuple), f"{rule}", expected="a list", mend=mend)
-        self._hash = _hash(Path(path))
+        self._hash = _hash(existing(path, "name an ONNX file"))
         try:
             # By its path, because its weights may lie in files beside it.
             session = runtime.InferenceSession(os.fspath(path), providers=list(providers))

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 
 from keras_kd._errors import refusal, shown, wrong
 from keras_kd._extras import require_tensorflow
+from keras_kd._files import existing
 from keras_kd.networks.ports import Inputs, Port
 from keras_kd.teachers.files import chosen, is_of_classes
 from keras_kd.teachers.host import HostTeacher
@@ -39,6 +39,7 @@ class SavedModel(HostTeacher):
         output: The name of the output to learn from, where the signature has several of classes.
 
     Raises:
+        FileNotFoundError: If there is no such folder.
         ValueError: If it is not a SavedModel, has no signature that takes batches of any size and
             gives `(batch, classes)`, or `classes` has unknown, missing or repeated ones.
 
@@ -59,7 +60,7 @@ class SavedModel(HostTeacher):
         require_tensorflow("A SavedModel")
         import tensorflow as tf
 
-        self._path = Path(path)
+        self._path = existing(path, "name a folder with a SavedModel")
         try:
             self._loaded = tf.saved_model.load(os.fspath(path))  # keeps the variables alive
         except Exception as error:

@@ -68,7 +68,7 @@ def test_files_that_are_none(file, tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"not a model")
     with pytest.raises(ValueError, match="path must name an ONNX file that onnxruntime can run"):
         ONNX(tmp_path / "x.onnx")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="path must name an ONNX file"):
         ONNX(tmp_path / "y.onnx")
     two = file(outputs=("a", "b"))
     with pytest.raises(ValueError, match=r"one output \(batch, classes\), or output= name one"):

@@ -107,7 +107,7 @@ def test_files_that_are_none(exported, tmp_path):
     path.write_bytes(exported["any"].read_bytes()[:300])
     with pytest.raises(ValueError, match=r"path must name a .tflite file that LiteRT can run"):
         TFLite(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"path must name a .tflite file"):
         TFLite(tmp_path / "y.tflite")
     with pytest.raises(ValueError, match=r"x for the input 'x' must hold samples of the input's"):
         TFLite(exported["any"], "softmax").predict(np.zeros((2, 5), "float32"))
