@@ -31,6 +31,7 @@ import numpy as np
 from absl import app, flags
 
 import keras_kd
+from keras_kd._pipelines import untuned
 
 _ROUNDS = flags.DEFINE_integer("rounds", 8, "Counted rounds.")
 _ROLE = flags.DEFINE_enum("role", None, ["writer", "trainer"], "What a started process does.")
@@ -130,6 +131,7 @@ def train_together() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(STEPS * BATCH, 32, 32, 3)).astype("float32")
     data = tf.data.Dataset.from_tensor_slices((x, rng.integers(0, 10, len(x)))).batch(BATCH)
+    data = untuned(data)
     path = pathlib.Path(_FOLDER.value) / f"{index}.npy"
 
     def train():

@@ -47,6 +47,7 @@ from resnet8 import resnet8
 
 import keras_kd
 from keras_kd import soft_labels
+from keras_kd._pipelines import untuned
 from keras_kd.soft_labels.writing.job import Job
 
 PARTS = ("training", "short", "photos", "writing", "size", "large")
@@ -114,11 +115,7 @@ def pipeline(x, y, batch_size=BATCH):
         return soft_labels.crop_flip(image, seeds), label
 
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch_size)
-    options = tf.data.Options()
-    # The tuner's thread sleeps 10 ms, 20 ms, 40 ms ..., and the epoch ends when it wakes: after
-    # 2.55 s, 5.11 s or 10.23 s, however long the training took.
-    options.autotune.enabled = False
-    return dataset.map(shown, num_parallel_calls=-1).prefetch(-1).with_options(options)
+    return untuned(dataset.map(shown, num_parallel_calls=-1).prefetch(-1))
 
 
 def epochs(model, data, **compiled):

@@ -22,6 +22,7 @@ from absl import app, flags
 from interleaved import save
 
 import keras_kd
+from keras_kd._pipelines import untuned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 11, "Interleaved evaluations of each kind.", 3)
@@ -65,7 +66,7 @@ def main(_):
     for distiller in (stored, live):
         distiller.compile("sgd", loss=LOSS, metrics=["accuracy"], temperature=4.0)
     carried = soft.dataset(x, y, batch_size=128, shuffle=False)
-    plain = tf.data.Dataset.from_tensor_slices((x, y)).batch(128)
+    plain = untuned(tf.data.Dataset.from_tensor_slices((x, y)).batch(128))
     runs = {
         "stored, without": evaluation(stored, carried, False),
         "stored, with": evaluation(stored, carried, True),

@@ -40,6 +40,7 @@ from teacher_forms import interpreter, network, onnx_file, torch_function
 
 import keras_kd
 from keras_kd import teachers
+from keras_kd._pipelines import untuned
 
 PARTS = ("writing", "training", "recipes")
 _DATA = flags.DEFINE_string("data", None, "Folder with load_data.py; default: random data.")
@@ -154,6 +155,7 @@ def training(_):
     alone = resnet8()
     alone.compile("adam", loss=loss)
     plain = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(BATCH).prefetch(-1)
+    plain = untuned(plain)
     systems = {"alone": lambda: alone.fit(plain, verbose=0)}
     for name, soft in kinds.items():
         distiller = keras_kd.Distiller(student=resnet8(), teacher=soft)

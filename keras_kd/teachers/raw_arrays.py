@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import check_lengths, refusal, wrong
+from keras_kd._pipelines import untuned
 
 __all__ = ["batched", "split"]
 
@@ -43,7 +44,8 @@ def batched(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     ids = (ids.shuffle(count) if shuffle else ids).with_options(options)
-    return ids.batch(batch_size or _KERAS_BATCH_SIZE).map(taken, num_parallel_calls=-1)
+    batches = ids.batch(batch_size or _KERAS_BATCH_SIZE)
+    return untuned(batches.map(taken, num_parallel_calls=-1))
 
 
 def split(parts: tuple, share: float, lists: bool) -> tuple[tuple, tuple]:

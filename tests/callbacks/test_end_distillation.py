@@ -45,6 +45,8 @@ def test_it_ends_within_one_training(distiller, data):
     options = {"batch_size": 8, "verbose": 0, "validation_data": data}
     history = model.fit(*data, epochs=3, callbacks=[EndDistillation(after=1)], **options).history
     assert history["distils"] == [1.0, 0.0, 0.0]
+    np.testing.assert_array_equal(np.isnan(history["soft_targets"]), [False, True, True])
+    assert {len(column) for column in history.values()} == {3}
     assert not model.distils
     assert history["loss"][1:] == pytest.approx(history["hard_loss"][1:])
     model.compile("sgd", loss=CROSS_ENTROPY)  # begins anew

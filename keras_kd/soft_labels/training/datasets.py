@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import refusal
+from keras_kd._pipelines import untuned
 from keras_kd.networks.heads import Head
 from keras_kd.soft_labels.augmentation import draws
 from keras_kd.soft_labels.storage.records import CHECK
@@ -213,11 +214,7 @@ def _passes(reader: ReadAhead | ReadOn, epochs: Epochs, pieces: int) -> Any:
         return state, tf.nest.pack_sequence_as(structure, leaves, expand_composites=True)
 
     nothing = (np.int64(0),) * 3
-    passes = tf.data.Dataset.range(max(pieces, 2)).scan(nothing, shown)
-    options = tf.data.Options()
-    # Nothing here is left to tune, and an epoch does not end before the tuner's thread wakes up.
-    options.autotune.enabled = False
-    return passes.with_options(options)
+    return untuned(tf.data.Dataset.range(max(pieces, 2)).scan(nothing, shown))
 
 
 def _blank(spec: Any) -> np.ndarray:

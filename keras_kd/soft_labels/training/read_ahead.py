@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._pipelines import untuned
+
 __all__ = ["ReadAhead"]
 
 # So many batches are made before they are needed, however many the cores.
@@ -40,14 +42,13 @@ class ReadAhead:
         self._ordered: collections.deque[_Order] = collections.deque()
         self._kept: dict[_Order, Any] = {}  # in the order in which they came
         options = tf.data.Options()
-        options.autotune.enabled = False
         # Whoever waits in `read` holds a thread of TensorFlow's own pool.
         options.threading.private_threadpool_size = cores
         with tf.init_scope(), tf.device("CPU:0"):
             queue = tf.queue.FIFOQueue(self._most_ahead, tf.int64, shapes=(2,))
             orders = tf.data.Dataset.counter().map(lambda _: queue.dequeue())
             made = orders.map(lambda order: batch(order[0], order[1]), num_parallel_calls=cores)
-            self._pipeline = made.with_options(options)
+            self._pipeline = untuned(made.with_options(options))
             self._made = iter(self._pipeline)
         self._queue, self.element_spec = queue, self._pipeline.element_spec
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._pipelines import untuned
+
 __all__ = ["ReadOn"]
 
 # So many passes that nobody has ended are kept where they stand; older ones are read again.
@@ -48,7 +50,7 @@ class ReadOn:
         with tf.init_scope(), tf.device("CPU:0"):
             self._queue = queue = tf.queue.FIFOQueue(1, tf.int64, shapes=())
             epochs = tf.data.Dataset.counter().map(lambda _: queue.dequeue())
-            self._pipeline = epochs.flat_map(with_end)
+            self._pipeline = untuned(epochs.flat_map(with_end))
         self.element_spec = specs[0]
 
     def read(self, number: int, epoch: int, index: int) -> list[np.ndarray] | None:

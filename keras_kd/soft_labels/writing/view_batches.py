@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._pipelines import untuned
 from keras_kd.soft_labels.views import rows
 from keras_kd.soft_labels.views.replay import Replay, check_bytes, check_bytes_of_arrays
 from keras_kd.soft_labels.views.sources import Arrays, Stream
@@ -33,7 +34,7 @@ def batches_to_ask(
         return batch["ids"], batch["views"], images, check_bytes(images)
 
     dataset = of(replay, data, spans, batch_size)
-    return dataset.map(shown, num_parallel_calls=-1).prefetch(-1)
+    return untuned(dataset.map(shown, num_parallel_calls=-1).prefetch(-1))
 
 
 def can_be_sliced(replay: Replay, data: Arrays | Stream) -> bool:

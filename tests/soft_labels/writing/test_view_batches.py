@@ -24,7 +24,9 @@ def test_samples_come_in_order_and_the_views_of_each_in_order(images, kind):
     x = images[0][:10]
     data = source(x if kind == "arrays" else tf.data.Dataset.from_tensor_slices(x))
     replay = Replay(Augmentation.of(soft_labels.crop_flip), 0, 10, 3, 10)
-    seen = list(batches_to_ask(replay, data, [range(4), range(4, 10)], 5).as_numpy_iterator())
+    batches = batches_to_ask(replay, data, [range(4), range(4, 10)], 5)
+    assert batches.options().autotune.enabled is False
+    seen = list(batches.as_numpy_iterator())
     ids, views, shown, checks = (np.concatenate(column) for column in zip(*seen))
     np.testing.assert_array_equal(ids, np.repeat(np.arange(10), 3))
     np.testing.assert_array_equal(views, np.tile(np.arange(3), 10))
