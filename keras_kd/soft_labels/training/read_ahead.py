@@ -74,7 +74,8 @@ class ReadAhead:
         if isinstance(made, tf.errors.OpError):
             # TensorFlow hands on an error of Python's as an invalid argument again.
             raise ValueError(made.message) from None
-        return [leaf.numpy() for leaf in made]
+        # As views: what `.numpy()` copies lies unaligned, and is copied again.
+        return [np.asarray(leaf) for leaf in made]
 
     def _order_from(self, wanted: _Order) -> None:
         """Orders a batch and those after it, some at a time: a call takes as long as a batch."""

@@ -81,7 +81,7 @@ class ReadOn:
             if len(self._open) > _MOST_OPEN:
                 del self._open[next(iter(self._open))]
         leaves = tf.nest.flatten(piece.get_value(), expand_composites=True)
-        return [leaf.numpy() for leaf in leaves]
+        return [np.asarray(leaf) for leaf in leaves]
 
     def __del__(self):
         # The garbage collector knows no order, and TensorFlow crashes where the functions of an
