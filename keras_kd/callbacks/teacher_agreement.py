@@ -32,7 +32,7 @@ class TeacherAgreement(keras.callbacks.Callback):
     `validation_data=soft.dataset(x_val, y_val, batch_size=...)` to a Distiller with a `SoftLabels`
     of the validation data. Then it costs next to nothing. Positions that the student's Keras mask
     leaves out do not count, nor do examples without a label in the calibration error; sample
-    weights do not matter.
+    weights do not matter. In `distiller.evaluate(..., callbacks=[...])` the names have no `val_`.
 
     Args:
         bins: Number of bins of the calibration error.
@@ -62,6 +62,8 @@ class TeacherAgreement(keras.callbacks.Callback):
         - [Stanton et al., Does Knowledge Distillation Really Work?, 2021](
             https://arxiv.org/abs/2106.05945)
     """
+
+    asks_teacher = True  # in evaluations; see `keras_kd.distiller.fitting`
 
     def __init__(self, bins: int = 15):
         super().__init__()
@@ -108,6 +110,11 @@ class TeacherAgreement(keras.callbacks.Callback):
                 received="none",
                 mend="Pass validation_data to fit",
             )
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Has evaluations after one outside of `fit` go without the teacher again."""
+        if self.model.fit_facts is None:
+            self.model.observers = ()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Has later evaluations go without the teacher again."""

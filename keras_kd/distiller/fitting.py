@@ -107,7 +107,8 @@ class Fitting(Steps):
     ) -> Any:
         """Evaluates the student. The arguments are those of `keras.Model.evaluate`.
 
-        No teacher runs, except with `compile(evaluate_terms=True)`: then the terms are logged, too.
+        No teacher runs, except with `compile(evaluate_terms=True)`, by which the terms are logged,
+        too, and for callbacks that ask it (`keras_kd.callbacks.TeacherAgreement`).
 
         Raises:
             ValueError: If there is nothing to compute, or a label is outside of the classes.
@@ -115,12 +116,16 @@ class Fitting(Steps):
         given = _without_self(locals())
         given.update(given.pop("kwargs"))
         self._keep_weights(given)
-        how = self._preprocessing(teaching=self.evaluates_terms)
+        asks = self.evaluates_terms or any(
+            getattr(each, "asks_teacher", False)
+            for each in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
+        )
+        how = self._preprocessing(teaching=asks)
         # Keras' name for the data that `fit` has preprocessed already.
         if how and not given.get("_use_cached_eval_dataset"):
             given = preprocessing.data_arguments(how, given)
         with self._evaluating():
-            return super().evaluate(**self._find_temperature(given, self.evaluates_terms))
+            return super().evaluate(**self._find_temperature(given, asks))
 
     def predict(
         self,

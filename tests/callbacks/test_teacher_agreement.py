@@ -192,3 +192,14 @@ def test_a_monitor_that_cannot_come_is_refused_before_the_first_step(
         )
     for got, want in zip(distiller.student.get_weights(), before):
         np.testing.assert_array_equal(got, want)
+
+
+def test_it_measures_in_an_evaluation_of_its_own(net, data):
+    student, teacher = net(width=4), net()
+    distiller = Distiller(student=student, teacher=teacher)
+    distiller.compile("sgd", loss=CROSS_ENTROPY)  # no temperature has been found yet
+    found = distiller.evaluate(*data, verbose=0, return_dict=True, callbacks=[TeacherAgreement()])
+    outputs = [keras.ops.convert_to_numpy(model(data[0])) for model in (teacher, student)]
+    want = expected(*outputs, data[1])
+    assert [found[name.removeprefix("val_")] for name in NAMES] == pytest.approx(want, rel=1e-4)
+    assert set(distiller.evaluate(*data, verbose=0, return_dict=True)) == {"loss"}
