@@ -1,5 +1,6 @@
 """Clustered students: kernels of few different values."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_kd.compression.students import check_student, transformed
 __all__ = ["Cluster", "cluster", "evenly", "kmeans"]
 
 _ITERATIONS = 50
+_PRUNED = 0.1  # the share of zeros from which they are no accident
 
 
 def cluster(
@@ -48,7 +50,8 @@ def cluster(
         ValueError: If an argument is wrong, or the student has been clustered or quantised.
 
     Warns:
-        UserWarning: If training has stopped in the middle of a pruning schedule.
+        UserWarning: If training has stopped in the middle of a pruning schedule, or kernels have
+            zeros that no transform of `prune` keeps.
 
     Example:
     ```python
@@ -63,11 +66,15 @@ def cluster(
     check_choice("start", start, ("kmeans", "linear"))
     warn_of_unended(student, "Its centroids are those of kernels that will lose more weights.")
 
+    sparse: list[str] = []
+
     def transform(layer: keras.layers.Layer, kernel: Kernel, calls: int) -> KernelTransform:
         values = ops.convert_to_numpy(kernel.variable)
         pruned = False
         if isinstance(layer, Compressed) and kernel.index in (found := layer.kernels()):
             values, pruned = ops.convert_to_numpy(found[kernel.index]), True
+        elif np.mean(values == 0) >= _PRUNED:
+            sparse.append(kernel.variable.path)
         values = values[values != 0] if pruned else values.ravel()
         count = clusters - pruned
         centroids = evenly(values, count)
@@ -78,7 +85,14 @@ def cluster(
         made.centroids.assign(centroids)
         return made
 
-    return transformed(student, "cluster", transform, skip)
+    clustered = transformed(student, "cluster", transform, skip)
+    if sparse:
+        warnings.warn(
+            f"Clustering does not keep the zeros of {sparse}. Pass what compression.prune "
+            "returned, before compression.finish has made an ordinary student of it.",
+            stacklevel=2,
+        )
+    return clustered
 
 
 def evenly(values: np.ndarray, count: int) -> np.ndarray:

@@ -92,6 +92,14 @@ def test_pruned_kernels_stay_so(data):
         assert len(np.unique(kernel)) <= 4
 
 
+def test_zeros_that_nothing_keeps_are_told_of():
+    student = keras.Sequential([keras.Input((4,)), layers.Dense(8, name="first"), layers.Dense(3)])
+    kernel = student.get_layer("first").kernel
+    kernel.assign(np.where(np.arange(32).reshape(4, 8) % 2, 0.0, ops.convert_to_numpy(kernel)))
+    with pytest.warns(UserWarning, match=r"does not keep the zeros of \['first/kernel'\]"):
+        compression.cluster(student, clusters=4)
+
+
 def test_compiled_by_xla(data):
     x, y = data
     student = compression.cluster(compression.prune(dense(), sparsity=0.5), clusters=4)
