@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and stay when the power fails."""
 
 import contextlib
+import difflib
 import errno
 import os
 from collections.abc import Callable
@@ -12,12 +13,12 @@ from keras_kd._errors import refusal
 FULL_DISK = [getattr(errno, x) for x in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, x)]
 
 
-def existing(path: str | os.PathLike[str], rule: str) -> Path:
+def existing(path: str | os.PathLike[str], what: str) -> Path:
     """Returns the path of what must be there to be read.
 
     Args:
         path: The path.
-        rule: What it must be, for the message, e.g. `"name a .tflite file"`.
+        what: What it must name, e.g. `"a .tflite file"`.
 
     Raises:
         FileNotFoundError: If nothing is there.
@@ -26,9 +27,11 @@ def existing(path: str | os.PathLike[str], rule: str) -> Path:
     if path.exists():
         return path
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    mend = f"Look at the path: {folder} is there, and holds {sorted(os.listdir(folder))[:8]}"
+    close = difflib.get_close_matches(path.name, sorted(os.listdir(folder)), cutoff=0.5)
+    mend = f"Look at the path: in {folder}, {close or 'nothing'} is called alike"
     received = f"{path}, where nothing is"
-    raise refusal(f"path must {rule}", received=received, mend=mend, error=FileNotFoundError)
+    rule, error = f"path must name {what}", FileNotFoundError
+    raise refusal(rule, expected=what, received=received, mend=mend, error=error)
 
 
 def write(path: Path, data: bytes) -> None:

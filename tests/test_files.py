@@ -31,9 +31,9 @@ def test_what_a_full_disk_raises():
 
 def test_what_is_missing_is_said_with_what_is_beside_it(tmp_path):
     (tmp_path / "student.tflite").touch()
-    assert _files.existing(tmp_path, "name a folder") == tmp_path
+    assert _files.existing(tmp_path, "a folder") == tmp_path
     beside = r"path must name a .tflite file\..*students.tflite, where nothing is.*'student.tflite'"
     with pytest.raises(FileNotFoundError, match=beside):
-        _files.existing(str(tmp_path / "students.tflite"), "name a .tflite file")
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path} is there"):
-        _files.existing(tmp_path / "no" / "such", "name a folder")
+        _files.existing(str(tmp_path / "students.tflite"), "a .tflite file")
+    with pytest.raises(FileNotFoundError, match=f"in {tmp_path}, nothing is called alike"):
+        _files.existing(tmp_path / "no" / "such", "a folder")

@@ -132,7 +132,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
         FileNotFoundError: If there is none.
         ValueError: If it is another file.
     """
-    content = existing(path, "name a .tflite file").read_bytes()
+    content = existing(path, "a .tflite file").read_bytes()
     if content[4:8] != b"TFL3":
         expected, mend = (
             "the file identifier b'TFL3'",

@@ -70,7 +70,7 @@ class Function(HostTeacher):
         name: str | None = None,
     ):
         mend = "Pass e.g. Function(forest.predict_proba)"
-        self._function = check_callable("fn", fn, "take and return NumPy arrays", mend=mend)
+        self._function = check_callable("fn", fn, "be a function of NumPy arrays", mend=mend)
         if version is not None:
             check_type("version", version, str, "be a string", example="1")
         self._version = version

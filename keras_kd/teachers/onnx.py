@@ -66,7 +66,7 @@ class ONNX(HostTeacher):
         runtime = require("onnxruntime", extra="onnx")
         rule, mend = "list onnxruntime's providers", "Pass e.g. ['CUDAExecutionProvider']"
         check_type("providers", providers, (list, tuple), f"{rule}", expected="a list", mend=mend)
-        self._hash = _hash(existing(path, "name an ONNX file"))
+        self._hash = _hash(existing(path, "an ONNX file"))
         try:
             # By its path, because its weights may lie in files beside it.
             session = runtime.InferenceSession(os.fspath(path), providers=list(providers))

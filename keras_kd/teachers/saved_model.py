@@ -60,7 +60,7 @@ class SavedModel(HostTeacher):
         require_tensorflow("A SavedModel")
         import tensorflow as tf
 
-        self._path = existing(path, "name a folder with a SavedModel")
+        self._path = existing(path, "a folder with a SavedModel")
         try:
             self._loaded = tf.saved_model.load(os.fspath(path))  # keeps the variables alive
         except Exception as error:

@@ -134,7 +134,7 @@ def test_equal_fingerprints_mean_equal_functions(data):
 def test_what_it_says_of_itself():
     assert Function(linear).described().startswith("linear, a Function asked on the host")
     assert Function(linear, name="forest").respondents == ["forest"]
-    with pytest.raises(TypeError, match="fn must take and return NumPy arrays"):
+    with pytest.raises(TypeError, match="fn must be a function of NumPy arrays"):
         Function(KERNEL)
     with pytest.raises(TypeError, match="version must be a string"):
         Function(linear, version=1)
