@@ -100,13 +100,14 @@ def student(name):
     return resnet8() if name == "cifar10" else convolutional((4, 8, 8), (28, 28, 1), 255)
 
 
-def trained(model, data, epochs, rate=1e-2, loss=LOSS, **blend):
-    """Trains on arrays `(x, y)`, or on a dataset of batches."""
+def trained(model, data, epochs, rate=1e-2, loss=LOSS, held_out=None, **blend):
+    """Trains on arrays `(x, y)`, or on a dataset of batches, and returns the history."""
     arrays = {"batch_size": 128} if isinstance(data, tuple) else {}
     batches = -(-len(data[0]) // 128) if arrays else len(data)
     decay = keras.optimizers.schedules.CosineDecay(rate, epochs * batches)
     model.compile(keras.optimizers.Adam(decay), loss, metrics=["accuracy"], **blend)
-    model.fit(*(data if arrays else [data]), epochs=epochs, verbose=2, **arrays)
+    data = data if arrays else [data]
+    return model.fit(*data, epochs=epochs, verbose=2, validation_data=held_out, **arrays)
 
 
 def draw(name, figure_of):
@@ -245,11 +246,22 @@ def students():
     for name, alpha in {"Student": 1.0, "Distilled": 0.5}.items():
         distiller = keras_kd.Distiller(student=models[name], teacher=soft)
         batches = soft.dataset(*data, batch_size=128)
-        trained(distiller, batches, epochs=4, alpha=alpha, temperature="auto")
+        settings = {"alpha": alpha, "temperature": "auto", "held_out": (x, y)}
+        history = trained(distiller, batches, epochs=4, **settings)
     path = pathlib.Path(_CACHE.value).expanduser() / "student.tflite"
     keras_kd.export.tflite(distiller, path, "int8", calibration=data[0][:500])
     comparison = keras_kd.report.compare({**models, "Distilled int8": path}, x, y)
+    draw("learning_curves", functools.partial(_plot, plots.learning_curves, history))
+    draw("accuracy_against_size", functools.partial(_plot, plots.accuracy_against_size, comparison))
+    answers = [models[name].predict(x, 256, verbose=0) for name in ("Student", "Distilled")]
+    shown = x, y, *answers, CLASSES["fashion_mnist"].split()
+    draw("flipped", functools.partial(_plot, plots.flipped, *shown))
     return json.loads(comparison.to_json())
+
+
+def _plot(plot, *arguments):
+    *arguments, dark = arguments
+    return plot(*arguments, dark=dark)
 
 
 def main(_):

@@ -18,13 +18,14 @@ def similar_pairs(results):
 
 
 def noise_by_loss(results):
-    """Returns a table of the gradients' noise: mean and standard deviation over the seeds."""
+    """Returns a table of the gradients' noise: median and range of the students."""
     rows, columns = [], []
     for name, found in results["gradients"].items():
         for stage, losses in found["noise"].items():
             columns = list(losses)
             values = [
-                f"{np.mean(each):.1f} ± {np.std(each, ddof=1):.1f}" for each in losses.values()
+                f"{np.median(each):.1f} ({min(each):.1f} to {max(each):.1f})"
+                for each in losses.values()
             ]
             rows.append([f"{TITLES[name]}, {stage}", *values])
     return markdown(["student", *columns], rows)

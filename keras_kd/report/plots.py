@@ -38,7 +38,7 @@ def _figure(columns: int = 1, rows: int = 1, *, size: tuple[float, float], dark:
 
 
 def learning_curves(history: Any, *, dark: bool = False) -> Any:
-    """Draws all columns of a training's logs over the epochs: losses and terms, and the rest.
+    """Draws the columns of a training's logs over the epochs: losses, shares, and settings.
 
     Args:
         history: What `fit` returned, or a dict of lists by column.
@@ -54,13 +54,13 @@ def learning_curves(history: Any, *, dark: bool = False) -> Any:
     logs = getattr(history, "history", history)
     if not isinstance(logs, Mapping) or not any(len(values) for values in logs.values()):
         raise _nothing("history", "the History of a fit of one epoch or more", logs)
-    names = [name.removeprefix("val_") for name in logs]
-    shares = ("acc", "agreement", "calibration", "alpha", "top_")
-    right = [n for n in dict.fromkeys(names) if any(share in n for share in shares)]
-    left = [n for n in dict.fromkeys(names) if n not in right and "learning_rate" not in n]
-    panels = [panel for panel in (left, right) if panel]
+    panels: dict[str, list[str]] = {"losses": [], "shares": [], "settings": []}
+    for name in dict.fromkeys(name.removeprefix("val_") for name in logs):
+        if "learning_rate" not in name:
+            panels[_panel(name)].append(name)
+    panels = {title: names for title, names in panels.items() if names}
     figure, axes, colors = _figure(len(panels), size=(5.2 * len(panels), 3.8), dark=dark)
-    for axis, panel in zip(axes, panels):
+    for axis, (title, panel) in zip(axes, panels.items()):
         for number, name in enumerate(panel):
             color = _COLORS[number % len(_COLORS)]
             for column, style in ((name, "-"), (f"val_{name}", "--")):
@@ -69,10 +69,18 @@ def learning_curves(history: Any, *, dark: bool = False) -> Any:
                     label = f"{name} (validation)" if style == "--" else name
                     mark = "o" if len(epochs) == 1 else None
                     axis.plot(epochs, logs[column], style, color=color, label=label, marker=mark)
-        axis.set(xlabel="epoch", title="losses" if panel is left else "shares")
+        axis.set(xlabel="epoch", title=title)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(frameon=False, labelcolor=colors["ink"], fontsize=8)
     return figure
+
+
+def _panel(name: str) -> str:
+    """Returns where a column belongs: a temperature would dwarf the losses."""
+    if name.endswith(("alpha", "temperature", "weight", "distils")):
+        return "settings"
+    shares = ("acc", "agreement", "calibration", "top_")
+    return "shares" if any(share in name for share in shares) else "losses"
 
 
 def accuracy_against_size(comparison: Comparison, *, dark: bool = False) -> Any:

@@ -18,7 +18,7 @@ def test_every_picture_can_be_saved(tmp_path):
     for number, figure in enumerate(
         [
             plots.learning_curves({"loss": [1.0, 0.5], "val_loss": [1.0], "accuracy": [0.1, 0.2]}),
-            plots.learning_curves({"loss": [1.0]}, dark=True),
+            plots.learning_curves({"loss": [1.0], "temperature": [4.0]}, dark=True),
             plots.accuracy_against_size(comparison),
             plots.class_similarity(logits, y, "abcd", dark=True),
             plots.flipped(RNG.uniform(size=(40, 5, 5)), y, logits, np.eye(4)[y] * 9),
