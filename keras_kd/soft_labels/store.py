@@ -104,7 +104,8 @@ class SoftLabels(StoredAnswers):
                 `keras_kd.soft_labels`, or a `keras_kd.soft_labels.compose` of these.
             views: How many views of each sample the teacher is shown.
             seed: Seed of all draws.
-            top_k: How many classes are kept. Default: all, up to 256; 10 of more.
+            top_k: How many classes are kept, or all where there are no more. Default: all, up to
+                256; 10 of more.
             temperatures: With `top_k`, and of several teachers: at which temperatures students
                 will train. The sum of the other classes, or the mean, is kept for each of them.
             dtype: `"float16"` or `"float32"`.
