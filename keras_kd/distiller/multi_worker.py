@@ -1,7 +1,7 @@
 """Several workers train one student, under `tf.distribute.MultiWorkerMirroredStrategy`.
 
-Each worker runs the same program. What one of them refuses, all must refuse: who goes on alone
-waits for the others for ever.
+Each worker runs the same program. What one of them refuses, all must refuse: one that goes on alone
+would wait for the others forever.
 """
 
 import contextlib
@@ -32,6 +32,11 @@ __all__ = [
 ]
 
 _OLDEST_KERAS = (3, 10)  # older ones keep one sum for all workers' metrics, and get it wrong
+# Arguments of `fit` that all workers must give alike.
+_ALIKE = (
+    *("epochs", "initial_epoch", "steps_per_epoch", "batch_size", "class_weight"),
+    *("validation_split", "validation_steps", "validation_batch_size", "validation_freq"),
+)
 
 
 def is_chief(model: keras.Model) -> bool:
@@ -91,7 +96,7 @@ def together(model: keras.Model) -> Iterator[None]:
             "All workers must be ready to train",
             expected="no error on any of them",
             received=f"one on worker {_listed(failed)}",
-            mend="Look what it says",
+            mend="See that worker's message",
         )
 
 
@@ -119,10 +124,23 @@ def check_together(model: keras.Model, teacher: Teacher, given: dict[str, Any]) 
             "version of TensorFlow": tf.__version__,
             "teacher": None if isinstance(teacher, NoTeacher) else teacher.fingerprint(),
             "student": [tuple(weight.shape) for weight in model.student.weights],
-            **{name: given[name] for name in ("epochs", "steps_per_epoch", "batch_size")},
-            "shape of x": [getattr(leaf, "shape", None) for leaf in keras.tree.flatten(given["x"])],
+            "alpha": _number(model.alpha) if model.is_plain else None,
+            "hard_weight": None if model.is_plain else _number(model.hard_weight),
+            "terms": [(term.name, _number(term.weight)) for term in model.terms],
+            "optimizer": (type(model.optimizer).__name__, _number(model.optimizer.learning_rate)),
+            **{name: given.get(name) for name in _ALIKE},
+            "shape of x": _shapes(given["x"]),
+            "shape of validation_data": _shapes(given.get("validation_data")),
         }
     _check_alike(model, known, "Start all workers with the same program, packages and files")
+
+
+def _number(variable: Any) -> float:
+    return float(keras.ops.convert_to_numpy(variable))
+
+
+def _shapes(data: Any) -> list[Any]:
+    return [getattr(leaf, "shape", None) for leaf in keras.tree.flatten(data)]
 
 
 def _check_alike(model: keras.Model, known: dict[str, Any], mend: str) -> None:

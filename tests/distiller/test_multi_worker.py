@@ -96,6 +96,8 @@ def test_two_workers_equal_one_process(tmp_path):
         assert "first in batch 4 of epoch 1" in said["answers"]
         assert "Labels must" in said["labels"]
         assert "All workers must have the same epochs" in said["epochs"]
+        assert "All workers must have the same alpha" in said["alpha"]
+        assert "the same shape of validation_data" in said["validation"]
         assert "All workers must have the same teacher" in said["teacher"]
         assert "another on worker 1" in said["teacher"]
         assert "the same number of steps that it has trained" in said["folder"]

@@ -136,6 +136,8 @@ def refused(scope, folder, index):
     wrong = np.where(np.arange(SIZE) == SIZE - 1, 7, y)
     refuses("labels", distiller(scope), y=wrong)
     refuses("epochs", distiller(scope), epochs=index + 1)
+    refuses("alpha", distiller(scope, alpha=0.1 * index))
+    refuses("validation", distiller(scope), validation_data=(x[index:], y[index:]))
     other = distiller(scope)
     other.teacher.layers[-1].bias.assign([0.0, 0.0, float(index)])
     refuses("teacher", other)
