@@ -6,8 +6,13 @@ from typing import Any
 import keras
 
 from keras_kd._errors import check_count, check_number, refusal
-from keras_kd.callbacks.monitoring import check_distils, check_will_be_logged, is_logged, rises
-from keras_kd.distiller.distiller import Distiller
+from keras_kd.callbacks.monitoring import (
+    check_distils,
+    check_will_be_logged,
+    columns_of_settings,
+    is_logged,
+    rises,
+)
 
 __all__ = ["EndDistillation"]
 
@@ -20,8 +25,9 @@ class EndDistillation(keras.callbacks.Callback):
     The training step is compiled once more. The logs' column `distils` is 1 while the terms count,
     0 after it; those of the terms end, and `history` has NaN in their place.
 
-    The settings say so, too: `alpha` becomes 1, the terms' weights 0, and a `Schedule` leaves them
-    so. They are saved, so a training that is resumed stays where it was.
+    The settings keep their values, but do not count. That the terms have ended is saved with the
+    Distiller, so a training that is resumed, or goes on with another `fit`, stays without them;
+    `compile` begins anew with them.
 
     Args:
         after: Number of epochs with the terms; `None` for no fixed number.
@@ -101,10 +107,10 @@ class EndDistillation(keras.callbacks.Callback):
         """Ends the terms where their time is over."""
         over = self.after is not None and epoch >= self.after
         patient = self.patience is not None and self._waited >= self.patience
-        # Restored settings tell that a training before this one ended them.
-        if self.ended is None and (over or patient or _have_ended(self.model)):
+        # A training before this one may have ended them.
+        if self.ended is None and (over or patient or not self.model.distils):
             self.ended = epoch
-            _end(self.model)
+            self.model.distils = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares the epoch with the best one."""
@@ -116,9 +122,9 @@ class EndDistillation(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Fills the terms' columns of the history with NaN, so that all are of one length."""
         history = self.model.history.history
-        for name, column in history.items() if self.ended is not None else ():
-            epochs = history["val_loss" if name.startswith("val_") else "distils"]
-            column += [math.nan] * (len(epochs) - len(column))
+        of_terms = {term.name for term in self.model.terms} | columns_of_settings(self.model)
+        for name in of_terms & history.keys() if self.ended is not None else ():
+            history[name] += [math.nan] * (len(history["distils"]) - len(history[name]))
 
     def _wait(self, logs: dict[str, Any]) -> None:
         self._seen = self._seen or is_logged(self.monitor, logs)
@@ -131,17 +137,3 @@ class EndDistillation(keras.callbacks.Callback):
             self.best, self._waited = value, 0
         else:
             self._waited += 1
-
-
-def _have_ended(model: Distiller) -> bool:
-    return not any(float(keras.ops.convert_to_numpy(term.weight)) for term in model.terms)
-
-
-def _end(model: Distiller) -> None:
-    if model.is_plain:
-        model.alpha.assign(1.0)
-    for term in model.terms:
-        term.weight.assign(0.0)
-    if model.distils:
-        model.distils = False
-        model.make_train_function()  # which `fit` has done before

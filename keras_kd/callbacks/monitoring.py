@@ -15,7 +15,15 @@ from keras_kd._errors import check_number, check_type, refusal, wrong
 from keras_kd.distiller import multi_worker
 from keras_kd.distiller.distiller import Distiller
 
-__all__ = ["BestEpoch", "check_distils", "check_will_be_logged", "closest", "is_logged", "rises"]
+__all__ = [
+    "BestEpoch",
+    "check_distils",
+    "check_will_be_logged",
+    "closest",
+    "columns_of_settings",
+    "is_logged",
+    "rises",
+]
 
 _RISING = {"acc", "accuracy", "auc", "agreement", "precision", "recall", "f1", "iou"}
 # What `TeacherAgreement` adds to the logs.
@@ -138,9 +146,15 @@ def _columns(model: Any) -> tuple[set[str], set[str], set[str]]:
     observed = {name for observer in model.observers for name in observer.result()}
     hard = {"hard_loss"} if model.loss is not None else set()
     held_out = {"loss"} | metrics | observed | (terms if model.evaluates_terms else set())
-    of_callbacks = {"learning_rate", "distils", "alpha", "temperature", "hard_weight"}
-    of_callbacks |= {f"{term}_{what}" for term in terms for what in ("weight", "temperature")}
+    of_callbacks = {"learning_rate", "distils"} | columns_of_settings(model)
     return {"loss"} | hard | terms | metrics, held_out, of_callbacks
+
+
+def columns_of_settings(model: Distiller) -> set[str]:
+    """Returns what `Schedule` and `temperature="auto"` log while there are terms."""
+    names = {name for term in model.terms for name in (term.name, term.output_name)}
+    of_terms = {f"{name}_{what}" for name in names for what in ("weight", "temperature")}
+    return {"alpha", "temperature", "hard_weight"} | of_terms
 
 
 def closest(given: Any, names: Iterable[str]) -> str:

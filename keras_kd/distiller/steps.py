@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_kd import _keras
 from keras_kd.distiller import auto_temperature, compatibility, faults, jax_step, multi_worker
@@ -20,6 +21,8 @@ from keras_kd.teachers import batch
 from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["Steps"]
+
+_ENDED = "ended"  # stands in a file of which the terms have ended
 
 
 class Steps(AsStudent):
@@ -141,15 +144,29 @@ class Steps(AsStudent):
     def distils(self) -> bool:
         """Whether the terms are minimised; where not, no teacher is asked, and labels train alone.
 
-        Setting it drops the compiled training step.
+        It is saved with the weights, and `compile` sets it. Setting it drops the training step.
         """
         return self._objective.distils
 
     @distils.setter
     def distils(self, value: bool) -> None:
         if bool(value) != self._objective.distils:
-            self.train_function = None
             self._objective.distil(bool(value))
+            if self.train_function is not None:  # `fit` does not make it again
+                self.make_train_function(force=True)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the model's own variables, and whether the terms have ended."""
+        super().save_own_variables(store)
+        if not self.distils:
+            store[_ENDED] = np.ones(())
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` has saved."""
+        names = store.keys()
+        saved = {name: store[name] for name in names}
+        self.distils = saved.pop(_ENDED, None) is None
+        super().load_own_variables(saved)
 
     @property
     def observers(self) -> tuple[keras.metrics.Metric, ...]:

@@ -23,7 +23,7 @@ def line(distiller: "Distiller", teacher: Teacher) -> str:
     return (
         f"<Distiller name={distiller.name}, student={distiller.student.name}, "
         f"teacher={teacher.name}, "
-        f"loss={_number(distiller.hard_weight)} hard_loss + {terms}>"
+        f"loss={_hard_weight(distiller)} hard_loss + {terms}>"
     )
 
 
@@ -42,7 +42,7 @@ def _rows(distiller: "Distiller", teacher: Teacher) -> Iterable[tuple[str, str]]
     trained = _count(student.trainable_variables)
     yield "teacher", teacher.described()
     if distiller.compiled:
-        yield "hard loss", f"{_number(distiller.hard_weight)} · {_hard_loss(distiller)}"
+        yield "hard loss", f"{_hard_weight(distiller)} · {_hard_loss(distiller)}"
     temperature = distiller.plain_temperature
     if temperature.automatic:
         yield "temperature", temperature.described(distiller.terms)
@@ -64,7 +64,12 @@ def _rows(distiller: "Distiller", teacher: Teacher) -> Iterable[tuple[str, str]]
 
 def _weighted(distiller: "Distiller") -> list[tuple[Term, str]]:
     share = 1.0 - value(distiller.hard_weight) if distiller.is_plain else 1.0
+    share *= distiller.distils  # 0 once `EndDistillation` has ended them
     return [(term, _number(share * value(term.weight))) for term in distiller.terms]
+
+
+def _hard_weight(distiller: "Distiller") -> str:
+    return _number(distiller.hard_weight if distiller.distils else 1.0)
 
 
 def _hard_loss(distiller: "Distiller") -> str:

@@ -104,7 +104,59 @@ def test_a_schedule_does_not_bring_it_back_and_a_resumed_training_stays(distille
     history = model.fit(*data, epochs=4, verbose=0, callbacks=patient).history
     assert history["distils"] == [0.0, 0.0]
     assert "alpha" not in history
-    assert float(keras.ops.convert_to_numpy(model.alpha)) == 1.0
+    assert history["loss"] == pytest.approx(history["hard_loss"])
+
+
+@pytest.mark.parametrize("terms", [None, [losses.SoftTargets()]])
+def test_compile_begins_anew_and_files_go_on(distiller, net, data, terms, tmp_path):
+    model = distiller(terms=terms)
+    settings = {"hard_weight": 0.3} if terms else {"alpha": 0.1, "temperature": 2.0}
+    share = 0.3 if terms else 0.1
+
+    def compiled(model):
+        model.compile(keras.optimizers.SGD(0.1), loss=CROSS_ENTROPY, **settings)
+        return model
+
+    def last(model, **given):
+        history = model.fit(*data, verbose=0, **given).history
+        assert {len(column) for column in history.values()} == {given.get("epochs", 1)}
+        return {name: column[-1] for name, column in history.items()}
+
+    ending = {"epochs": 2, "callbacks": [EndDistillation(after=1)]}
+    logs = last(compiled(model), **ending)
+    assert logs["loss"] == pytest.approx(logs["hard_loss"])
+    assert "loss=1 hard_loss + 0 soft_targets" in repr(model)
+    model.save(tmp_path / "d.keras")
+    model.save_weights(tmp_path / "d.weights.h5")
+    loaded = keras.saving.load_model(tmp_path / "d.keras")
+    loaded.teacher = net()
+    restored = compiled(Distiller(student=net(width=4), teacher=net(), terms=terms))
+    restored.load_weights(tmp_path / "d.weights.h5")
+    for ended in (model, loaded, restored):
+        logs = last(ended)
+        assert set(logs) == {"loss", "hard_loss"}
+        assert logs["loss"] == pytest.approx(logs["hard_loss"])
+        logs = last(compiled(ended))
+        rest = 1.0 if terms else 1 - share
+        blend = share * logs["hard_loss"] + rest * logs["soft_targets"]
+        assert logs["loss"] == pytest.approx(blend, rel=1e-5)
+
+
+def test_a_warm_up_from_0_does_not_end_it_and_columns_of_others_stay(distiller, data):
+    sometimes = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update({} if epoch % 2 else {"val_f1": 0.5})
+    )
+    model = distiller(terms=[losses.SoftTargets(name="soft")])
+    callbacks = [
+        Schedule("soft_weight", shapes.warm_up(1.0, over=3)),
+        EndDistillation(after=4),
+        sometimes,
+    ]
+    history = model.fit(*data, epochs=6, verbose=0, callbacks=callbacks).history
+    assert history["distils"] == [1.0] * 4 + [0.0] * 2
+    assert history["val_f1"] == [0.5] * 3
+    for name in ("soft", "soft_weight"):
+        np.testing.assert_array_equal(np.isnan(history[name]), [False] * 4 + [True] * 2)
 
 
 def test_wrong_use(distiller, data, net):
