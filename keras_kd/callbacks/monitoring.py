@@ -143,6 +143,7 @@ def _columns(model: Any) -> tuple[set[str], set[str], set[str]]:
         str(getattr(metric, "name", getattr(metric, "__name__", metric)))
         for metric in _keras.compiled_metrics(model)
     }
+    metrics |= set(model.metrics_names) - {"compile_metrics"}  # those of the student's layers
     observed = {name for observer in model.observers for name in observer.result()}
     hard = {"hard_loss"} if model.loss is not None else set()
     held_out = {"loss"} | metrics | observed | (terms if model.evaluates_terms else set())

@@ -9,6 +9,7 @@ import keras
 from keras_kd._errors import check_choice, check_number, message, refusal, wrong
 from keras_kd.callbacks.monitoring import check_distils, closest
 from keras_kd.callbacks.shapes import Shape
+from keras_kd.distiller.distiller import Distiller
 
 __all__ = ["Schedule"]
 
@@ -24,7 +25,8 @@ class Schedule(keras.callbacks.Callback):
     Args:
         variable: What to schedule: `"alpha"`, `"temperature"`, `"hard_weight"`,
             `"<term>_weight"` or `"<term>_temperature"`, with the term's name as in the logs; or the
-            variable itself, e.g. `distiller.alpha`.
+            variable itself, e.g. `distiller.alpha`. `"temperature"` is that of all outputs;
+            where they have their own, `"<term>_temperature"` moves one alone.
         fn: Function of the epoch or the step, from 0, that returns a number: one of
             `keras_kd.callbacks.shapes`, a `keras.optimizers.schedules.LearningRateSchedule`, or any
             other.
@@ -71,6 +73,7 @@ class Schedule(keras.callbacks.Callback):
         Raises:
             ValueError: If the model has none of that name.
         """
+        self.value = None  # others may have assigned since
         self.name = _name_of(self.variable, _settings(self.model))
         if isinstance(self.fn, Shape):
             for value in self.fn.ends:
@@ -102,7 +105,8 @@ class Schedule(keras.callbacks.Callback):
             return
         value = self._checked(_number(self.fn(count)), f"{self.every} {count}")
         if value != self.value or self.every == "epoch":
-            _settings(self.model)[self.name].variable.assign(value)
+            for variable in _settings(self.model)[self.name].variables:
+                variable.assign(value)
         self.value = value
 
     def _checked(self, value: Any, when: str) -> float:
@@ -120,7 +124,7 @@ class Schedule(keras.callbacks.Callback):
 
 
 class _Setting(NamedTuple):
-    variable: keras.Variable
+    variables: list[keras.Variable]
     rule: str
 
 
@@ -133,21 +137,27 @@ def _settings(model: Any) -> dict[str, _Setting]:
     )
     if model.is_plain:
         found = {
-            "alpha": _Setting(model.alpha, "from 0 to 1"),
-            "temperature": _Setting(model.temperature, "above 0"),
+            "alpha": _Setting([model.alpha], "from 0 to 1"),
+            "temperature": _Setting(_temperatures(model), "above 0"),
         }
     else:
-        found = {"hard_weight": _Setting(model.hard_weight, "at least 0")}
+        found = {"hard_weight": _Setting([model.hard_weight], "at least 0")}
     for term in model.terms:
-        found[f"{term.name}_weight"] = _Setting(term.weight, "at least 0")
+        found[f"{term.name}_weight"] = _Setting([term.weight], "at least 0")
         if term.temperature is not None:
-            found[f"{term.name}_temperature"] = _Setting(term.temperature, "above 0")
+            found[f"{term.name}_temperature"] = _Setting([term.temperature], "above 0")
     return found
+
+
+def _temperatures(model: Distiller) -> list[keras.Variable]:
+    """Returns the temperatures of all outputs, one that they share once."""
+    return list({id(term.temperature): term.temperature for term in model.terms}.values())
 
 
 def _name_of(variable: Any, settings: dict[str, _Setting]) -> str:
     for name, setting in settings.items():
-        if variable is setting.variable or (isinstance(variable, str) and variable == name):
+        is_it = len(setting.variables) == 1 and variable is setting.variables[0]
+        if is_it or (isinstance(variable, str) and variable == name):
             return name
     given = str(getattr(variable, "name", variable))
     rule, mend = "be a setting of the Distiller", f"Did you mean {closest(given, settings)!r}"

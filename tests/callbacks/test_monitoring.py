@@ -48,3 +48,25 @@ def test_only_what_will_be_logged_is_offered(net, data, tmp_path):
             fit(monitor, **given)
     fit("val_teacher_agreement", TeacherAgreement(), **held_out)
     fit("distils", EndDistillation(after=1))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Active(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.activity = keras.metrics.Mean("activity")
+
+    def call(self, inputs):
+        self.activity.update_state(keras.ops.mean(inputs))
+        return inputs
+
+
+def test_metrics_of_the_students_layers_are_logged(net, data, tmp_path):
+    student = keras.Sequential([keras.Input((4,)), Active(), keras.layers.Dense(3)])
+    distiller = Distiller(student=student, teacher=net())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distiller.compile("sgd", loss=loss)
+    for monitor in ("activity", "val_activity"):
+        kept = StudentCheckpoint(tmp_path / "best.keras", monitor, "max")
+        distiller.fit(*data, verbose=0, validation_data=data, callbacks=[kept])
+        assert kept.epoch == 0

@@ -70,6 +70,42 @@ def test_steps_count_on_over_epochs_and_later_trainings(distiller, data):
     assert seen == list(range(9))
 
 
+def test_a_second_fit_assigns_what_it_logs(distiller, data):
+    model, schedule = distiller(), Schedule("alpha", lambda step: 0.25, every="step")
+    for _ in range(2):
+        logs = model.fit(*data, verbose=0, callbacks=[schedule]).history
+        assert logs["alpha"] == [float(keras.ops.convert_to_numpy(model.alpha))] == [0.25]
+        model.alpha.assign(0.75)
+
+
+def test_temperatures_of_several_outputs(data):
+    def model(seed):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, {n: keras.layers.Dense(3, name=n)(inputs) for n in ("a", "b")})
+
+    made = Distiller(student=model(0), teacher=model(1))
+    made.compile("sgd", loss={"a": CROSS_ENTROPY, "b": CROSS_ENTROPY})
+    x, y = data
+    y = {"a": y, "b": y}
+
+    def fit(*scheduled):
+        logs = made.fit(x, y, verbose=0, callbacks=list(scheduled)).history
+        values = [float(keras.ops.convert_to_numpy(term.temperature)) for term in made.terms]
+        return logs, values
+
+    logs, values = fit(Schedule("temperature", lambda epoch: 2.0))
+    assert logs["temperature"] == [2.0]
+    assert values == [2.0, 2.0]
+    one = f"{made.terms[1].name}_temperature"
+    logs, values = fit(Schedule(one, lambda epoch: 3.0))
+    assert logs[one] == [3.0]
+    assert values == [2.0, 3.0]
+    logs, values = fit(Schedule(made.temperature, lambda epoch: 4.0))
+    assert f"{made.terms[0].name}_temperature" in logs
+    assert values == [4.0, 3.0]
+
+
 def test_resuming_takes_it_up_where_it_stopped(distiller, data, tmp_path):
     class Killed(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
