@@ -143,7 +143,7 @@ class StoredAnswers(Teacher):
     def check_terms(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where terms cannot learn from what is stored."""
         for term, own in self._learning(terms, names):
-            check_term(term, own, self._records[own])
+            check_term(term, own, self._records[own], self.heads[own].kind)
 
     def check_temperatures(self, terms: Sequence[Any], names: list[str]) -> None:
         """Raises where the answers were not stored for the temperature of a term."""

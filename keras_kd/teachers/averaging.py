@@ -13,7 +13,7 @@ from keras_kd._errors import refusal
 from keras_kd.losses import MultiLabelSoftTargets
 from keras_kd.losses.base import full_precision
 
-__all__ = ["check_read_once", "mean", "reading_of"]
+__all__ = ["check_read_once", "mean", "reading_of", "stored_reading"]
 
 
 def reading_of(term: Any) -> tuple[str, Any]:
@@ -33,6 +33,11 @@ def reading_of(term: Any) -> tuple[str, Any]:
         reading = "softmax" if getattr(term.loss, "shift_invariant", False) else "logits"
     divides = term.temperature is not None and not getattr(term.loss, "standardize", False)
     return reading, term.temperature if divides else 1.0
+
+
+def stored_reading(head: str | None) -> str:
+    """Returns of which probabilities the stored mean of several teachers is, by their head."""
+    return "sigmoid" if head == "sigmoid" else "softmax"
 
 
 def check_read_once(term: Any) -> None:

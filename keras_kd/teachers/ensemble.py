@@ -12,7 +12,7 @@ from keras import ops
 from keras_kd._errors import check_count
 from keras_kd.networks.heads import Head
 from keras_kd.teachers import held_out, members
-from keras_kd.teachers.averaging import check_read_once, mean, reading_of
+from keras_kd.teachers.averaging import check_read_once, mean, reading_of, stored_reading
 from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["Ensemble"]
@@ -35,6 +35,9 @@ class Ensemble(Teacher):
             `keras_kd.teachers.KerasModel`. Ensembles among them count as their members.
         weights: The weight of each, at least 0. They are divided by their sum, and members of
             weight 0 are not asked. Default: equal ones.
+        multi_label: Whether each class is a label of its own, yes or no, which linear heads do not
+            show: stored answers and `fitted` then take the mean of the sigmoids. Online, the loss
+            of each term says it. Default: where a member ends in sigmoids.
 
     Attributes:
         members: The teachers, those of weight 0 among them.
@@ -43,7 +46,8 @@ class Ensemble(Teacher):
     Raises:
         TypeError: If a member cannot be asked, or a weight is not a number.
         ValueError: If there is no member, a weight is negative or all are 0, there are not as many
-            weights as members, or the members' outputs or inputs differ.
+            weights as members, the members' outputs or inputs differ, or they end in a softmax with
+            `multi_label=True`.
 
     Example:
     >>> teacher = keras_kd.teachers.Ensemble([resnet, mobilenet, vit], weights=[0.5, 0.25, 0.25])
@@ -56,7 +60,13 @@ class Ensemble(Teacher):
             https://doi.org/10.1145/3097983.3098135)
     """
 
-    def __init__(self, models: Sequence[Any], weights: Sequence[float] | None = None):
+    def __init__(
+        self,
+        models: Sequence[Any],
+        weights: Sequence[float] | None = None,
+        *,
+        multi_label: bool = False,
+    ):
         given = [members.member(model, place) for place, model in enumerate(members.listed(models))]
         pairs = [
             (member, share * weight)
@@ -69,6 +79,7 @@ class Ensemble(Teacher):
         self.weights: list[float] = [weight for _, weight in pairs]
         first = self._asked[0]
         self._own = [members.own_names(first, member) for member in self._asked]
+        self._multi_label = multi_label or any(getattr(m, "_multi_label", False) for m in given)
         self.outputs, self.keyed = first.outputs, first.keyed
         self.heads = {name: self._joint_head(name) for name in first.heads}
         self.inverted = {
@@ -80,7 +91,15 @@ class Ensemble(Teacher):
         self.preprocess_samples = members.shared_preprocessor(self._asked)
 
     @classmethod
-    def fitted(cls, models: Sequence[Any], x: Any, y: Any, batch_size: int = 128) -> "Ensemble":
+    def fitted(
+        cls,
+        models: Sequence[Any],
+        x: Any,
+        y: Any,
+        batch_size: int = 128,
+        *,
+        multi_label: bool = False,
+    ) -> "Ensemble":
         """Returns an ensemble whose weights make held-out labels most likely.
 
         They minimise the log loss of the members' mean probabilities at temperature 1, over all
@@ -90,8 +109,10 @@ class Ensemble(Teacher):
         Args:
             models: As in `Ensemble`, with one output each.
             x: Samples that no member was trained on: an array, or a list or dict of arrays.
-            y: Their labels: class ids, or rows of 0 and 1 where the members end in sigmoids.
+            y: Their labels: class ids, or rows of 0 and 1 where the members end in sigmoids, or
+                with `multi_label`.
             batch_size: How many samples the members are asked about at a time.
+            multi_label: As in `Ensemble`.
 
         Raises:
             ImportError: If SciPy is not installed (extra `report`).
@@ -102,11 +123,13 @@ class Ensemble(Teacher):
         >>> len(teacher.weights), round(sum(teacher.weights), 6)
         (3, 1.0)
         """
-        whole, size = cls(models), check_count("batch_size", batch_size)
+        whole, size = cls(models, multi_label=multi_label), check_count("batch_size", batch_size)
         logits = held_out.answers(whole, x, size)
-        sigmoid = whole._reading(next(iter(whole.heads))) == "sigmoid"
+        sigmoid = stored_reading(next(iter(whole.heads.values())).kind) == "sigmoid"
         likely = held_out.log_likelihoods(logits, y, whole.respondents, sigmoid=sigmoid)
-        return cls(whole.members, held_out.best_weights(likely))
+        found = iter(held_out.best_weights(likely))
+        weights = [next(found) if weight > 0 else 0.0 for weight in whole.weights]
+        return cls(whole.members, weights, multi_label=whole._multi_label)
 
     @property
     def _asked(self) -> list[Teacher]:
@@ -213,15 +236,12 @@ class Ensemble(Teacher):
         }
 
     def _mean(self, name: str, logits: list[np.ndarray], temperature: float) -> np.ndarray:
-        reading = self._reading(name)
+        reading = stored_reading(self.heads[name].kind)
         values = ops.convert_to_numpy(mean(logits, self._shares, reading, temperature))
         if reading == "sigmoid":
             return values
         # Logarithms of probabilities are all far below 0, where half precision is coarse.
         return values - values.mean(axis=-1, keepdims=True)
-
-    def _reading(self, name: str) -> str:
-        return "sigmoid" if self.heads[name].kind == "sigmoid" else "softmax"
 
     def not_finite(self, answers: dict[str, Any], names: list[str]) -> Any:
         """Returns which of the members gave NaN or Inf."""
@@ -255,6 +275,8 @@ class Ensemble(Teacher):
     def _joint_head(self, name: str) -> Head:
         heads = [member.heads[own[name]] for member, own in zip(self._asked, self._own)]
         kinds, shapes = {head.kind for head in heads}, {head.shape for head in heads if head.shape}
+        if self._multi_label:
+            kinds.add("sigmoid")
         if {"softmax", "sigmoid"} <= kinds or len({shape[1:] for shape in shapes}) > 1:
             said = [f"{head.kind} {head.shape}" for head in heads]
             raise members.misfit("outputs of one kind and shape", dict(zip(self.respondents, said)))

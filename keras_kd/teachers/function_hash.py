@@ -41,7 +41,7 @@ class _Reader:
 
     def __init__(self, home: str):
         self._home = home
-        self._seen: set[int] = set()
+        self._seen: dict[int, Any] = {}  # kept alive, so that no other object gets their ids
 
     def read(self, value: Any, depth: int) -> Any:
         """Returns plain values, whose `repr` tells values apart."""
@@ -53,7 +53,7 @@ class _Reader:
             return type(value).__qualname__
         if isinstance(value, (list, tuple, Mapping, set, frozenset)):
             return self._container(value, depth + 1)
-        self._seen.add(id(value))
+        self._seen[id(value)] = value
         return self._object(value, depth + 1)
 
     def _container(self, value: Any, depth: int) -> Any:

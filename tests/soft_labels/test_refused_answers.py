@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import soft_labels
+from keras_kd import Distiller, losses, soft_labels
+from keras_kd.teachers import Ensemble
 from tests.soft_labels.training_on_answers import BATCH, cross_entropy, trained
 
 pytestmark = pytest.mark.tensorflow
@@ -146,3 +147,26 @@ def test_validation_data_without_answers_are_refused_at_the_start(images, soft, 
     for weight, old in zip(distiller.student.weights, before):
         np.testing.assert_array_equal(weight, old)
     distiller.fit(train, validation_data=train, verbose=0)
+
+
+def test_stored_means_of_linear_teachers_are_read_as_they_were_written(net, data, write):
+    members, student, x = [net(width=8), net(width=16)], net(), data[0]
+    y = np.ones((len(x), 3), "float32")
+
+    def soft_targets(teacher, *rows):
+        distiller = Distiller(student=student, teacher=teacher)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        distiller.compile(keras.optimizers.SGD(0.0), loss=loss, alpha=0.5, temperature=2.0)
+        return distiller.fit(*rows, verbose=0).history["multi_label_soft_targets"][0]
+
+    options = {"data": x, "temperatures": [2.0], "dtype": "float32"}
+    soft = write(teacher=Ensemble([Ensemble(members, multi_label=True)]), **options)
+    found = soft_targets(soft, soft.dataset(x, y, batch_size=24))
+    assert found == pytest.approx(soft_targets(members, x, y), rel=1e-5)
+    with pytest.raises(ValueError, match=r"as it is stored. Expected: a sigmoid at 'output'"):
+        Distiller(student=student, teacher=soft, terms=[losses.SoftTargets(2.0)])
+    soft = write(teacher=members, **options)
+    with pytest.raises(ValueError, match=r"a softmax at 'output'.*Ensemble.*multi_label=True"):
+        soft_targets(soft, soft.dataset(x, y, batch_size=24))
+    with pytest.raises(ValueError, match="must have outputs of one kind and shape"):
+        Ensemble([net(activation="softmax")], multi_label=True)

@@ -102,3 +102,14 @@ def test_what_refers_to_itself_ends():
         return x, loop, looped
 
     assert function_hash(looped) == function_hash(looped)
+
+
+def test_arrays_of_variables_do_not_stand_for_each_other():
+    """What is read of one variable must not be freed: the next one's array would get its id."""
+
+    def name(values):
+        variables = [keras.Variable(np.full(4, value, "float32")) for value in values]
+        return function_hash(lambda x: [x - each for each in variables])
+
+    names = {name((0, 1, 2, last)) for last in range(3, 9)}
+    assert len(names) == 6

@@ -57,3 +57,12 @@ def test_bad_input():
     nan = Function(lambda x: np.full((len(x), 3), np.nan), "logits", name="broken")
     with pytest.raises(ValueError, match=r"Answers to x must be finite.*NaN or Inf from 'broken'"):
         Ensemble.fitted([*members(), nan], X, Y)
+
+
+def test_members_of_weight_zero_keep_it():
+    pytest.importorskip("scipy")
+    a, b, c = members()
+    found = Ensemble.fitted([Ensemble([a, b], [1, 0]), c], X, Y)
+    direct = Ensemble.fitted([a, c], X, Y)
+    assert found.members == [a, b, c]
+    assert found.weights == [direct.weights[0], 0.0, direct.weights[1]]

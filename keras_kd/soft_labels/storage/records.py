@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._errors import refusal
-from keras_kd.teachers.averaging import check_read_once, reading_of
+from keras_kd.teachers.averaging import check_read_once, reading_of, stored_reading
 
 __all__ = [
     "CHECK",
@@ -154,18 +154,20 @@ def dense(answers: dict[str, Any], name: str, record: Record, temperature: Any) 
     return ops.reshape(full, (-1, *record.answer))
 
 
-def check_term(term: Any, name: str, record: Record) -> None:
+def check_term(term: Any, name: str, record: Record, head: str | None) -> None:
     """Raises where the loss of a term cannot learn from what is stored of an output.
 
     Args:
         term: A `keras_kd.Term`.
         name: The output's name.
         record: How it is stored.
+        head: What the head is that gave it.
     """
     if not record.is_tempered:
         return
     if record.averaged:
         check_read_once(term)
+        _check_reading(term, name, stored_reading(head))
     reading, standardizes = reading_of(term)[0], getattr(term.loss, "standardize", False)
     kept = f"the top {record.top_k} of {record.classes} classes at {name!r}"
     mend, fits = f"top_k={record.classes}", reading == "softmax" and term.temperature is not None
@@ -180,6 +182,22 @@ def check_term(term: Any, name: str, record: Record) -> None:
             received=type(term.loss).__name__ + "(standardize=True)" * standardizes,
             mend=f"Write the labels with {mend}",
         )
+
+
+def _check_reading(term: Any, name: str, stored: str) -> None:
+    """Raises where a mean of probabilities is read as one of another kind of them."""
+    reading = reading_of(term)[0]
+    if reading in ("logits", stored):
+        return
+    mend = "keras_kd.teachers.Ensemble([...], multi_label=True)"
+    if stored == "sigmoid":
+        mend = "teachers whose heads are linear or a softmax, and without multi_label"
+    raise refusal(
+        f"The loss of term {term.name!r} must read the mean of several teachers as it is stored",
+        expected=f"a {stored} at {name!r}",
+        received=f"{type(term.loss).__name__}, which reads a {reading}",
+        mend=f"Write the labels with {mend}, or pass a loss of the stored kind",
+    )
 
 
 def check_temperature(temperature: float, name: str, record: Record) -> None:
