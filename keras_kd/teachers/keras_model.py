@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd import _keras, _torch
-from keras_kd._errors import check_callable, wrong
+from keras_kd._errors import check_callable, reason, refusal, wrong
 from keras_kd.networks.heads import Head, LogitsModel
 from keras_kd.networks.models import teacher_model
 from keras_kd.networks.ports import Inputs, Port
@@ -19,6 +19,8 @@ from keras_kd.teachers.class_order import ClassOrder
 from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["KerasModel"]
+
+_OTHER_ROWS = "preprocess must keep the batch size"
 
 
 class KerasModel(Teacher):
@@ -42,7 +44,8 @@ class KerasModel(Teacher):
             called.
         ValueError: If `model` is not built or has a state that goes on from batch to batch,
             `classes` has unknown, missing or repeated ones, or `preprocess` draws random numbers: a
-            layer is looked at here, a function when it is first called.
+            layer is looked at here, a function when it is first called. Then also if `preprocess`
+            returns other than one row for each sample.
 
     Example:
     >>> teacher = keras_kd.teachers.KerasModel(model, preprocess=keras.layers.Resizing(224, 224))
@@ -147,6 +150,13 @@ class KerasModel(Teacher):
         """The shapes of the signals from the inside of the model, by name."""
         return self._logits.signals
 
+    def explained(self, error: Exception) -> Exception | None:
+        """Returns what an error means that a preprocess with another number of rows has raised."""
+        if _OTHER_ROWS not in str(error):
+            return None
+        told = reason(error)
+        return ValueError(told) if told.startswith(_OTHER_ROWS) else _other_rows("another number")
+
     def with_taps(self, paths: Sequence[str]) -> "KerasModel":
         """Returns a teacher that answers with the signals at these layer paths, too."""
         twin = copy.copy(self)
@@ -165,7 +175,7 @@ class KerasModel(Teacher):
         with _torch.without_gradient(), stateless as scope:
             if self.preprocess is not None:
                 before = dict(scope.state_mapping)
-                x = self.preprocess(x)
+                x = _of_as_many_rows(self.preprocess(x), x)
                 if _differ(before, scope.state_mapping):
                     raise _changes_by_the_step(self.preprocess)
             x = (self._shown or self.inputs.fed)(x)
@@ -200,6 +210,30 @@ class _Outside(keras.Model):
 def _differ(before: dict[int, Any], after: dict[int, Any]) -> bool:
     """Whether variables have been assigned other values."""
     return any(value is not before.get(key) for key, value in after.items())
+
+
+def _of_as_many_rows(shown: Any, given: Any) -> Any:
+    """Returns what `preprocess` made of a batch; raises where it has more or fewer rows."""
+    count = keras.tree.flatten(given)[0].shape[0]
+    found = [leaf.shape[0] if len(leaf.shape) else 1 for leaf in keras.tree.flatten(shown)]
+    if None not in (count, *found):
+        if any(rows != count for rows in found):
+            raise _other_rows(f"{count} samples in, {found[0]} out")
+        return shown
+    import tensorflow as tf  # whose graphs alone leave sizes open
+
+    first = tf.shape(keras.tree.flatten(given)[0])[0]
+    checks = [
+        tf.debugging.assert_equal(tf.shape(leaf)[0], first, _OTHER_ROWS)
+        for leaf in keras.tree.flatten(shown)
+    ]
+    with tf.control_dependencies([each for each in checks if each is not None]):
+        return keras.tree.map_structure(tf.identity, shown)
+
+
+def _other_rows(received: str) -> ValueError:
+    mend = "Let it change the samples one by one"
+    return refusal(_OTHER_ROWS, expected="as many rows as samples", received=received, mend=mend)
 
 
 def _changes_by_the_step(preprocess: Any) -> Exception:

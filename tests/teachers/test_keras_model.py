@@ -2,7 +2,9 @@
 
 import keras
 import numpy as np
+import pytest
 
+from keras_kd import Distiller
 from keras_kd.teachers import KerasModel
 
 
@@ -32,3 +34,25 @@ def test_it_answers_arrays_with_logits(net, data):
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(keras.ops.softmax(logits)), expected, 1e-5
     )
+
+
+def test_a_preprocess_keeps_the_number_of_rows(net, data):
+    x = data[0]
+    teacher = KerasModel(net(), preprocess=lambda z: z[:1])
+    said = f"preprocess must keep the batch size.*Received: {len(x)} samples in, 1 out"
+    with pytest.raises(ValueError, match=said):
+        teacher.predict(x)
+    distiller = Distiller(student=net(), teacher=teacher)
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=said):
+        distiller.fit(x, batch_size=len(x), verbose=0)
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    asked = tf.function(
+        lambda z: teacher(z, ["output"]), input_signature=[tf.TensorSpec((None, 4))]
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must keep the batch size") as open_:
+        asked(x)
+    assert "Received: another number" in str(teacher.explained(open_.value))

@@ -91,19 +91,27 @@ class Questions:
         """Returns the teacher's logits by output name.
 
         Raises:
-            ValueError: If they are not finite, naming the first such sample.
+            ValueError: If there is not one for each view, or they are not finite, naming the first
+                such sample.
         """
         if self._known and np.array_equal((*batch[:2],), (*self.first[:2],)):
             answers, self._known = self._known, None
             return answers
         logits = self._teacher.predict(batch.images)
         for name, values in logits.items():
-            self._check_finite(name, values, batch)
+            self._check(name, values, batch)
         return self._teacher.stored(logits, self._temperatures)
 
-    def _check_finite(self, name: str, values: Any, batch: Batch) -> None:
+    def _check(self, name: str, values: Any, batch: Batch) -> None:
         several = values if isinstance(values, list) else [values]
         for who, answers in zip(self._teacher.respondents, several):
+            if answers.shape[:1] != batch.ids.shape:
+                raise refusal(
+                    f"The teacher's answer {name!r} must have one row for each view it is shown",
+                    expected=f"{len(batch.ids)} rows",
+                    received=f"shape {answers.shape} of {who!r}",
+                    mend="Let the teacher and its preprocess treat samples one by one",
+                )
             finite = np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)
             if finite.all():
                 continue

@@ -160,3 +160,10 @@ def test_an_offset_that_hides_the_classes_is_refused(images, write):
     with pytest.raises(ValueError, match=r"must not drown in a common offset.*float32"):
         write(teacher=teacher, data=x)
     write(teacher=teacher, data=x, dtype="float32")
+
+
+def test_one_answer_to_a_whole_batch_is_refused(images, classifier, write):
+    model = classifier(4)
+    whole = keras.Model(model.inputs, keras.ops.mean(model.outputs[0], axis=0, keepdims=True))
+    with pytest.raises(ValueError, match=r"one row for each view.*128 rows.*shape \(1, 3\)"):
+        write(teacher=whole, data=images[0])
