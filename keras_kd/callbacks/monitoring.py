@@ -130,7 +130,7 @@ def check_will_be_logged(monitor: str, model: Any) -> None:
     mend = f"Pass e.g. monitor={closest(monitor, offered)!r}"
     if monitor != own and not facts.validates:
         could_be, mend = False, "Pass validation_data to fit for values that begin with val_"
-    elif own in _OBSERVED:
+    elif own in _OBSERVED and not model.observers:
         mend = f"Give TeacherAgreement() to fit, too, and monitor 'val_{own}'"
     if not could_be:
         raise _missing(monitor, offered, mend)

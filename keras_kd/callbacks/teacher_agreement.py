@@ -11,7 +11,8 @@ from keras_kd._errors import check_integer, refusal
 from keras_kd.callbacks.monitoring import check_distils
 from keras_kd.distiller import hard_loss
 from keras_kd.distiller.distiller import Distiller
-from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, stock
+from keras_kd.distiller.terms.term import Term
+from keras_kd.losses import DistillationLoss, MultiLabelSoftTargets, SoftTargets, stock
 from keras_kd.losses.base import categorical_kl, full_precision
 
 __all__ = ["TeacherAgreement"]
@@ -28,6 +29,11 @@ class TeacherAgreement(keras.callbacks.Callback):
       `Σ |accuracy - confidence| · share` over bins of equal width of its confidence. Not for
       outputs whose classes do not exclude each other.
 
+    A figure is NaN where nothing counts, as without labels the last one. Outputs that the teacher
+    does not teach have none. Of answers stored for certain temperatures only (top classes, several
+    teachers) the nearest to 1 serves; where 1 is not among them, there is no `val_teacher_kl`. To
+    it, all but the top classes are equally likely.
+
     The teacher is asked about each validation batch, or the batch carries its stored answers: pass
     `validation_data=soft.dataset(x_val, y_val, batch_size=...)` to a Distiller with a `SoftLabels`
     of the validation data. Then it costs next to nothing. Positions that the student's Keras mask
@@ -41,7 +47,7 @@ class TeacherAgreement(keras.callbacks.Callback):
         TypeError: If `bins` is not an integer, or at the start of `fit`, if the model is not a
             Distiller.
         ValueError: If `bins` is below 1; and at the start of `fit`, if there are no validation
-            data, or no output sorts into classes.
+            data, or no output that is taught sorts into classes.
 
     Example:
     ```python
@@ -74,7 +80,7 @@ class TeacherAgreement(keras.callbacks.Callback):
 
         Raises:
             TypeError: If it is not a Distiller.
-            ValueError: If no output sorts into classes.
+            ValueError: If no output that is taught sorts into classes.
         """
         super().set_model(model)
         check_distils(
@@ -83,7 +89,7 @@ class TeacherAgreement(keras.callbacks.Callback):
         kinds = _kinds(model)
         if not kinds:
             raise refusal(
-                "TeacherAgreement must have an output that sorts into classes",
+                "TeacherAgreement must have an output that sorts into classes and is taught",
                 expected="a softmax, a sigmoid, or logits under a loss between classes",
                 received=f"{model.student_heads}",
                 mend="Leave it out, and compile(evaluate_terms=True) for the terms themselves",
@@ -92,7 +98,7 @@ class TeacherAgreement(keras.callbacks.Callback):
         with strategy.scope() if strategy else contextlib.nullcontext():
             several = len(model.student_heads) > 1
             model.observers = [
-                _Observer(name, kind == "sigmoid", self.bins, f"{name}_" if several else "")
+                _Observer(model, name, kind == "sigmoid", self.bins, f"{name}_" if several else "")
                 for name, kind in kinds.items()
             ]
 
@@ -104,25 +110,18 @@ class TeacherAgreement(keras.callbacks.Callback):
         """
         facts = self.model.fit_facts
         if facts is not None and not facts.validates:
-            self.model.observers = ()
             raise refusal(
                 "TeacherAgreement must have validation data",
                 received="none",
                 mend="Pass validation_data to fit",
             )
 
-    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Has evaluations after one outside of `fit` go without the teacher again."""
-        if self.model.fit_facts is None:
-            self.model.observers = ()
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Has later evaluations go without the teacher again."""
-        self.model.observers = ()
-
 
 def _kinds(model: Distiller) -> dict[str, str]:
-    """Returns whether classes exclude each other ("softmax") or not ("sigmoid"), by output."""
+    """Returns whether classes exclude each other ("softmax") or not ("sigmoid"), by output.
+
+    Of those that are taught.
+    """
     heads = model.student_heads
     names = list(heads)
     kinds = {name: kind for name, kind in heads.items() if kind in ("softmax", "sigmoid")}
@@ -135,22 +134,31 @@ def _kinds(model: Distiller) -> dict[str, str]:
             several = isinstance(term.loss, MultiLabelSoftTargets)
             targets.setdefault(term.output_of(names), None)
             targets[term.output_of(names)] = "sigmoid" if several else "softmax"
-    return {name: kind for name, kind in (targets | kinds).items() if kind is not None}
+    taught, found = model.asked_teacher.taught_by(names), targets | kinds
+    return {name: kind for name, kind in found.items() if kind is not None and name in taught}
 
 
 class _Observer(keras.metrics.Metric):
     """Means of one output over an evaluation, and what the calibration error is made of.
 
     Args:
+        model: The Distiller.
         output: The output's name.
         binary: Whether each unit is a class of its own, yes or no.
         bins: Number of bins.
         prefix: What stands before the names in the logs.
+
+    Attributes:
+        reading: The Term that reads the teacher's answers, at temperature 1.
     """
 
-    def __init__(self, output: str, binary: bool, bins: int, prefix: str):
+    def __init__(self, model: Distiller, output: str, binary: bool, bins: int, prefix: str):
         super().__init__(name=f"{prefix}teacher_agreement", dtype="float32")
-        self._output, self._binary, self._bins, self._prefix = output, binary, bins, prefix
+        self._binary, self._bins, self._prefix = binary, bins, prefix
+        soft_targets = MultiLabelSoftTargets if binary else SoftTargets
+        self.reading = Term(soft_targets(temperature=1.0), output=output)
+        unknown = model.asked_teacher.out_of_range([self.reading], list(model.student_heads))
+        self._knows_kl = not bool(ops.convert_to_numpy(unknown))
         # Agreements, divergence, and what they are means over.
         self._sums = self._zeros("sums", (3,))
         # Of each bin: examples, right answers, confidence.
@@ -159,13 +167,10 @@ class _Observer(keras.metrics.Metric):
     def _zeros(self, name: str, shape: tuple[int, ...]) -> keras.Variable:
         return self.add_variable(shape=shape, initializer="zeros", dtype="float32", name=name)
 
-    def update_state(self, answers: dict, signals: dict, ids: dict) -> None:
+    def update_state(self, answer: Any, signal: Any, labels: Any) -> None:
         """Adds a batch."""
-        if self._output not in answers:
-            return
-        signal = signals[self._output]
         mask = _keras.keras_mask(signal)
-        teacher, student = full_precision(answers[self._output]), full_precision(signal)
+        teacher, student = full_precision(answer), full_precision(signal)
         if self._binary:
             teacher, student = (ops.stack([ops.zeros_like(z), z], -1) for z in (teacher, student))
         log_p, log_q = (ops.log_softmax(z, axis=-1) for z in (teacher, student))
@@ -181,7 +186,6 @@ class _Observer(keras.metrics.Metric):
             counted = counted * mask
         sums = [ops.sum(values[0] * counted), ops.sum(values[1] * counted), ops.sum(counted)]
         self._sums.assign_add(ops.stack(sums))
-        labels = ids.get(self._output)
         if labels is not None and not self._binary:
             self._calibrate(log_q, labels, counted)
 
@@ -205,11 +209,15 @@ class _Observer(keras.metrics.Metric):
     def result(self) -> dict[str, Any]:
         """Returns what there is to log."""
         sums, (examples, right, confidence) = self._sums + 0.0, ops.unstack(self._calibration + 0.0)
-        found = {
-            "teacher_agreement": ops.divide_no_nan(sums[0], sums[2]),
-            "teacher_kl": ops.divide_no_nan(sums[1], sums[2]),
-        }
+        found = {"teacher_agreement": _mean(sums[0], sums[2])}
+        if self._knows_kl:
+            found["teacher_kl"] = _mean(sums[1], sums[2])
         if not self._binary:
             error = ops.sum(ops.abs(right - confidence))
-            found["calibration_error"] = ops.divide_no_nan(error, ops.sum(examples))
+            found["calibration_error"] = _mean(error, ops.sum(examples))
         return {f"{self._prefix}{name}": value for name, value in found.items()}
+
+
+def _mean(total: Any, count: Any) -> Any:
+    """Returns a mean over whole numbers of examples, NaN over none."""
+    return ops.where(count > 0, total / ops.maximum(count, 1.0), float("nan"))

@@ -12,6 +12,7 @@ from keras_kd.distiller import first_look, forms, labels, multi_worker, preproce
 from keras_kd.distiller.steps import Steps
 from keras_kd.networks.structures import are_arrays
 from keras_kd.teachers import preprocessors
+from keras_kd.teachers.teacher import Teacher
 
 __all__ = ["FitFacts", "Fitting"]
 
@@ -55,6 +56,11 @@ class Fitting(Steps):
 
     fit_facts: FitFacts | None = None
 
+    @property
+    def asked_teacher(self) -> Teacher:
+        """Who answers, matched to the student."""
+        return self._objective.teacher
+
     def fit(
         self,
         x: Any = None,
@@ -92,6 +98,7 @@ class Fitting(Steps):
                 return super().fit(**self._find_temperature(given))
             finally:
                 self._watch.epoch = self.fit_facts = None
+                self.observers = ()
 
     def evaluate(
         self,
@@ -124,8 +131,12 @@ class Fitting(Steps):
         # Keras' name for the data that `fit` has preprocessed already.
         if how and not given.get("_use_cached_eval_dataset"):
             given = preprocessing.data_arguments(how, given)
-        with self._evaluating():
-            return super().evaluate(**self._find_temperature(given, asks))
+        try:
+            with self._evaluating(asks):
+                return super().evaluate(**self._find_temperature(given, asks))
+        finally:
+            if self.fit_facts is None:  # not the validation of `fit`
+                self.observers = ()
 
     def predict(
         self,
@@ -169,7 +180,7 @@ class Fitting(Steps):
             ValueError: As in `evaluate`.
         """
         given = self._preprocessed(_without_self(locals()), teaching=self.evaluates_terms)
-        with self._evaluating():
+        with self._evaluating(self.evaluates_terms):
             return super().test_on_batch(**self._find_temperature(given, self.evaluates_terms))
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -252,8 +263,8 @@ class Fitting(Steps):
             raise told from None
 
     @contextlib.contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        forms.check_evaluable(self)
+    def _evaluating(self, asks: bool) -> Iterator[None]:
+        forms.check_evaluable(self, asks)
         _keras.up_to_date(self)
         waits = self.plain_temperature.pending
         try:

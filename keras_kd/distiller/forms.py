@@ -159,9 +159,9 @@ def _check_unused(form: str, instead: str, **given: Any) -> None:
             )
 
 
-def check_evaluable(model: keras.Model) -> None:
-    """Raises where `model` was compiled with nothing that an evaluation computes."""
-    compared = model.loss is not None or _keras.has_metrics(model) or model.evaluates_terms
+def check_evaluable(model: keras.Model, asks: bool) -> None:
+    """Raises where there is nothing that an evaluation computes, unless it asks the teacher."""
+    compared = model.loss is not None or _keras.has_metrics(model) or asks
     if model.compiled and not compared:
         raise refusal(
             "evaluate must have a loss or metrics to compute",

@@ -126,8 +126,7 @@ class Objective:
         else:
             total = self._without_terms(model, batch)
         if answers and not training:
-            for observer in self.observers:
-                observer.update_state(self._observed(answers), signals, batch.ids)
+            self._tell_observers(answers, signals, batch.ids)
             if self.evaluates_terms:
                 by_column = self._compared(batch, joint, answers, signals, training)
         self._note_faults(batch, answers, signals, by_column)
@@ -155,11 +154,13 @@ class Objective:
         carried = batches.answers(x) if batches.carries_signals(y_pred) else {}
         return self.teacher.carried(carried, self._names) if carried else {}
 
-    def _observed(self, answers: dict[str, Any]) -> dict[str, Any]:
-        """Returns the answers as the terms on outputs read them."""
-        read = {term.output_of(self._names): term for term in self.terms if term.teacher is None}
-        logits = {n: self.teacher.answer_to(read[n], answers[n]) for n in read if n in answers}
-        return {**answers, **logits}
+    def _tell_observers(
+        self, answers: dict[str, Any], signals: dict[str, Any], ids: dict[str, Any]
+    ) -> None:
+        for observer in self.observers:
+            name = observer.reading.output_of(self._names)
+            answer = self.teacher.answer_to(observer.reading, answers[name])
+            observer.update_state(answer, signals[name], ids.get(name))
 
     def _compared(
         self,

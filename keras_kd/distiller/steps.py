@@ -172,15 +172,17 @@ class Steps(AsStudent):
     def observers(self) -> tuple[keras.metrics.Metric, ...]:
         """Metrics that compare the student with the teacher in each evaluation.
 
-        They are told `update_state(answers, signals, ids)`: the logits of teacher and student, and
-        the labels that are class ids, by output name. They are neither tracked nor saved. Setting
-        them drops the compiled evaluation step.
+        They have `reading`, a `Term`, and are told `update_state(answer, signal, ids)` of its
+        output: the teacher's logits as the term reads them, the student's, and labels that are
+        class ids, or `None`. They are neither tracked nor saved. Other ones drop the evaluation
+        step; when `fit` or `evaluate` ends, there are none.
         """
         return self._objective.observers
 
     @observers.setter
     def observers(self, observers: Sequence[keras.metrics.Metric]) -> None:
-        self._objective.observers, self.test_function = tuple(observers), None
+        if tuple(observers) != self._objective.observers:
+            self._objective.observers, self.test_function = tuple(observers), None
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

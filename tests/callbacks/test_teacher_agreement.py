@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import Distiller, SoftLabels, Term, losses
+from keras_kd import Distiller, SoftLabels, Term, losses, teachers
 from keras_kd.callbacks import StudentCheckpoint, TeacherAgreement
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -79,6 +79,7 @@ def test_stored_answers(net, data, top_k):
     want = expected(teacher(x).numpy(), student(x).numpy(), y, bins=4)
     assert logs["val_teacher_agreement"][0] == pytest.approx(want[0], rel=1e-5)
     assert logs["val_calibration_error"][0] == pytest.approx(want[2], rel=1e-4)
+    assert ("val_teacher_kl" in logs) == (top_k is None)
     if top_k is None:
         assert logs["val_teacher_kl"][0] == pytest.approx(want[1], rel=1e-3)
 
@@ -202,4 +203,88 @@ def test_it_measures_in_an_evaluation_of_its_own(net, data):
     outputs = [keras.ops.convert_to_numpy(model(data[0])) for model in (teacher, student)]
     want = expected(*outputs, data[1])
     assert [found[name.removeprefix("val_")] for name in NAMES] == pytest.approx(want, rel=1e-4)
+    assert set(distiller.evaluate(*data, verbose=0, return_dict=True)) == {"loss"}
+
+
+@pytest.mark.parametrize("loss", [losses.SoftTargets(20.0), losses.LogitMSE()])
+def test_an_ensemble_is_read_at_temperature_1_whatever_trains(net, data, loss):
+    x, y = data
+    student, members = sharpened(net(width=4)), [sharpened(net(), 9.0), net()]
+    distiller = Distiller(student=student, teacher=teachers.Ensemble(members), terms=[loss])
+    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    found = distiller.evaluate(x, y, verbose=0, return_dict=True, callbacks=[TeacherAgreement()])
+    teacher, other, logits = (
+        log_softmax(keras.ops.convert_to_numpy(model(x))) for model in (*members, student)
+    )
+    want = expected(np.log((np.exp(teacher) + np.exp(other)) / 2), logits, y)
+    assert [found[name.removeprefix("val_")] for name in NAMES] == pytest.approx(want, rel=1e-4)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("temperatures", [(4.0,), (4.0, 1.0)])
+def test_stored_means_give_the_divergence_at_temperature_1_or_none(net, data, temperatures):
+    x, y = data
+    student, members = sharpened(net(width=4)), [sharpened(net(), 9.0), net()]
+    ensemble = teachers.Ensemble(members)
+    soft = SoftLabels.write(None, teacher=ensemble, data=x, temperatures=temperatures)
+    distiller = Distiller(student=student, teacher=soft)
+    distiller.compile("sgd", loss=CROSS_ENTROPY, temperature=4.0)
+    found = distiller.evaluate(
+        soft.dataset(x, y, batch_size=10), verbose=0, return_dict=True,
+        callbacks=[TeacherAgreement()],
+    )  # fmt: skip
+    assert {"teacher_agreement", "calibration_error"} <= set(found)
+    if 1.0 not in temperatures:
+        assert "teacher_kl" not in found
+        return
+    mean = sum(np.exp(log_softmax(model(x))) for model in members) / 2
+    want = expected(np.log(mean), student(x), y)
+    assert found["teacher_agreement"] == pytest.approx(want[0], rel=1e-5)
+    assert found["teacher_kl"] == pytest.approx(want[1], rel=1e-3)
+
+
+def test_what_is_not_taught_or_has_no_labels(net, data):
+    x, y = data
+
+    def model(seed):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, {n: keras.layers.Dense(3, name=n)(inputs) for n in ("a", "b")})
+
+    student, teacher = model(0), model(1)
+    terms = [Term(losses.SoftTargets(), output="a")]
+    distiller = Distiller(student=student, teacher=teacher, terms=terms)
+    distiller.compile("sgd", loss={"a": CROSS_ENTROPY, "b": CROSS_ENTROPY})
+    given = {"verbose": 0, "return_dict": True, "callbacks": [TeacherAgreement()]}
+    found = distiller.evaluate(x, {"a": -np.ones_like(y), "b": y}, **given)
+    assert not any("b_" in name and "loss" not in name for name in found)
+    assert np.isnan(found["a_calibration_error"])
+    assert np.isfinite(found["a_teacher_kl"])
+
+
+def test_unlabelled_data_have_agreement(net, data):
+    x, _ = data
+    student, teacher = net(width=4), net()
+    distiller = Distiller(student=student, teacher=teacher)
+    distiller.compile(keras.optimizers.SGD(0.0), loss=None)
+    logs = distiller.fit(x, validation_data=x, verbose=0, callbacks=[TeacherAgreement()]).history
+    outputs = [keras.ops.convert_to_numpy(model(x)) for model in (teacher, student)]
+    want = expected(*outputs, np.zeros(len(x)))[:2]
+    assert [logs[name][0] for name in NAMES[:2]] == pytest.approx(want, rel=1e-4)
+    assert np.isnan(logs["val_calibration_error"][0])
+    with pytest.raises(ValueError, match="evaluate must have a loss"):
+        distiller.evaluate(x, verbose=0)
+
+
+def test_a_fit_that_is_interrupted_leaves_no_observer(net, data):
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    distiller = Distiller(student=net(width=4), teacher=net())
+    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    callbacks = [TeacherAgreement(), Killed()]
+    with pytest.raises(KeyboardInterrupt):
+        distiller.fit(*data, validation_data=data, verbose=0, callbacks=callbacks)
+    assert not distiller.observers
     assert set(distiller.evaluate(*data, verbose=0, return_dict=True)) == {"loss"}
