@@ -22,6 +22,9 @@ class ExportBest(BestEpoch):
     the training with its error. Epochs without a finite value of `monitor`, e.g. those that
     `validation_freq` leaves out, are passed over.
 
+    Beside it, `<path>.best.json` holds the best value. A training that goes on after epoch 0, e.g.
+    restarted with `BackupAndRestore`, takes it up; one from epoch 0 on begins anew.
+
     Args:
         path: The file to write, if it ends in `.tflite`; otherwise the folder of a SavedModel.
         monitor: The entry of the logs to compare.
@@ -33,12 +36,13 @@ class ExportBest(BestEpoch):
     Attributes:
         best: The best value so far, or `None`.
         epoch: Its epoch, or `None`.
-        report: The `export.Report` of its file, or `None`.
+        report: The `export.Report` of its file, or `None` before an export of this training.
 
     Raises:
-        ValueError: If `path` cannot be written, `mode` is unknown or cannot be told, samples can be
-            read only once, or an option is wrong for every model; and during training, if the logs
-            never hold `monitor` or an export is refused.
+        ValueError: If `path` is none for it, `mode` is unknown or cannot be told, samples can be
+            read only once, or an option is wrong for every model; at the start of `fit`, if `path`
+            cannot be written; and during training, if the logs never hold `monitor` or an export is
+            refused.
         TypeError: If an option is unknown, or an argument of the wrong kind.
 
     Example:
@@ -59,9 +63,9 @@ class ExportBest(BestEpoch):
         initial_value_threshold: float | None = None,
         **options: Any,
     ):
-        super().__init__(monitor, mode, initial_value_threshold)
         is_file = str(path).lower().endswith(".tflite")
-        self.path = publishing.file_target(path) if is_file else publishing.folder_target(path)
+        target = publishing.file_target if is_file else publishing.folder_target
+        super().__init__(path, target, monitor, mode, initial_value_threshold)
         self._export = export.tflite if is_file else export.saved_model
         _check_options(TFLiteOptions if is_file else SavedModelOptions, self.path, options)
         self._options = options

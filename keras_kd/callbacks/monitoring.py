@@ -1,19 +1,23 @@
 """What the epochs of a training are compared by: an entry of the logs, and which way is better."""
 
 import difflib
+import json
 import math
+import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_kd import _keras
+from keras_kd import _files, _keras
 from keras_kd._errors import check_number, check_type, refusal, wrong
 from keras_kd.distiller import multi_worker
 from keras_kd.distiller.distiller import Distiller
+from keras_kd.export import placing
 
 __all__ = [
     "BestEpoch",
@@ -37,21 +41,36 @@ class BestEpoch(keras.callbacks.Callback, ABC):
     Epochs without a finite value of `monitor`, e.g. those that `validation_freq` leaves out, are
     passed over.
 
+    The best value stands in a small JSON file beside what is kept, `path` with `.best.json` after
+    it. A training that goes on, so that its first epoch is not 0, takes it up: after a restart with
+    `BackupAndRestore` a worse epoch does not replace the best. One from epoch 0 on begins anew.
+
     Args:
+        path: Where it is kept.
+        target: Returns `path` as an absolute place, or raises where nothing can be kept there.
         monitor: The entry of the logs to compare.
         mode: `"min"`, `"max"`, or `"auto"` to tell from the words of the name: losses and errors
             fall, accuracy and the like rise.
         initial_value_threshold: What is to be exceeded first, e.g. the best of a run before.
 
     Attributes:
+        path: The place.
         best: The best value so far, or `None`.
         epoch: Its epoch, or `None`.
     """
 
-    def __init__(self, monitor: str, mode: str, initial_value_threshold: float | None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        target: Callable[[str | os.PathLike[str]], Path],
+        monitor: str,
+        mode: str,
+        initial_value_threshold: float | None,
+    ):
         super().__init__()
+        self.path, self._target = target(path), target
         self.monitor, self._rises = monitor, rises(monitor, mode)
-        self._seen, self._had_value = False, False
+        self._seen = self._had_value = self._has_begun = False
         self.best: float | None = None
         if initial_value_threshold is not None:
             rule = "of either sign"
@@ -63,13 +82,27 @@ class BestEpoch(keras.callbacks.Callback, ABC):
         """Keeps what the model is now."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Forgets which values an earlier training had.
+        """Forgets which values an earlier training had, and looks whether anything can be kept.
 
         Raises:
-            ValueError: If it is certain that the logs will not hold `monitor`.
+            ValueError: If it is certain that the logs will not hold `monitor`, or `path` cannot be
+                written.
         """
-        self._seen = self._had_value = False
+        self._seen = self._had_value = self._has_begun = False
         check_will_be_logged(self.monitor, self.model)
+        self._target(self.path)  # its folder may have gone since
+        with placing.workspace(self.path):
+            pass
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Takes up what the training before has noted, where this one goes on with it."""
+        # Only now it is known: BackupAndRestore tells the first epoch when the training begins.
+        if not self._has_begun and self.epoch is None:
+            if epoch > 0:
+                self._take_up()
+            elif multi_worker.is_chief(self.model):
+                self._record.unlink(missing_ok=True)
+        self._has_begun = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keeps the epoch if it is better."""
@@ -79,11 +112,36 @@ class BestEpoch(keras.callbacks.Callback, ABC):
         if not math.isfinite(value):
             return
         self._had_value = True
-        if self.best is None or (value > self.best if self._rises else value < self.best):
+        if self._is_best(value):
             _keras.up_to_date(self.model)
             if multi_worker.is_chief(self.model):
                 self.keep()
+                self._note(value, epoch)
             self.best, self.epoch = value, epoch
+
+    def _is_best(self, value: float) -> bool:
+        return self.best is None or (value > self.best if self._rises else value < self.best)
+
+    @property
+    def _record(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.best.json")
+
+    @property
+    def _compared(self) -> dict[str, str]:
+        return {"monitor": self.monitor, "mode": "max" if self._rises else "min"}
+
+    def _note(self, value: float, epoch: int) -> None:
+        noted = json.dumps({**self._compared, "value": value, "epoch": epoch})
+        with placing.workspace(self._record) as folder:
+            _files.write(folder / self._record.name, noted.encode())
+            _files.put(folder / self._record.name, self._record)
+
+    def _take_up(self) -> None:
+        if not (self.path.exists() and self._record.exists()):
+            return
+        noted = json.loads(self._record.read_bytes())
+        if noted.items() >= self._compared.items() and self._is_best(noted["value"]):
+            self.best, self.epoch = noted["value"], noted["epoch"]
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Refuses a training that never had the value, and warns of one whose value never was."""

@@ -1,7 +1,6 @@
 """The best student so far, as Keras' own file."""
 
 import os
-from typing import Any
 
 from keras_kd import _files
 from keras_kd._errors import wrong
@@ -20,6 +19,8 @@ class StudentCheckpoint(BestEpoch):
     `keras.callbacks.ModelCheckpoint` would save the whole Distiller. The file is a plain Keras
     model, which loads without keras_kd, and always a whole one: it is written beside `path` and
     takes its name when it is finished, so a training that is killed leaves the best before it.
+    Beside it, `<path>.best.json` holds the best value. A training that goes on after epoch 0, e.g.
+    restarted with `BackupAndRestore`, takes it up; one from epoch 0 on begins anew.
 
     Args:
         path: The file to write: a model where it ends in `.keras`, weights where it ends in
@@ -53,20 +54,12 @@ class StudentCheckpoint(BestEpoch):
         mode: str = "auto",
         initial_value_threshold: float | None = None,
     ):
-        super().__init__(monitor, mode, initial_value_threshold)
         if not str(path).endswith((".keras", _WEIGHTS)) and isinstance(path, str | os.PathLike):
             rule = "say by its ending what is saved"
             expected = f".keras for the model, {_WEIGHTS} for its weights"
             mend = "Use keras_kd.callbacks.ExportBest for .tflite files and SavedModels"
             raise wrong("path", rule, str(path), expected=expected, mend=mend)
-        self.path = publishing.keras_target(path)
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Looks whether the file can be written."""
-        super().on_train_begin(logs)
-        publishing.keras_target(self.path)  # the folder may have gone since
-        with placing.workspace(self.path):
-            pass
+        super().__init__(path, publishing.keras_target, monitor, mode, initial_value_threshold)
 
     def keep(self) -> None:
         """Saves the student."""

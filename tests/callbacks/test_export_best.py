@@ -89,7 +89,7 @@ def test_the_saved_model_is_the_best_student(net, data, tmp_path):
     distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     order = [Logs("val_loss", [2.0, 1.0, 3.0]), callback, saved]
     distiller.fit(*data, epochs=3, verbose=0, callbacks=order)
-    assert os.listdir(tmp_path) == ["student"]
+    assert sorted(os.listdir(tmp_path)) == ["student", "student.best.json"]
     assert callback.report.format == "saved_model"
     best = keras.models.clone_model(distiller.student)
     best.set_weights(kept[1])
@@ -128,6 +128,18 @@ def test_wrong_use(net, data, tmp_path):
     with pytest.raises(ValueError, match="monitor must be in the logs"):
         fit(net, data, callbacks.ExportBest(path), "loss", [1.0])
     callbacks.ExportBest(path, quantization="int8", verify=X)  # for students with ranges
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder that takes no file")
+@pytest.mark.parametrize("path", ["/proc/s.tflite", "/proc/s"])
+def test_what_cannot_be_written_is_refused_before_the_first_step(net, data, path):
+    steps = []
+    spy = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
+    model = net(width=4)
+    model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="path must lie in a folder that can be written"):
+        model.fit(*data, verbose=0, callbacks=[spy, callbacks.ExportBest(path, "loss")])
+    assert not steps
 
 
 def test_the_ending_may_be_in_capitals(tmp_path):

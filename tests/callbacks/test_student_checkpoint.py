@@ -32,7 +32,7 @@ def test_the_best_student_is_there_alone(net, data, tmp_path, ending, distilled)
     checkpoint = StudentCheckpoint(path, "score", "max")
     kept = fit(model, data, checkpoint, [0.1, 0.5, float("nan"), 0.2])
     assert (checkpoint.epoch, checkpoint.best) == (1, 0.5)
-    assert os.listdir(tmp_path) == [path.name]
+    assert sorted(os.listdir(tmp_path)) == sorted([path.name, f"{path.name}.best.json"])
     if ending == ".keras":
         loaded = keras.saving.load_model(path)
         assert type(loaded) is keras.Sequential
@@ -58,9 +58,48 @@ def test_a_save_that_fails_leaves_the_best_before_it(net, data, tmp_path, monkey
     monkeypatch.setattr(student, "save", half)
     with pytest.raises(KeyboardInterrupt):
         fit(model, data, checkpoint, [0.2])
-    assert os.listdir(tmp_path) == ["student.keras"]
+    assert sorted(os.listdir(tmp_path)) == ["student.keras", "student.keras.best.json"]
     for got, want in zip(keras.saving.load_model(path).get_weights(), kept[0]):
         np.testing.assert_array_equal(got, want)
+
+
+def test_a_restart_keeps_the_best_and_a_new_training_does_not(net, data, tmp_path):
+    path = tmp_path / "student.keras"
+
+    class Score(keras.callbacks.Callback):
+        def __init__(self, values, killed_at=None):
+            super().__init__()
+            self.values, self.killed_at = values, killed_at
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == self.killed_at:
+                raise KeyboardInterrupt
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["score"] = self.values[epoch]
+
+    def train(score, **given):
+        kept = StudentCheckpoint(path, "score", "max", **given)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        model = Distiller(student=net(width=4), teacher=net())
+        model.compile("sgd", loss=CROSS_ENTROPY)
+        callbacks = [score, kept, backup]
+        model.fit(*data, epochs=len(score.values), verbose=0, callbacks=callbacks)
+        return kept
+
+    values = [0.5, 0.9, 0.6, 0.7]
+    with pytest.raises(KeyboardInterrupt):
+        train(Score(values, killed_at=2))
+    best = path.read_bytes()
+    kept = train(Score(values), initial_value_threshold=0.1)
+    assert (kept.best, kept.epoch) == (0.9, 1)
+    assert path.read_bytes() == best
+    kept = train(Score([0.3, 0.4]))
+    assert (kept.best, kept.epoch) == (0.4, 1)
+    assert path.read_bytes() != best
+    with pytest.raises(KeyboardInterrupt):
+        train(Score([float("nan"), 0.2], killed_at=1))
+    assert train(Score([float("nan"), 0.2])).best == 0.2  # not compared with another training
 
 
 def test_a_fit_that_has_no_epoch_left_keeps_nothing(net, data, tmp_path):
