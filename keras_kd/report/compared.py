@@ -111,7 +111,7 @@ def _answered(
     for name, each in asked.items():
         with spent() as cost:
             outputs = _asked(name, each, x)
-        answers[name] = measures.probabilities(outputs, f"models[{name!r}]")
+        answers[name] = measures.probabilities(outputs, f"models[{name!r}]", each.head)
         joules[name] = None if cost.joules is None else cost.joules / samples
     _check_classes(answers)
     return answers, joules

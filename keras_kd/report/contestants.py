@@ -9,12 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import _keras
 from keras_kd._errors import check_type, wrong
 from keras_kd.export.file_report import Latency, measure
 from keras_kd.export.tflite_file import operators
+from keras_kd.networks import final_activation
 from keras_kd.report.mac_counts import file_macs, macs
 
 __all__ = ["Contestant", "contestant"]
+
+_ENDS = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "LOG_SOFTMAX": "logits"}
 
 
 class Contestant(ABC):
@@ -24,11 +28,14 @@ class Contestant(ABC):
         parameters: Number of weights.
         bytes: Size of the file; of a Keras model, of its weights.
         macs: Multiply-accumulates of one answer, `None` where the graph does not tell.
+        head: What its output is, `"logits"`, `"softmax"` or `"sigmoid"`; `None` where the graph
+            does not tell.
     """
 
     parameters: int
     bytes: int
     macs: int | None
+    head: str | None
 
     @abstractmethod
     def answers(self, x: Any) -> np.ndarray:
@@ -76,6 +83,9 @@ class _KerasModel(Contestant):
             for weight in model.weights
         )
         self.macs = macs(model)
+        graph = _keras.graph(model)
+        ends = keras.tree.flatten(graph[1]) if graph else []
+        self.head = final_activation.trace(ends[0]).kind if len(ends) == 1 else None
 
     def answers(self, x: Any) -> np.ndarray:
         return keras.tree.map_structure(np.asarray, self._model.predict(x, verbose=0))
@@ -97,6 +107,7 @@ class _File(Contestant):
         self._runner = Runner(content)
         self.bytes = len(content)
         self.macs = file_macs(content)
+        self.head = _last(content)
         self.parameters = _constants(content)
 
     def answers(self, x: Any) -> np.ndarray:
@@ -112,6 +123,16 @@ class _File(Contestant):
         from keras_kd.runtimes.tensors import by_name
 
         return by_name(x, self._runner.inputs, "x")
+
+
+def _last(content: bytes) -> str | None:
+    """Returns what the last operator of a file gives, of which a quantisation changes nothing."""
+    graphs, names = operators.parsed(content)
+    makers = {use.Outputs(0): use for use in operators.uses(graphs[0])}
+    use = makers.get(graphs[0].Outputs(0)) if graphs[0].OutputsLength() == 1 else None
+    while use is not None and names[use.OpcodeIndex()] in ("QUANTIZE", "DEQUANTIZE"):
+        use = makers.get(use.Inputs(0))
+    return None if use is None else _ENDS.get(names[use.OpcodeIndex()])
 
 
 def _constants(content: bytes) -> int:

@@ -55,7 +55,11 @@ class EnsembleReport:
 
 
 def ensemble(
-    answers: Mapping[str, Any], y: Any, weights: Sequence[float] | None = None
+    answers: Mapping[str, Any],
+    y: Any,
+    weights: Sequence[float] | None = None,
+    *,
+    head: str | None = None,
 ) -> EnsembleReport:
     """Compares an ensemble with each of its members, and with what the others are without it.
 
@@ -67,6 +71,8 @@ def ensemble(
         y: The labels of the samples: class ids, or one-hot rows.
         weights: The weight of each member, at least 0, as in `keras_kd.teachers.Ensemble`. Default:
             equal ones.
+        head: What arrays among the answers are: `"logits"`, `"softmax"` or `"sigmoid"`. Default:
+            as the numbers tell; those from 0 to 1 are probabilities.
 
     Raises:
         ValueError: If answers, labels and weights do not fit each other.
@@ -79,7 +85,7 @@ def ensemble(
     if not answers:
         rule, mend = "hold one member or more", "Pass e.g. {'a': logits_a, 'b': logits_b}"
         raise wrong("answers", rule, answers, mend=mend)
-    said = {name: _probabilities(name, given) for name, given in answers.items()}
+    said = {name: _probabilities(name, given, head) for name, given in answers.items()}
     shapes = {name: p.shape for name, p in said.items()}
     if len(set(shapes.values())) > 1:
         rule, mend = "be about the same samples and classes", "Ask all of them about one x"
@@ -103,7 +109,7 @@ def _right(said: dict[str, np.ndarray], shares: dict[str, float], labels: np.nda
     return measures.top_k(sum(shares[name] * p for name, p in said.items()), labels, 1)
 
 
-def _probabilities(name: str, given: Any) -> np.ndarray:
+def _probabilities(name: str, given: Any, head: str | None) -> np.ndarray:
     if isinstance(given, StoredAnswers):
         stored = given.arrays()
         if len(stored) != 1 or next(iter(stored.values())).ndim != 2:
@@ -114,8 +120,11 @@ def _probabilities(name: str, given: Any) -> np.ndarray:
                 received=shown(fields),
                 mend="Write them with top_k=None, of one member at a time",
             )
-        given = next(iter(stored.values()))
-    return measures.probabilities(given, f"answers of {name!r}")
+        (own,) = given.heads.values()
+        given, head = next(iter(stored.values())).astype("float64"), "logits"
+        if own.kind == "sigmoid":
+            given, head = 1 / (1 + np.exp(-given)), "sigmoid"
+    return measures.probabilities(given, f"answers of {name!r}", head)
 
 
 def _shares(weights: Sequence[float] | None, names: list[str]) -> dict[str, float]:

@@ -4,27 +4,30 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._errors import refusal
+from keras_kd._errors import check_choice, refusal
+from keras_kd.networks.heads import KINDS
 from keras_kd.teachers.host import check_not_percent
 
 __all__ = ["calibration_error", "probabilities", "top_k"]
 
-_SLACK = 0.05  # by which the probabilities of a quantised file may miss a sum of 1
+_SLACK = 1e-3  # by which rounding may take a probability above 1
 
 
-def probabilities(outputs: Any, name: str = "outputs") -> np.ndarray:
+def probabilities(outputs: Any, name: str = "outputs", head: str | None = None) -> np.ndarray:
     """Returns the class probabilities of outputs, in float64.
 
-    Rows that are at least 0 and add up to 1 are probabilities, which quantisation may have moved by
-    0.05; other rows are logits.
+    Without `head`, numbers outside of 0 and 1 are logits. Numbers within are probabilities: of
+    sigmoids, which stay as they are, where most rows add up to more than 1.05, otherwise of a
+    softmax, whose rows are divided by their sum, because quantisation moves it.
 
     Args:
         outputs: Logits or probabilities, `(samples, classes)`.
         name: Whose they are, for messages.
+        head: `"logits"`, `"softmax"` or `"sigmoid"`, where it is known.
 
     Raises:
-        ValueError: If they have another rank, or fewer than 2 classes, are not finite, or are in
-            percent.
+        ValueError: If they have another rank, or fewer than 2 classes, are not finite, are in
+            percent, or are no probabilities where `head` says so.
     """
     outputs = np.asarray(outputs, "float64")
     if outputs.ndim != 2 or outputs.shape[1] < 2 or not np.isfinite(outputs).all():
@@ -35,10 +38,25 @@ def probabilities(outputs: Any, name: str = "outputs") -> np.ndarray:
             received = f"{np.sum(~np.isfinite(outputs))} numbers that are NaN or Inf"
         raise refusal(f"{name} must {rule}", expected=expected, received=received, mend=mend)
     check_not_percent(outputs, f"What {name} gives")
-    if (outputs >= 0).all() and (abs(outputs.sum(-1) - 1) < _SLACK).all():
-        return outputs / outputs.sum(-1, keepdims=True)
-    exponents = np.exp(outputs - outputs.max(-1, keepdims=True))
-    return exponents / exponents.sum(-1, keepdims=True)
+    kind = _kind(outputs) if head is None else check_choice("head", head, KINDS)
+    if kind != "logits" and _kind(outputs) == "logits":
+        received, mend = f"head={head!r}, and numbers outside of them", "Pass head='logits'"
+        rule = "give probabilities, numbers from 0 to 1, where head says so"
+        raise refusal(f"{name} must {rule}", received=received, mend=mend)
+    if kind == "sigmoid":
+        return outputs
+    if kind == "logits":
+        outputs = np.exp(outputs - outputs.max(-1, keepdims=True))
+    sums = outputs.sum(-1, keepdims=True)
+    # A row whose probabilities were all rounded to 0 says nothing.
+    return np.where(sums > 0, outputs / np.where(sums > 0, sums, 1), 1 / outputs.shape[1])
+
+
+def _kind(outputs: np.ndarray) -> str:
+    """Returns what outputs are, as far as numbers tell."""
+    if (outputs < 0).any() or (outputs > 1 + _SLACK).any():
+        return "logits"
+    return "sigmoid" if len(outputs) and np.median(outputs.sum(-1)) > 1.05 else "softmax"
 
 
 def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
