@@ -7,7 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._errors import check_callable, check_count, check_integer, check_type, wrong
+from keras_kd._errors import (
+    check_callable,
+    check_count,
+    check_integer,
+    check_type,
+    refusal,
+    wrong,
+)
 from keras_kd._text import markdown
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.networks.label_layouts import class_ids
@@ -200,8 +207,15 @@ def _split(x: Any, y: Any, held_out: tuple[Any, Any] | None) -> tuple[tuple, tup
     """Returns what is trained on, and what is scored on."""
     x, y = np.asarray(x), np.asarray(y)
     if held_out is not None:
+        if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
+            received = f"{type(held_out).__name__} of {len(held_out)}"
+            rule, mend = "be (x, y)", "Pass validation_data=(x_val, y_val)"
+            raise refusal(f"validation_data must {rule}", received=received, mend=mend)
         others = tuple(map(np.asarray, held_out))
         return (x, _ids(x, y)), (others[0], _ids(*others))
+    if len(x) * _HELD_OUT < 1:
+        rule, mend = "hold enough samples to keep a fifth aside", "Pass more, or validation_data"
+        raise refusal(f"x must {rule}", expected="5 or more", received=len(x), mend=mend)
     order = np.random.default_rng(0).permutation(len(x))
     test, train = np.split(order, [int(_HELD_OUT * len(x))])
     ids = _ids(x, y)

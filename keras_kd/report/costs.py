@@ -60,9 +60,16 @@ def _cpu() -> float:
 
 
 def _counters() -> list[Path]:
-    """Returns the counters of whole packages, which those of their parts are included in."""
+    """Returns the counters of whole packages: parts lie within them, and they within `psys`."""
     zones = sorted(_POWERCAP.glob("intel-rapl:*")) if _POWERCAP.is_dir() else []
-    return [zone for zone in zones if zone.name.count(":") == 1]
+    return [zone for zone in zones if zone.name.count(":") == 1 and _is_package(zone)]
+
+
+def _is_package(zone: Path) -> bool:
+    try:
+        return (zone / "name").read_text().startswith("package")
+    except OSError:
+        return False
 
 
 def _energy(counters: list[Path]) -> list[tuple[int, int]] | None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_kd._errors import check_number, refusal
+from keras_kd._errors import check_number, refusal, wrong
 from keras_kd._extras import require
 from keras_kd.report import verdicts
 from keras_kd.report.verdicts import Spread, paired, spread
@@ -106,8 +106,15 @@ def over_seeds(
             Learning Algorithms, 1998](https://doi.org/10.1162/089976698300017197)
     """
     if not isinstance(teacher, Mapping):
+        if student is None or distilled is None:
+            what = "Scores must come as a dict by method, or as three sequences"
+            received = "fewer sequences"
+            mend = "Pass e.g. {'student': alone, 'distilled': distilled} without a teacher's scores"
+            raise refusal(what, received=received, mend=mend, error=TypeError)
         return verdicts.over_seeds(teacher, student, distilled)
     confidence = check_number("confidence", confidence, "from 0 to 1", example=0.95)
+    if confidence in (0.0, 1.0):
+        raise wrong("confidence", "lie between 0 and 1, without these", confidence, example=0.95)
     margin = check_number("margin", margin, "at least 0", example=0.002)
     scores = _checked(teacher)
     before, after = (list(by_seed.values()) for by_seed in list(scores.values())[-2:])
@@ -122,7 +129,7 @@ def _checked(given: Mapping) -> dict[str, dict[str, float]]:
     scores = {}
     for name, values in given.items():
         by_seed = values if isinstance(values, Mapping) else dict(enumerate(values))
-        scores[str(name)] = {str(seed): float(by_seed[seed]) for seed in sorted(by_seed)}
+        scores[str(name)] = {str(seed): float(by_seed[seed]) for seed in sorted(by_seed, key=str)}
     seeds = {name: list(by_seed) for name, by_seed in scores.items()}
     if len(scores) < 2 or len({tuple(each) for each in seeds.values()}) > 1:
         raise refusal(

@@ -79,3 +79,7 @@ def test_bad_input(labelled, student):
         audition({"a": Function(right)}, x, y, student, seeds=1)
     with pytest.raises(ValueError, match="y must hold one label for each sample"):
         audition({"a": Function(right)}, x, y[:9], student)
+    with pytest.raises(ValueError, match=r"x must hold enough samples.*Received: 4"):
+        audition({"a": Function(right)}, x[:4], y[:4], student)
+    with pytest.raises(ValueError, match=r"validation_data must be \(x, y\)"):
+        audition({"a": Function(right)}, x, y, student, validation_data=(x,))

@@ -21,14 +21,17 @@ def test_energy_is_read_or_said_to_be_unknown(three, tmp_path, monkeypatch):
     found = report.compare({"Teacher": models["Teacher"]}, x, np.zeros(50), latency=False)
     assert found.rows[0].joules is None
     assert "Energy: not measurable here" in str(found)
-    zone = tmp_path / "intel-rapl:0"
-    zone.mkdir()
-    (zone / "max_energy_range_uj").write_text("1000000\n")
-    (zone / "energy_uj").write_text("900000\n")
+    for number, name in enumerate(["psys", "package-0", "package-1"]):
+        zone = tmp_path / f"intel-rapl:{number}"
+        (zone / f"intel-rapl:{number}:0").mkdir(parents=True)
+        (zone / "name").write_text(f"{name}\n")
+        (zone / "max_energy_range_uj").write_text("1000000\n")
+        (zone / "energy_uj").write_text("900000\n")
     monkeypatch.setattr(costs, "_POWERCAP", tmp_path)
     with report.spent() as taken:
-        (zone / "energy_uj").write_text("100000\n")  # it has begun anew
-    assert taken.joules == pytest.approx(0.2)
+        for number, energy in enumerate([990000, 970000, 100000]):  # the last has begun anew
+            (tmp_path / f"intel-rapl:{number}" / "energy_uj").write_text(f"{energy}\n")
+    assert taken.joules == pytest.approx(0.07 + 0.2)  # psys holds what the packages took
     assert taken.cpu_seconds >= 0
 
 

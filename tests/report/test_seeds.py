@@ -56,6 +56,13 @@ def test_wrong_use():
         report.over_seeds({"a": [0.5, 0.6], "b": [0.5]})
     with pytest.raises(ValueError, match="each score of 'b' must be a share"):
         report.over_seeds({"a": [0.5, 0.6], "b": [50, 60]})
+    for confidence in (0.0, 1.0):
+        with pytest.raises(ValueError, match="confidence must lie between 0 and 1"):
+            report.over_seeds({"a": [0.5, 0.6], "b": [0.5, 0.7]}, confidence=confidence)
+    with pytest.raises(TypeError, match="must come as a dict by method, or as three sequences"):
+        report.over_seeds([0.5, 0.6], [0.5, 0.7])
+    mixed = report.over_seeds({"a": {1: 0.5, "x": 0.6}, "b": {"x": 0.7, 1: 0.5}})
+    assert mixed.scores["b"] == {"1": 0.5, "x": 0.7}
     with pytest.raises(ValueError, match="scores must come from several seeds"):
         report.over_seeds({"a": [0.5], "b": [0.5]})
 
