@@ -1,8 +1,31 @@
 """tf.data pipelines as all of keras_kd builds them."""
 
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["untuned"]
+__all__ = ["Held", "untuned"]
+
+
+class Held:
+    """An iterator over a pipeline with functions in Python, that ends before the interpreter does.
+
+    While Python exits, it kills threads that wait to run such a function. What destroys the
+    iterator afterwards waits for them forever.
+
+    Args:
+        iterator: The iterator, to which nobody else keeps a reference.
+    """
+
+    def __init__(self, iterator: Iterator[Any]):
+        self._only = [iterator]
+        weakref.finalize(self, self._only.clear)  # at exit, too, while Python still works
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._only[0])
 
 
 def untuned(dataset: Any) -> Any:

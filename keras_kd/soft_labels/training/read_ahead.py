@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._pipelines import untuned
+from keras_kd._pipelines import Held, untuned
 
 __all__ = ["ReadAhead"]
 
@@ -49,7 +49,7 @@ class ReadAhead:
             orders = tf.data.Dataset.counter().map(lambda _: queue.dequeue())
             made = orders.map(lambda order: batch(order[0], order[1]), num_parallel_calls=cores)
             self._pipeline = untuned(made.with_options(options))
-            self._made = iter(self._pipeline)
+            self._made = Held(iter(self._pipeline))
         self._queue, self.element_spec = queue, self._pipeline.element_spec
 
     def read(self, number: int, epoch: int, index: int) -> list[np.ndarray]:

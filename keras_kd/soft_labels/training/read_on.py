@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._pipelines import untuned
+from keras_kd._pipelines import Held, untuned
 
 __all__ = ["ReadOn"]
 
@@ -91,6 +91,6 @@ class ReadOn:
 
     def _begun(self, epoch: int) -> Any:
         """Returns an iterator whose next piece is the first of an epoch."""
-        iterator = self._idle.pop() if self._idle else iter(self._pipeline)
+        iterator = self._idle.pop() if self._idle else Held(iter(self._pipeline))
         self._queue.enqueue(epoch)
         return iterator

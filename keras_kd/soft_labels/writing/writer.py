@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd._errors import refusal
+from keras_kd._pipelines import Held
 from keras_kd.soft_labels.storage.layout import Layout
 from keras_kd.soft_labels.storage.records import CHECK, Record, record_type
 from keras_kd.soft_labels.views import rows
@@ -69,7 +70,7 @@ class Questions:
             lambda ids, views, images, check: (ids, views, self._prepared(images), check),
             num_parallel_calls=-1,
         )
-        pieces = (Batch(*piece) for piece in dataset.as_numpy_iterator())
+        pieces = (Batch(*piece) for piece in Held(dataset.as_numpy_iterator()))
         if self._data.fixed:
             return pieces
         return _merged(pieces, spans, self._replay.views, self._batch_size)
