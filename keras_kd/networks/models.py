@@ -1,5 +1,6 @@
 """What may be a student or a teacher."""
 
+import os
 import warnings
 from typing import Any
 
@@ -39,7 +40,11 @@ def check_model(model: Any, role: str) -> keras.Model:
         )
     mend = f"Pass {role}=keras.Model(...)"
     if role == "teacher" and callable(getattr(model, "predict_proba", model)):
-        mend = "Wrap what is not a Keras model: keras_kd.teachers.Function(model.predict_proba)"
+        mend = "Wrap what is not a Keras model: keras_kd.teachers.Function(fn, head='softmax')"
+    if isinstance(model, (str, os.PathLike)):
+        mend = (
+            "Load it: keras.saving.load_model(path), or keras_kd.teachers.TFLite, ONNX, SavedModel"
+        )
     check_type(role, model, keras.Model, "be a Keras model", expected="a keras.Model", mend=mend)
     if not model.built:
         mend = "Start it with keras.Input(shape), or call it on one batch"

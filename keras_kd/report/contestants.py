@@ -54,7 +54,7 @@ def contestant(name: str, given: Any) -> Contestant:
         given: A Keras model, a Distiller, or the path of a `.tflite` file.
 
     Raises:
-        TypeError: If it is nothing of it.
+        TypeError: If it is neither.
         ValueError: If there is no such file, or it is of another kind.
     """
     if isinstance(given, keras.Model):
@@ -68,8 +68,8 @@ def contestant(name: str, given: Any) -> Contestant:
         mend="Load the model first",
     )
     if not Path(given).is_file() or Path(given).suffix.lower() != ".tflite":
-        rule, expected = "be a file that is there", "an existing .tflite file"
-        mend = "Export the student with keras_kd.export.tflite, or load other files first"
+        rule, expected = "be a .tflite file that is there", "an existing .tflite file"
+        mend = "Export the student with keras_kd.export.tflite, or load other models first"
         raise wrong(f"models[{name!r}]", rule, str(given), expected=expected, mend=mend)
     return _File(Path(given))
 

@@ -77,6 +77,10 @@ class ONNX(HostTeacher):
         self._session = session
         self._tensors = [_tensor(each) for each in session.get_inputs()]
         shapes = {out.name: _tensor(out).shape for out in session.get_outputs() if _is_float(out)}
+        if not shapes:
+            received = [f"{out.name!r} of {out.type}" for out in session.get_outputs()]
+            mend = "Convert scikit-learn's models with options={'zipmap': False}"
+            raise wrong("path", "name a file with outputs of floats", received, mend=mend)
         self._output, width = chosen(shapes, output)
         ports = [Port(t.name, True, (None, *t.shape[1:]), None) for t in self._tensors]
         name = Path(path).name

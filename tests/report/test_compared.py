@@ -51,7 +51,12 @@ def test_wrong_use(three, tmp_path):
         ({}, (x, y), ValueError, "models must be a dict of at least one model"),
         ([other], (x, y), TypeError, "models must be a dict of at least one model"),
         ({"a": 3}, (x, y), TypeError, r"models\['a'\] must be what can be asked"),
-        ({"a": "no.tflite"}, (x, y), ValueError, r"models\['a'\] must be a file that is there"),
+        (
+            {"a": "no.tflite"},
+            (x, y),
+            ValueError,
+            r"models\['a'\] must be a .tflite file that is there",
+        ),
         ({"a": models["Teacher"], "b": other}, (x, y), ValueError, "number of classes.*'b': 3"),
         ({"a": wide}, (x, y), ValueError, r"x must fit models\['a'\]"),
         ({"a": two}, (x, y), ValueError, r"models\['a'\] must have one output.*2 outputs"),

@@ -76,3 +76,14 @@ def test_files_that_are_none(file, tmp_path):
     with pytest.raises(ValueError, match=r"output must name an output.*\['a', 'b'\]"):
         ONNX(two, output="c")
     assert ONNX(two, "logits", output="b").predict(np.zeros((2, 4)))["output"].shape == (2, 3)
+
+
+def test_a_file_of_sklearn_with_a_list_of_dicts(tmp_path):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = np.random.default_rng(0).normal(size=(20, 4)).astype("float32"), np.arange(20) % 3
+    content = skl2onnx.to_onnx(LogisticRegression().fit(x, y), x[:1]).SerializeToString()
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"outputs of floats.*'output_probability' of seq.*zipmap"):
+        ONNX(tmp_path / "x.onnx")
