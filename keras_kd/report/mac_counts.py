@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd import _keras
 from keras_kd.export.tflite_file import operators
+from keras_kd.report.free_operations import FREE_LAYERS, FREE_OPERATIONS
 
 __all__ = ["file_macs", "macs"]
 
@@ -23,8 +24,9 @@ def macs(model: keras.Model) -> int | None:
         model: A model built from `keras.Input`; models within it may be, too.
 
     Returns:
-        The number; `None` where the graph does not tell it: subclassed models, layers with matrices
-        that are not Keras' own, and shapes that are open, such as a sequence of any length.
+        The number; `None` where the graph does not tell it: subclassed models, layers that are not
+        Keras' own, operations that are not known to be free of products, such as `tensordot`, and
+        shapes that are open, such as a sequence of any length.
 
     Example:
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
@@ -46,10 +48,24 @@ def _of_call(node: Any) -> int | None:
     outputs = [tuple(tensor.shape) for tensor in keras.tree.flatten(node.outputs)]
     try:
         if not isinstance(operation, keras.layers.Layer):
-            return _of_function(operation, shapes, outputs)
+            return _of_function(node, outputs)
+        core = _core(operation)
+        if isinstance(core, keras.layers.MultiHeadAttention):
+            return _attention(core, _keras.projection_shapes(core, node.args, node.kwargs))
+        if type(core) in (keras.layers.Attention, keras.layers.Dot):
+            given = node.args[0] if node.args else node.kwargs["inputs"]
+            given = [tuple(tensor.shape) for tensor in given]
+            return (_scores if type(core) is keras.layers.Attention else _dot)(core, given, outputs)
         return _of_layer(operation, shapes, outputs)
     except _UnknownError:
         return None
+
+
+def _core(layer: Any) -> Any:
+    """Returns the layer within a pruned or another wrapped one that is called as it is."""
+    inner = getattr(layer, "layer", None)
+    several = (keras.Model, keras.layers.TimeDistributed, keras.layers.Bidirectional)
+    return _core(inner) if inner is not None and not isinstance(layer, several) else layer
 
 
 class _UnknownError(Exception):
@@ -78,7 +94,9 @@ def _of_layer(layer: keras.layers.Layer, shapes: list, outputs: list) -> int:
     wrapped = getattr(layer, "layer", None)
     if isinstance(wrapped, keras.layers.Layer):  # a pruned one, a SpectralNormalization
         return _of_layer(wrapped, shapes, outputs)
-    if any(len(weight.shape) > 1 for weight in layer.weights):
+    own = type(layer).__module__.startswith("keras_kd.")
+    free = own or (_keras.is_stock(layer) and type(layer).__name__ in FREE_LAYERS)
+    if not free or any(len(weight.shape) > 1 for weight in layer.weights):
         raise _UnknownError
     return 0
 
@@ -124,20 +142,31 @@ def _distributed(layer: Any, shapes: list, outputs: list) -> int:
     return _size(shapes[0][1:2]) * _of_layer(layer.layer, inner[:1], inner[1:])
 
 
-def _attention(layer: Any, shapes: list, outputs: list) -> int:
-    query, value = shapes[0], shapes[1] if len(shapes) > 1 else shapes[0]
-    key = shapes[2] if len(shapes) > 2 and len(shapes[2]) == 3 else value
-    if len(query) != 3:
+def _attention(layer: Any, projected: dict[str, tuple]) -> int:
+    if len(projected["query"]) != 4:  # several axes of tokens
         raise _UnknownError
     shapes_of = _keras.attention_kernels(layer)
     kernels = [_size(shape) for shape in shapes_of.values()]
-    tokens, keys, values = (_size(shape[1:2]) for shape in (query, key, value))
-    projected = (tokens, keys, values, tokens)
+    names = ("query", "key", "value")
+    tokens, keys, values = (_size(projected[name][1:2]) for name in names)
     heads = math.prod(shapes_of["query"][1:])
     value_heads = shapes_of["output"][:-1]
     # Scores, and the values weighted by them.
     products = tokens * keys * heads + tokens * values * math.prod(value_heads)
-    return sum(map(math.prod, zip(projected, kernels))) + products
+    return sum(map(math.prod, zip((tokens, keys, values, tokens), kernels))) + products
+
+
+def _scores(layer: Any, shapes: list, outputs: list) -> int:
+    query, value = shapes[:2]
+    if layer.score_mode != "dot" or len(query) != 3:
+        raise _UnknownError
+    # A query's products with each key, and the values weighted by them.
+    return _size((query[1], value[1], query[2])) + _size((query[1], *value[1:]))
+
+
+def _dot(layer: Any, shapes: list, outputs: list) -> int:
+    axis = layer.axes if isinstance(layer.axes, int) else layer.axes[0]
+    return _size(outputs[0][1:]) * _size((shapes[0][axis],))
 
 
 def _nothing(layer: Any, shapes: list, outputs: list) -> int:
@@ -146,7 +175,7 @@ def _nothing(layer: Any, shapes: list, outputs: list) -> int:
 
 # The first that fits counts: depthwise convolutions have a class of their own.
 _BY_LAYER: list[tuple[tuple[type, ...], Callable[[Any, list, list], int]]] = [
-    ((keras.layers.Embedding,), _nothing),
+    ((keras.layers.Embedding, keras.layers.PReLU), _nothing),
     ((keras.layers.SeparableConv1D, keras.layers.SeparableConv2D), _separable),
     (
         (
@@ -170,18 +199,22 @@ _BY_LAYER: list[tuple[tuple[type, ...], Callable[[Any, list, list], int]]] = [
     ((keras.layers.Dense,), _dense),
     ((keras.layers.Bidirectional,), _bidirectional),
     ((keras.layers.TimeDistributed,), _distributed),
-    ((keras.layers.MultiHeadAttention,), _attention),
     ((keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN), _recurrent),
 ]
 
 
-def _of_function(operation: Any, shapes: list, outputs: list) -> int:
-    name = type(operation).__name__
+def _of_function(node: Any, outputs: list) -> int:
+    name = type(node.operation).__name__
+    if name in FREE_OPERATIONS:
+        return 0
+    # Constants among the operands count, too.
+    operands = [each for each in (*node.args, *node.kwargs.values()) if hasattr(each, "shape")]
+    shapes = [tuple(each.shape) for each in operands]
     if name in ("Matmul", "Dot"):
         return _size(outputs[0][1:]) * _size(shapes[0][-1:])
     if name == "Einsum":
-        return _einsum(operation.subscripts, shapes)
-    return 0
+        return _einsum(node.operation.subscripts, shapes)
+    raise _UnknownError
 
 
 def _einsum(equation: str, shapes: list) -> int:

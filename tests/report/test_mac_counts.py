@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from keras_kd.report.mac_counts import file_macs, macs
@@ -58,3 +59,26 @@ def test_macs_of_other_layers():
             return x
 
     assert macs(keras.Sequential([keras.Input((3,)), Own()])) is None
+
+
+def test_products_between_tensors_count_or_are_unknown():
+    layers, ops = keras.layers, keras.ops
+    x, y = keras.Input((10, 8)), keras.Input((16, 8))
+    mask = keras.Input((10, 16))
+    mha = layers.MultiHeadAttention(2, 4)
+    heads = 2 * (10 + 16) * 64 + 2 * 10 * 16 * 8
+    for given, output, want in [
+        ([x, y], layers.Attention()([x, y]), 2 * 10 * 16 * 8),
+        ([x, y], layers.Dot(axes=2)([x, y]), 10 * 16 * 8),
+        ([x, y, mask], mha(x, y, attention_mask=mask), heads),
+        ([x, y], mha(query=x, value=y), heads),
+        ([x], ops.matmul(np.ones((5, 10), "float32"), x), 5 * 8 * 10),
+        ([x], ops.softmax(2.0 * x[:, :3], -1), 0),
+        ([x], ops.tensordot(x, np.ones((8, 3), "float32"), axes=1), None),
+        ([x], ops.conv(x, np.ones((3, 8, 2), "float32")), None),
+        ([x], layers.Lambda(lambda z: z @ ops.transpose(z, (0, 2, 1)))(x), None),
+        ([x, y], layers.AdditiveAttention()([x, y]), None),
+    ]:
+        assert macs(keras.Model(given, output)) == want, output
+    heads = ops.reshape(x, (-1, 10, 2, 4))
+    assert macs(keras.Model(x, ops.dot_product_attention(heads, heads, heads))) is None
