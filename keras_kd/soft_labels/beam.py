@@ -8,7 +8,7 @@ Flags that are not listed by `--help` go to Beam, so any of its runners takes th
 """
 
 import dataclasses
-import importlib
+import functools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_kd import _extras, soft_labels
-from keras_kd._errors import check_integer, refusal, wrong
+from keras_kd._errors import check_choice, check_integer, refusal, wrong
+from keras_kd.networks.heads import KINDS
 from keras_kd.soft_labels.storage import manifest
 from keras_kd.soft_labels.storage.folder import path_of
 from keras_kd.soft_labels.store import SoftLabels
 from keras_kd.soft_labels.writing.job import Job
+from keras_kd.soft_labels.writing.named import imported, is_import_path, loaded, mapped, named
 from keras_kd.soft_labels.writing.options import WriteOptions
+from keras_kd.teachers.saved_model import SavedModel
 
 beam = _extras.require("apache_beam", extra="beam")
 
 __all__ = ["WriteSoftLabels", "main"]
 
-_BEGINS = {".keras": b"PK", ".npy": b"\x93NUMPY"}
 _AUGMENTATIONS = ("color_jitter", "crop_flip", "cutmix", "cutout", "mixup", "random_resized_crop")
 
 
@@ -44,12 +45,13 @@ class WriteSoftLabels(beam.PTransform):
 
     Args:
         directory: The folder of the labels.
-        teacher: Path of a `.keras` file, or `"package.module:function"`, a function that returns
-            a teacher.
+        teacher: Path of a `.keras` file or of a SavedModel's folder, or
+            `"package.module:function"`, a function that returns a teacher.
         data: Path of an `.npy` file, which is mapped into memory; or `"package.module:function"`,
             a function that returns what `SoftLabels.write` takes, a TFDS builder included.
         augment: Name of a function of `keras_kd.soft_labels`, e.g. `"crop_flip"`; or
             `"package.module:attribute"`, an augmentation.
+        head: What a SavedModel gives, as in `keras_kd.teachers.SavedModel`.
         parts: How many parts there are. More than workers, so that a slow one holds up none.
         **options: `views`, `seed`, `top_k`, `temperatures`, `dtype`, `signals` and `batch_size`, as
             in `SoftLabels.write`.
@@ -77,18 +79,23 @@ class WriteSoftLabels(beam.PTransform):
         teacher: str | os.PathLike[str],
         data: str | os.PathLike[str],
         augment: str | None = None,
+        head: str | None = None,
         parts: int = 16,
         **options: Any,
     ):
         super().__init__()
         self._parts = check_integer("parts", parts, 1, example=16)
+        if "shard" in options:
+            mend = "Leave it out and pass parts=, each of which is a shard"
+            raise wrong("shard", "be left to the parts", options["shard"], mend=mend)
         # The workers may have another working directory.
         directory = str(path_of(directory).absolute())
         checked = WriteOptions(directory=directory, augment=augment, verbose=0, **options)
         given = {each.name: getattr(checked, each.name) for each in dataclasses.fields(checked)}
         self._call = _Call(
-            teacher=_named("teacher", teacher, ".keras"),
-            data=_named("data", data, ".npy"),
+            teacher=named("teacher", teacher, ".keras"),
+            head=_head(head, teacher),
+            data=named("data", data, ".npy"),
             # Paths of Python's own are of this system; a string is one everywhere.
             options=given | {"directory": directory},
         )
@@ -116,6 +123,7 @@ class _Call:
     """A call of `SoftLabels.write` in names and numbers, which can go to other machines."""
 
     teacher: str
+    head: str | None
     data: str
     options: dict[str, Any]
 
@@ -129,8 +137,8 @@ class _Write(beam.DoFn):
     def setup(self) -> None:
         """Loads what the call names."""
         call = self._call
-        self._teacher = _loaded("teacher", call.teacher, keras.saving.load_model)
-        self._data = _loaded("data", call.data, _mapped)
+        self._teacher = loaded("teacher", call.teacher, functools.partial(_teacher, head=call.head))
+        self._data = loaded("data", call.data, mapped)
         augment = call.options["augment"]
         self._augment = augment and _augmentation(augment)
 
@@ -166,72 +174,25 @@ def _opened(_: int, directory: str) -> str:
     return directory
 
 
-def _named(name: str, value: Any, suffix: str) -> str:
-    """Returns a file's absolute path or a function's import path, which lead somewhere here."""
-    rule = f"be the path of a {suffix} file, or the import path of a function"
-    example = f"{name}{suffix}"
-    if not isinstance(value, str | os.PathLike):
-        raise wrong(name, rule, value, example=example, error=TypeError)
-    text = os.fspath(value)
-    if _is_import_path(text):
-        _imported(name, text)
-        return text
-    path = Path(text).absolute()
-    if path.suffix != suffix or not path.is_file() or not _is_of_kind(path):
-        received = f"{text}, {'another file' if path.is_file() else 'no such file'}"
-        mend = f"Pass e.g. {name}={example!r} or {name}='package.module:function'"
-        raise refusal(f"{name} must {rule}", expected=rule[3:], received=received, mend=mend)
-    return str(path)
+def _head(head: str | None, teacher: str | os.PathLike[str]) -> str | None:
+    """Returns the head of a SavedModel, which its file does not show; others show theirs."""
+    if isinstance(teacher, (str, os.PathLike)) and Path(teacher).is_dir():
+        return check_choice("head", head, KINDS)
+    if head is not None:
+        mend = "Leave it out; a function can return keras_kd.teachers.KerasModel(model, head=...)"
+        raise wrong("head", "be left to SavedModels", head, mend=mend)
+    return None
 
 
-def _is_of_kind(path: Path) -> bool:
-    begins = _BEGINS[path.suffix]
-    with path.open("rb") as file:
-        return file.read(len(begins)) == begins
-
-
-def _is_import_path(text: str) -> bool:
-    module, colon, attribute = text.partition(":")
-    return bool(colon) and attribute.isidentifier() and "/" not in module and "\\" not in module
-
-
-def _imported(name: str, text: str) -> Any:
-    module, _, attribute = text.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise refusal(
-            f"{name} must name what every worker can import",
-            expected="'package.module:function'",
-            received=f"{text} ({error})",
-            mend="Install the package on the workers, or put it on their PYTHONPATH",
-        ) from error
-
-
-def _loaded(name: str, text: str, load: Any) -> Any:
-    """Returns what a name stands for, in a worker."""
-    if _is_import_path(text):
-        return _imported(name, text)()
-    try:
-        return load(text)
-    except Exception as error:
-        raise refusal(
-            f"{name} must be a file that every worker can load",
-            expected="a path on a file system that is mounted on every worker",
-            received=f"{text} ({type(error).__name__}: {error})",
-            mend="Copy it there; where it has classes of its own, pass 'package.module:function'",
-        ) from error
-
-
-def _mapped(path: str) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+def _teacher(path: str, head: str | None) -> Any:
+    return SavedModel(path, head) if Path(path).is_dir() else keras.saving.load_model(path)
 
 
 def _augmentation(text: Any) -> Any:
     if isinstance(text, str) and text in _AUGMENTATIONS:
         return getattr(soft_labels, text)
-    if isinstance(text, str) and _is_import_path(text):
-        return _imported("augment", text)
+    if isinstance(text, str) and is_import_path(text):
+        return imported("augment", text)
     kinds = " or ".join(map(repr, _AUGMENTATIONS))
     rule = "be the name of an augmentation, or its import path"
     raise wrong("augment", rule, text, expected=f"{kinds}, or a path", example="crop_flip")
@@ -241,8 +202,9 @@ def _defined_flags() -> Any:
     from absl import flags
 
     flags.DEFINE_string(
-        "teacher", None, "A .keras file, or package.module:function.", required=True
+        "teacher", None, "A .keras file, a SavedModel, or package.module:function.", required=True
     )
+    flags.DEFINE_enum("head", None, list(KINDS), "What a SavedModel gives.")
     flags.DEFINE_string("data", None, "An .npy file, or package.module:function.", required=True)
     flags.DEFINE_string("output", None, "The folder of the labels.", required=True)
     flags.DEFINE_string("augment", None, "E.g. crop_flip, or package.module:attribute.")
@@ -266,7 +228,7 @@ def main(argv: Sequence[str]) -> None:
     from absl import flags
 
     found = flags.FLAGS
-    names = ("augment", "parts", "views", "seed", "top_k", "dtype", "signals", "batch_size")
+    names = ("head", "augment", "parts", "views", "seed", "top_k", "dtype", "signals", "batch_size")
     transform = WriteSoftLabels(
         found.output,
         teacher=found.teacher,

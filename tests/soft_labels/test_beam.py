@@ -70,6 +70,18 @@ def test_another_teacher_is_refused_by_the_worker(named, tmp_path, classifier):
         run(tmp_path / "labels", **named)
 
 
+def test_a_saved_model_is_asked_by_every_worker(named, tmp_path):
+    keras.saving.load_model(named["teacher"]).export(tmp_path / "saved", verbose=False)
+    saved = named | {"teacher": tmp_path / "saved"}
+    with pytest.raises(ValueError, match="head must be 'logits', 'softmax' or 'sigmoid'"):
+        run(tmp_path / "labels", **saved)
+    run(tmp_path / "labels", **saved, head="logits")
+    found, alone = (
+        keras_kd.SoftLabels.open(tmp_path / each).arrays()["output"] for each in ("labels", "alone")
+    )
+    np.testing.assert_allclose(found, alone, atol=0.01)
+
+
 class Own(keras.layers.Dense):
     """Nobody has registered it."""
 
@@ -103,6 +115,8 @@ def test_what_workers_cannot_use_is_refused_before_the_first_part(named, tmp_pat
         ({"augment": "crop"}, ValueError, "augment must be the name of an augmentation"),
         ({"parts": 0}, ValueError, "parts must be an integer of at least 1"),
         ({"dtype": "int8"}, ValueError, "dtype must be"),
+        ({"head": "softmax"}, ValueError, "head must be left to SavedModels"),
+        ({"shard": (0, 2)}, ValueError, "shard must be left to the parts"),
     ],
 )
 def test_what_workers_cannot_do_is_refused_before(named, tmp_path, given, error, words):
