@@ -6,13 +6,7 @@ from typing import Any
 import keras
 
 from keras_kd._errors import check_count, check_number, refusal
-from keras_kd.callbacks.monitoring import (
-    check_distils,
-    check_will_be_logged,
-    columns_of_settings,
-    is_logged,
-    rises,
-)
+from keras_kd.callbacks.monitoring import check_distils, check_will_be_logged, is_logged, rises
 
 __all__ = ["EndDistillation"]
 
@@ -23,7 +17,7 @@ class EndDistillation(keras.callbacks.Callback):
     From then on the student trains on the labels alone, as without a teacher: the loss is the hard
     loss with a weight of 1, plus regularizers, and no teacher is asked, so steps become cheaper.
     The training step is compiled once more. The logs' column `distils` is 1 while the terms count,
-    0 after it; those of the terms end, and `history` has NaN in their place.
+    0 after it; those of the terms and of a `Schedule` are NaN then.
 
     The settings keep their values, but do not count. That the terms have ended is saved with the
     Distiller, so a training that is resumed, or goes on with another `fit`, stays without them;
@@ -113,18 +107,16 @@ class EndDistillation(keras.callbacks.Callback):
             self.model.distils = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Compares the epoch with the best one."""
+        """Compares the epoch with the best one, and keeps the columns of the logs."""
         logs = {} if logs is None else logs
         if self.patience is not None and self.ended is None:
             self._wait(logs)
         logs["distils"] = float(self.ended is None)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Fills the terms' columns of the history with NaN, so that all are of one length."""
-        history = self.model.history.history
-        of_terms = {term.name for term in self.model.terms} | columns_of_settings(self.model)
-        for name in of_terms & history.keys() if self.ended is not None else ():
-            history[name] += [math.nan] * (len(history["distils"]) - len(history[name]))
+        if self.ended is not None:  # a CSV file that is gone on with must not shift
+            terms = self.model.terms
+            found = self.model.plain_temperature.columns(terms, in_step=False)
+            of_terms = {*found, *(term.name for term in terms)}
+            logs.update(dict.fromkeys(of_terms - logs.keys(), math.nan))
 
     def _wait(self, logs: dict[str, Any]) -> None:
         self._seen = self._seen or is_logged(self.monitor, logs)

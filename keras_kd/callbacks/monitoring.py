@@ -24,7 +24,6 @@ __all__ = [
     "check_distils",
     "check_will_be_logged",
     "closest",
-    "columns_of_settings",
     "is_logged",
     "rises",
 ]
@@ -205,11 +204,11 @@ def _columns(model: Any) -> tuple[set[str], set[str], set[str]]:
     observed = {name for observer in model.observers for name in observer.result()}
     hard = {"hard_loss"} if model.loss is not None else set()
     held_out = {"loss"} | metrics | observed | (terms if model.evaluates_terms else set())
-    of_callbacks = {"learning_rate", "distils"} | columns_of_settings(model)
+    of_callbacks = {"learning_rate", "distils"} | _columns_of_settings(model)
     return {"loss"} | hard | terms | metrics, held_out, of_callbacks
 
 
-def columns_of_settings(model: Distiller) -> set[str]:
+def _columns_of_settings(model: Distiller) -> set[str]:
     """Returns what `Schedule` and `temperature="auto"` log while there are terms."""
     names = {name for term in model.terms for name in (term.name, term.output_name)}
     of_terms = {f"{name}_{what}" for name in names for what in ("weight", "temperature")}

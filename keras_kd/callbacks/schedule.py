@@ -1,6 +1,7 @@
 """What is live in a Distiller, moved while it trains: alpha, temperatures and weights."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ class Schedule(keras.callbacks.Callback):
 
     def _assign(self, count: int) -> None:
         if not self.model.distils:
-            self.value = None  # `EndDistillation` has ended what it scheduled
+            self.value = math.nan  # `EndDistillation` has ended what it scheduled
             return
         value = self._checked(_number(self.fn(count)), f"{self.every} {count}")
         if value != self.value or self.every == "epoch":

@@ -1,3 +1,5 @@
+import csv
+
 import keras
 import numpy as np
 import pytest
@@ -32,7 +34,8 @@ def test_after_it_the_student_trains_as_if_alone(distiller, net, data, terms):
     alone.compile(keras.optimizers.SGD(0.1), loss=CROSS_ENTROPY, metrics=["accuracy"])
     wanted = alone.fit(*data, epochs=2, **options).history
     assert end.ended == 2
-    assert set(history) == {"loss", "hard_loss", "accuracy", "distils"}
+    assert set(history) == {"loss", "hard_loss", "accuracy", "distils", "soft_targets"}
+    assert np.isnan(history["soft_targets"]).all()
     np.testing.assert_allclose(history["loss"], wanted["loss"], rtol=1e-5)
     np.testing.assert_allclose(history["hard_loss"], wanted["loss"], rtol=1e-5)
     assert history["accuracy"] == pytest.approx(wanted["accuracy"])
@@ -103,7 +106,7 @@ def test_a_schedule_does_not_bring_it_back_and_a_resumed_training_stays(distille
     patient = callbacks(patience=9, monitor="loss")
     history = model.fit(*data, epochs=4, verbose=0, callbacks=patient).history
     assert history["distils"] == [0.0, 0.0]
-    assert "alpha" not in history
+    assert np.isnan(history["alpha"]).all()
     assert history["loss"] == pytest.approx(history["hard_loss"])
 
 
@@ -181,3 +184,31 @@ def test_wrong_use(distiller, data, net):
             validation_data=data,
             callbacks=[EndDistillation(patience=1, monitor="val_acc")],
         )
+
+
+def test_a_csv_file_keeps_its_columns_when_a_training_is_resumed(distiller, data, tmp_path):
+    path = tmp_path / "log.csv"
+
+    def fit(model, first, last):
+        callbacks = [
+            keras.callbacks.CSVLogger(path, append=True),
+            Schedule("alpha", shapes.linear(0.1, 0.9, over=4)),
+            Schedule("temperature", shapes.linear(4.0, 1.0, over=4)),
+            EndDistillation(after=2),
+        ]
+        epochs = {"initial_epoch": first, "epochs": last}
+        model.fit(*data, batch_size=8, verbose=0, callbacks=callbacks, **epochs)
+
+    model = distiller()
+    fit(model, 0, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    fit(loaded, 3, 5)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
+    assert [float(row["distils"]) for row in rows] == [1, 1, 0, 0, 0]
+    for name in ("soft_targets", "alpha", "temperature"):
+        assert np.isnan([float(row[name]) for row in rows]).tolist() == [False, False, *3 * [True]]
+    for row in rows[2:]:
+        assert float(row["loss"]) == pytest.approx(float(row["hard_loss"]), rel=1e-5)
