@@ -13,14 +13,14 @@ FREE_LAYERS = frozenset(
     ELU Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
     GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
     GlobalMaxPooling3D GroupNormalization HashedCrossing Hashing Identity InputLayer IntegerLookup
-    LayerNormalization LayerScale LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum
+    LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum
     Multiply Normalization PReLU Permute RMSNormalization RandomBrightness RandomColorDegeneration
     RandomColorJitter RandomContrast RandomCrop RandomErasing RandomFlip RandomGrayscale RandomHue
     RandomInvert RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear
     RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing Softmax
-    StochasticDepth SpatialDropout1D SpatialDropout2D SpatialDropout3D StringLookup Subtract TextVectorization
+    SpatialDropout1D SpatialDropout2D SpatialDropout3D StringLookup Subtract TextVectorization
     UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D
-    ZeroPadding3D
+    ZeroPadding3D LayerScale StochasticDepth
     """.split()
 )
 FREE_OPERATIONS = frozenset(
