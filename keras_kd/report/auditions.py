@@ -17,6 +17,7 @@ from keras_kd._errors import (
 )
 from keras_kd._text import markdown
 from keras_kd.distiller.distiller import Distiller
+from keras_kd.distiller.plain_temperature import checked
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report.comparison import top1
 from keras_kd.report.seeds import SeedsComparison, over_seeds
@@ -27,6 +28,8 @@ __all__ = ["Audition", "audition", "judged"]
 
 _ALONE = "no teacher"
 _HELD_OUT = 0.2
+# At which the means of several teachers are stored, for "auto" to take the nearest.
+_KEPT = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def audition(
     batch_size: int = 128,
     optimizer: keras.optimizers.Optimizer | Callable[[], Any] | str = "adam",
     alpha: float = 0.5,
-    temperature: float = 4.0,
+    temperature: float | str = "auto",
     verbose: int = 1,
 ) -> Audition:
     """Trains the same student for a short while under each candidate, with several seeds.
@@ -99,7 +102,8 @@ def audition(
         optimizer: A name, an optimizer that each training gets a copy of, or a function that
             returns a new one.
         alpha: The weight of the labels; the teacher's is `1 - alpha`.
-        temperature: That of the soft targets.
+        temperature: That of the soft targets: a number, or `"auto"` for each candidate's own, at
+            which its mean confidence is 0.8 (of several teachers the nearest of eight).
         verbose: Whether to print each score as it comes.
 
     Returns:
@@ -122,7 +126,7 @@ def audition(
     fresh, made = _maker(student), _optimizers(optimizer)
     train, test = _split(x, y, validation_data)
     count = check_integer("seeds", seeds, 2)
-    lesson = _Lesson(train, check_count("epochs", epochs), batch_size, temperature)
+    lesson = _Lesson(train, check_count("epochs", epochs), batch_size, checked(temperature))
     answers = {name: lesson.answers(teacher) for name, teacher in candidates.items()}
     scores: dict[str, dict[int, float]] = {}
     for name in [_ALONE, *candidates]:
@@ -145,11 +149,12 @@ class _Lesson:
     train: tuple[np.ndarray, np.ndarray]
     epochs: int
     batch_size: int
-    temperature: float
+    temperature: float | str
 
     def answers(self, teacher: Any) -> SoftLabels:
         """Returns a candidate's answers, which all seeds and epochs share."""
-        options = {"temperatures": [self.temperature], "dtype": "float32", "verbose": 0}
+        temperatures = _KEPT if self.temperature == "auto" else [self.temperature]
+        options = {"temperatures": temperatures, "dtype": "float32", "verbose": 0}
         return SoftLabels.write(None, teacher=teacher, data=self.train[0], **options)
 
     def score(

@@ -73,9 +73,9 @@ def over_seeds(
     - `INCONCLUSIVE`: it holds 0 and more than `margin`, or there are fewer than 3 seeds.
 
     Args:
-        teacher: Scores from 0 to 1 by method: the student's, then the distilled student's, and
-            before them any others, e.g. the teacher's; each a sequence, or a dict by seed. In the
-            form of three sequences, the teacher's scores.
+        teacher: Scores from 0 to 1 by method, each a sequence, or a dict by seed. `"student"` and
+            `"distilled"` (or `"Student"`, `"Distilled"`) are compared; under other names the last
+            two are, the distilled student's last. In the form of three sequences, the teacher's.
         student: In the form of three sequences, those of the student trained without a teacher.
         distilled: In the form of three sequences, those of the distilled student.
         confidence: Of the interval, from 0 to 1.
@@ -141,7 +141,16 @@ def _checked(given: Mapping) -> dict[str, dict[str, float]]:
     for name, by_seed in scores.items():
         for score in by_seed.values():
             verdicts.check_share(f"each score of {name!r}", score)
-    return scores
+    return _in_order(scores)
+
+
+def _in_order(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Returns the scores with those that are compared at the end."""
+    roles = {name.lower(): name for name in scores}
+    if not {"student", "distilled"} <= roles.keys():
+        return scores
+    compared = [roles[role] for role in ("student", "distilled")]
+    return {name: scores[name] for name in [*(n for n in scores if n not in compared), *compared]}
 
 
 def _tested(

@@ -83,3 +83,20 @@ def test_bad_input(labelled, student):
         audition({"a": Function(right)}, x[:4], y[:4], student)
     with pytest.raises(ValueError, match=r"validation_data must be \(x, y\)"):
         audition({"a": Function(right)}, x, y, student, validation_data=(x,))
+
+
+def test_each_candidate_has_its_own_temperature(labelled, student, monkeypatch):
+    found, compile_ = [], auditions.Distiller.compile
+
+    def noted(self, *args, **kwargs):
+        compile_(self, *args, **kwargs)
+        found.append(round(float(self.temperature), 3))
+
+    monkeypatch.setattr(auditions.Distiller, "compile", noted)
+    x, y = labelled
+    one, other = (Function(right, head="logits", name=name) for name in "ab")
+    candidates = {"one": one, "both": [one, other]}
+    audition(candidates, x, y, student, epochs=1, seeds=2, verbose=0)
+    assert found[-2:] == [pytest.approx(found[2], rel=0.3)] * 2
+    with pytest.raises(ValueError, match="temperature must be a number above 0 or 'auto'"):
+        audition(candidates, x, y, student, temperature="soft")

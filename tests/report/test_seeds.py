@@ -43,6 +43,13 @@ def test_the_interval_is_student_t():
     assert '"verdict": "BETTER"' in result.to_json()
 
 
+def test_student_and_distilled_are_known_by_their_names():
+    pytest.importorskip("scipy")
+    scores = {"Distilled": [0.93, 0.94, 0.94], "Student": [0.90, 0.92, 0.91], "x": [0.5, 0.6, 0.7]}
+    found = report.over_seeds(scores)
+    assert (found.verdict, list(found.scores)) == ("BETTER", ["x", "Student", "Distilled"])
+
+
 def test_too_few_seeds_say_so():
     result = found(np.array([0.02, 0.03]))
     assert "2 seeds are too few" in str(result)
