@@ -61,13 +61,17 @@ def said(model, history):
 
 
 def plain(scope, folder, index):
-    """Sample weights, metrics, a validation with terms, and a temperature that is found."""
+    """Metrics, callbacks, a validation with terms, and a temperature that is found."""
+    from keras_kd.callbacks import EndDistillation, Schedule, TeacherAgreement
+
     metrics = {"metrics": ["accuracy", "sparse_categorical_accuracy"]}
     metrics["weighted_metrics"] = ["accuracy"]
     model = distiller(scope, temperature="auto", sharp=40.0, evaluate_terms=True, **metrics)
     x, y, _ = data()
     given = {"validation_data": (x[:48], y[:48]), "validation_batch_size": 24}
-    return said(model, model.fit(batches(), epochs=3, verbose=0, **given))
+    ramp = Schedule("alpha", lambda step: 0.2 + 0.01 * step, every="step")
+    callbacks = [TeacherAgreement(), ramp, EndDistillation(after=2)]
+    return said(model, model.fit(batches(), epochs=3, verbose=0, callbacks=callbacks, **given))
 
 
 def features(scope, folder, index):
