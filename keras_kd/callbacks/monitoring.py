@@ -67,6 +67,9 @@ class BestEpoch(keras.callbacks.Callback, ABC):
         initial_value_threshold: float | None,
     ):
         super().__init__()
+        if re.search(r"\{.*\}", str(path)):
+            mend = "Use keras.callbacks.ModelCheckpoint for a file of each epoch"
+            raise wrong("path", "be one path, where the best epoch stands", str(path), mend=mend)
         self.path, self._target = target(path), target
         self.monitor, self._rises = monitor, rises(monitor, mode)
         self._seen = self._had_value = self._has_begun = False

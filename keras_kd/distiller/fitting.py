@@ -123,10 +123,7 @@ class Fitting(Steps):
         given = _without_self(locals())
         given.update(given.pop("kwargs"))
         self._keep_weights(given)
-        asks = self.evaluates_terms or any(
-            getattr(each, "asks_teacher", False)
-            for each in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
-        )
+        asks = self._asks_in_evaluation(callbacks)
         how = self._preprocessing(teaching=asks)
         # Keras' name for the data that `fit` has preprocessed already.
         if how and not given.get("_use_cached_eval_dataset"):
@@ -188,6 +185,11 @@ class Fitting(Steps):
         with self._telling():
             return super().predict_on_batch(**self._preprocessed({"x": x}, teaching=False))
 
+    def _asks_in_evaluation(self, callbacks: Any) -> bool:
+        """Whether the teacher is asked then: for the logs, or for one of the callbacks."""
+        listed = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
+        return self.evaluates_terms or any(getattr(c, "asks_teacher", False) for c in listed)
+
     def _prepared(self, given: dict[str, Any]) -> dict[str, Any]:
         """Returns the arguments of `fit` as Keras takes them, once they are checked."""
         self._keep_weights(given)
@@ -198,7 +200,7 @@ class Fitting(Steps):
         forms.check_pairs(self._terms, _first_batch(given["x"], given["batch_size"]))
         teacher = self._objective.teacher
         teacher.check_data(given["x"])
-        if self.evaluates_terms and validation is not None:
+        if self._asks_in_evaluation(given["callbacks"]) and validation is not None:
             is_pair = isinstance(validation, (tuple, list))
             teacher.check_data(validation[0] if is_pair else validation, "Validation data")
         self._note_weights(given["y"], given["sample_weight"])
@@ -214,7 +216,8 @@ class Fitting(Steps):
                 first_look.tell_of_unused_labels(self, given["y"])
             self._look_at_labels(given["y"], given["validation_data"])
             return given
-        held_out = self._preprocessing(teaching=self.evaluates_terms)
+        asks = self._asks_in_evaluation(given["callbacks"])
+        held_out = self._preprocessing(teaching=asks)
         return preprocessing.fit_arguments(how, held_out, given)
 
     def _look_at_labels(self, y: Any, validation: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_kd._errors import refusal, shown, wrong
@@ -75,6 +76,7 @@ def ensemble(
             as the numbers tell; those from 0 to 1 are probabilities.
 
     Raises:
+        TypeError: If models come instead of their answers.
         ValueError: If answers, labels and weights do not fit each other.
 
     Example:
@@ -124,6 +126,10 @@ def _probabilities(name: str, given: Any, head: str | None) -> np.ndarray:
         given, head = next(iter(stored.values())).astype("float64"), "logits"
         if own.kind == "sigmoid":
             given, head = 1 / (1 + np.exp(-given)), "sigmoid"
+    if isinstance(given, keras.Model):
+        rule, mend = "be its answers", f"Pass {{{name!r}: model.predict(x), ...}}"
+        kind = f"answers[{name!r}]"
+        raise wrong(kind, rule, given, expected="an array", mend=mend, error=TypeError)
     return measures.probabilities(given, f"answers of {name!r}", head)
 
 

@@ -25,14 +25,21 @@ def answers(teacher: Teacher, x: Any, batch_size: int) -> list[np.ndarray]:
         batch_size: Samples in a batch.
 
     Raises:
-        ValueError: If it has several outputs.
+        TypeError: If `x` is no array.
+        ValueError: If it has several outputs, or `x` no samples.
     """
     if len(teacher.heads) > 1:
         rule, mend = "have one output each", "Pass models of one of them"
         raise wrong("models", rule, [*teacher.heads], expected="one output", mend=mend)
+    if hasattr(x, "element_spec"):
+        raise wrong("x", "be arrays", x, mend="Pass np.concatenate(list(batches))", error=TypeError)
     x = keras.tree.map_structure(np.asarray, x)
+    count = len(keras.tree.flatten(x)[0])
+    if not count:
+        mend = "Pass samples that no member was trained on"
+        raise wrong("x", "hold at least one sample", 0, mend=mend)
     pieces = []
-    for start in range(0, len(keras.tree.flatten(x)[0]), batch_size):
+    for start in range(0, count, batch_size):
         batch = keras.tree.map_structure(lambda a, s=start: a[s : s + batch_size], x)
         (logits,) = teacher.predict(batch).values()
         pieces.append(logits)

@@ -130,3 +130,8 @@ def test_wrong_use(net, data, tmp_path):
     assert not steps
     with pytest.raises(ValueError, match="monitor must be in the logs"):
         fit(model, data, StudentCheckpoint(tmp_path / "a.keras", "val_score", "max"), [1.0])
+
+
+def test_it_keeps_one_file():
+    with pytest.raises(ValueError, match="path must be one path"):
+        StudentCheckpoint("student_{epoch}.keras")

@@ -288,3 +288,14 @@ def test_a_fit_that_is_interrupted_leaves_no_observer(net, data):
         distiller.fit(*data, validation_data=data, verbose=0, callbacks=callbacks)
     assert not distiller.observers
     assert set(distiller.evaluate(*data, verbose=0, return_dict=True)) == {"loss"}
+
+
+@pytest.mark.tensorflow
+def test_a_validation_without_the_stored_answers_is_refused(net, data):
+    soft = SoftLabels.write(None, teacher=net(), data=data[0], verbose=0)
+    distiller = Distiller(student=net(width=4), teacher=soft)
+    distiller.compile("sgd", loss=CROSS_ENTROPY)
+    with pytest.raises(ValueError, match="Validation data must carry the stored answers"):
+        distiller.fit(
+            soft.dataset(*data), validation_data=data, callbacks=[TeacherAgreement()], verbose=0
+        )

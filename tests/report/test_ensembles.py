@@ -1,5 +1,6 @@
 """What each member does for an ensemble."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -47,6 +48,9 @@ def test_from_stored_answers():
 def test_bad_input():
     with pytest.raises(ValueError, match="answers must hold one member or more"):
         ensemble({}, LABELS)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with pytest.raises(TypeError, match=r"answers\['a'\] must be its answers"):
+        ensemble({"a": model}, LABELS)
     with pytest.raises(ValueError, match="answers must be about the same samples and classes"):
         ensemble({"a": A, "b": B[:3]}, LABELS)
     for weights in ([1.0], [0, 0]):

@@ -54,6 +54,8 @@ def test_sigmoids_are_fitted_class_by_class():
 def test_bad_input():
     with pytest.raises(ValueError, match="y must hold one label for each sample"):
         Ensemble.fitted(members(), X, Y[:9])
+    with pytest.raises(ValueError, match="x must hold at least one sample"):
+        Ensemble.fitted(members(), X[:0], Y[:0])
     nan = Function(lambda x: np.full((len(x), 3), np.nan), "logits", name="broken")
     with pytest.raises(ValueError, match=r"Answers to x must be finite.*NaN or Inf from 'broken'"):
         Ensemble.fitted([*members(), nan], X, Y)

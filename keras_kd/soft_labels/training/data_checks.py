@@ -159,6 +159,6 @@ def no_answers(what: str = "Training data") -> ValueError:
         f"{what} must carry the stored answers where the teacher is a SoftLabels",
         expected="soft.dataset(x, y, ...), or soft.attach(dataset) shuffled and batched",
         received="data without answers",
-        mend="Pass soft.dataset(x, y, batch_size=128); for validation, only evaluate_terms "
-        "needs it",
+        mend="Pass soft.dataset(x, y, batch_size=128). A validation needs them for evaluate_terms "
+        "and TeacherAgreement alone",
     )
