@@ -61,6 +61,7 @@ class Active(keras.layers.Layer):
         return inputs
 
 
+@pytest.mark.tensorflow  # Keras fails on JAX, without a Distiller, too
 def test_metrics_of_the_students_layers_are_logged(net, data, tmp_path):
     student = keras.Sequential([keras.Input((4,)), Active(), keras.layers.Dense(3)])
     distiller = Distiller(student=student, teacher=net())
