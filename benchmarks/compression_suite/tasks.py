@@ -8,6 +8,8 @@ from keras import layers
 from resnet8 import load_reference_weights, resnet8
 
 import keras_kd
+from keras_kd import soft_labels
+from keras_kd._pipelines import untuned
 
 ALPHA, TEMPERATURE = 0.3, 4.0
 
@@ -20,6 +22,8 @@ class Task:
         budgets: By training, the epochs and the learning rate at the beginning of the cosine.
         batch_size: Examples in a step.
     """
+
+    augment, views = None, 1  # how images are shown, and how many ways are stored
 
     def __init__(self, name, budgets, batch_size):
         self.name, self.budgets, self.batch_size = name, budgets, batch_size
@@ -43,7 +47,9 @@ class Task:
     def answers(self):
         """Returns the teacher's stored answers."""
         folder = self.cache / f"{self.name}.answers"
-        return keras_kd.SoftLabels.write(folder, teacher=self._teacher(), data=self.data()[0][0])
+        shown = {"augment": self.augment, "views": self.views}
+        images = self.data()[0][0]
+        return keras_kd.SoftLabels.write(folder, teacher=self._teacher(), data=images, **shown)
 
 
 class Digits(Task):
@@ -79,14 +85,15 @@ class Digits(Task):
 class Cifar10(Task):
     """CIFAR-10; ResNet-8 starts from MLPerf Tiny's weights."""
 
-    images, held = 20_000, 5_000
+    augment, views = staticmethod(soft_labels.crop_flip), 2
+    held = 5_000
 
     def _load(self):
         from load_data import load
 
         (x, y), test = load("cifar10")
         rows = np.random.default_rng(0).permutation(len(x))
-        parts = [(x[part], y[part]) for part in (rows[: self.images], rows[-self.held :])]
+        parts = [(x[part], y[part]) for part in (rows[: -self.held], rows[-self.held :])]
         return tuple((x.astype("float32"), y.astype("int32")) for x, y in [*parts, test])
 
     def build(self):
@@ -119,12 +126,12 @@ TASKS = (
         "resnet8",
         {
             "start": (0, 0.0),
-            "float32": (0.5, 1e-4),
-            "qat8": (0.5, 1e-4),
-            "qat4": (0.5, 1e-4),
-            "half": (1, 1e-3),
-            "pruned": (3, 2e-3),
-            "clustered": (0.5, 2e-4),
+            "float32": (2, 3e-4),
+            "qat8": (2, 3e-4),
+            "qat4": (3, 3e-4),
+            "half": (5, 1e-3),
+            "pruned": (12, 2e-3),
+            "clustered": (2, 2e-4),
         },
         batch_size=100,
     ),
@@ -157,4 +164,17 @@ def batches(task, kind):
 
     x, y = task.data()[0]
     data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0).repeat()
-    return data.batch(task.batch_size).take(task.steps(kind)).prefetch(2)
+    data = data.batch(task.batch_size).take(task.steps(kind))
+    if task.augment is not None:
+        drawn = tf.data.Dataset.random(seed=0).batch(2 * task.batch_size, drop_remainder=True)
+        data = tf.data.Dataset.zip((data, drawn)).map(
+            lambda batch, numbers: (_shown(task, batch[0], numbers), batch[1]), -1
+        )
+    return untuned(data.prefetch(2))
+
+
+def _shown(task, images, numbers):
+    import tensorflow as tf
+
+    seeds = tf.cast(numbers % 2**31, tf.int32)
+    return task.augment(images, tf.reshape(seeds, (-1, 2))[: tf.shape(images)[0]])

@@ -38,12 +38,19 @@ def _student(task, kind, model):
 
 
 def _pruned(task, model):
+    """Returns the pruned network, which two rows begin with."""
     sparsity = packages()[1].sparsity.keras
+    weights = task.cache / f"{task.name}.tfmot.pruned.weights.h5"
+    if weights.exists():
+        model.load_weights(weights)
+        return model
     end = int(0.4 * task.steps("pruned"))
     schedule = sparsity.PolynomialDecay(0.0, 0.8, 0, end, frequency=max(1, end // 100))
     model = sparsity.prune_low_magnitude(model, schedule)
     _fit(task, model, "pruned", [sparsity.UpdatePruningStep()])
-    return sparsity.strip_pruning(model)
+    model = sparsity.strip_pruning(model)
+    model.save_weights(weights)
+    return model
 
 
 def _clustered(task, model, keeps_zeros):
