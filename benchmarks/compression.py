@@ -1,12 +1,11 @@
 """What do pruning, clustering and 8 or 4 bits cost and save, with and without a teacher?
 
 Two students: a small network on sklearn's digits, and the ResNet-8 of MLPerf Tiny on CIFAR-10,
-from its published weights. The first is trained to begin with (`start`); each row goes on from
-there for a budget of its own, `float32` and `qat8` for the same. The teachers' answers are stored:
-of a network five times as large, and of a ResNet-56. `tfmot` rows are those of
-tensorflow-model-optimization, from the same start, for the same budgets. Scores are those of the
-exported files on all test images, in percent, taken once; budgets were chosen on images held out
-of the training set, see `compression_choices.py`.
+from its published weights. The first is trained to begin with (`start`). `float32` and the pruned
+students go on from there, clustered and quantised ones from `float32`, each for a budget of its
+own. The teachers' answers are stored: of a network five times as large, and of a ResNet-56.
+`tfmot` rows are those of tensorflow-model-optimization, from the same students, for the same
+budgets. Scores are those of the exported files on all test images, in percent, taken once.
 `steps` times a training step, interleaved.
 
     python benchmarks/compression.py --data=DIR [--rows="resnet8/alone/*,*/steps"]
@@ -62,9 +61,15 @@ def student_of(task, side, kind):
         student = fit(task, compression.cluster(pruned, clusters=16), side, "clustered")
         student = fit(task, compression.quantize_aware(student), side, "qat8")
     else:
-        student = fit(task, _prepared(task, student_of(task, side, "start"), kind), side, kind)
+        student = fit(task, _prepared(task, before(task, side, kind), kind), side, kind)
     student.save(path)
     return student
+
+
+def before(task, side, kind):
+    """Returns the student that a row's training goes on from."""
+    fine_tuned = kind in ("qat8", "qat4", "clustered")
+    return student_of(task, side, "float32" if fine_tuned else "start")
 
 
 def _prepared(task, start, kind):
@@ -81,7 +86,7 @@ def row(task, side, kind):
     *_, (x, y) = task.data()
     path = task.cache / f"{task.name}.{side}.{kind}.tflite"
     if side == "tfmot":
-        tfmot.file_of(task, kind, student_of(task, "alone", "start"), path)
+        tfmot.file_of(task, kind, before(task, "alone", kind), path)
         found = np.argmax(keras_kd.export.predict(path, x), axis=-1)
         return {"accuracy": round(100 * float(np.mean(found == y)), 2), **sizes(path)}
     student = student_of(task, side, "float32" if kind == "int8" else kind)
