@@ -11,7 +11,7 @@ budgets. Scores are those of the exported files on all test images, in percent, 
     python benchmarks/compression.py --data=DIR [--rows="resnet8/alone/*,*/steps"]
 
 Each row is a small file in `--cache`, so that a killed run goes on; `results/compression.json` has
-all that there are. About an hour on two free cores.
+all that there are, and docs/compression.md its tables. About an hour on two free cores.
 """
 
 import os
@@ -28,6 +28,7 @@ import time
 import keras
 import numpy as np
 from absl import app, flags
+from accuracy_suite.results import write_between_marks
 from compression_suite import tfmot
 from compression_suite.tasks import TASKS, fit
 from interleaved import measure, save, summary
@@ -35,13 +36,25 @@ from stepping import cross_entropy, trained
 
 import keras_kd
 from keras_kd import compression
+from keras_kd._text import markdown
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "Folder with load_data.py.", required=True)
 flags.DEFINE_string("cache", "~/.cache/keras_kd/compression", "Rows, answers and students.")
 flags.DEFINE_list("rows", ["*"], "Which rows: patterns of task/teacher/row.")
 flags.DEFINE_integer("rounds", 9, "Rounds of the timing.", 1)
-KINDS = ("float32", "int8", "qat8", "qat4", "pruned", "clustered", "all", "half", "all_half")
+ROWS = {
+    "float32": "float32",
+    "int8": "int8 after training",
+    "qat8": "`quantize_aware`, 8 bits",
+    "qat4": "`quantize_aware`, 4 bits",
+    "pruned": '`prune(allocation="lamp")`, 80 %, int8 after training',
+    "clustered": "`cluster`, 16 values, int8 after training",
+    "all": "all three, 80 %, 8 bits",
+    "half": '`prune(allocation="lamp")`, 50 %, int8 after training',
+    "all_half": "all three, 50 %, 8 bits",
+}
+KINDS = tuple(ROWS)
 SIDES = {"alone": KINDS, "teacher": KINDS[:-2], "tfmot": ("qat8", "pruned", "clustered", "all")}
 SPARSITY = {"pruned": 0.8, "half": 0.5}
 # The share of the pruning's steps in which the sparsity grows.
@@ -142,6 +155,28 @@ def rows():
     return made
 
 
+def table(task, results):
+    """Returns the rows of a task as a table of Markdown: scores in percent, sizes in bytes."""
+    forms = {"accuracy": "{:.2f}", "agreement": "{:.1%}"}
+
+    def said(side, kind, what):
+        value = results.get(f"{task.name}/{side}/{kind}", {}).get(what)
+        return "" if value is None else forms.get(what, "{:,}").format(value)
+
+    heads = ["file", "labels", "teacher", "TFMOT", "bytes", "gzip", "gzip, TFMOT", "same class"]
+    rows = [
+        [
+            name,
+            *(said(side, kind, "accuracy") for side in SIDES),
+            said("alone", kind, "bytes"),
+            *(said(side, kind, "gzip_bytes") for side in ("alone", "tfmot")),
+            said("alone", kind, "agreement"),
+        ]
+        for kind, name in ROWS.items()
+    ]
+    return markdown(heads, [row for row in rows if any(row[1:])])
+
+
 def main(_):
     sys.path.insert(0, FLAGS.data)
     cache = pathlib.Path(FLAGS.cache).expanduser()
@@ -160,6 +195,8 @@ def main(_):
         if cell.exists():
             results[name] = json.loads(cell.read_text())
             save("compression", "python benchmarks/compression.py --data=DIR", results)
+    for task in TASKS:
+        write_between_marks("docs/compression.md", task.name, table(task, results))
 
 
 if __name__ == "__main__":
