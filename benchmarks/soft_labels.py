@@ -33,12 +33,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import functools
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
-import time
 
 import keras
+import large_folder
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
@@ -55,7 +54,6 @@ _DATA = flags.DEFINE_string("data", None, "Folder with load_data.py; default: ra
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "Which parts to run; the others' results stay.")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "Counted rounds.")
 _STEPS = flags.DEFINE_integer("steps", 30, "Steps in an epoch.")
-_READ = flags.DEFINE_string("read", None, "Internal: measure the reading of this folder.")
 
 BATCH = 128
 REQUIRED = {
@@ -261,46 +259,7 @@ def size():
 
 
 def large():
-    samples = 2_000_000
-    x = np.random.default_rng(0).normal(size=(samples, 4)).astype("float32")
-    teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1000)])
-
-    @soft_labels.batched
-    def noisy(values, seeds):
-        return values + soft_labels.uniform(seeds, 0, (4,))
-
-    with tempfile.TemporaryDirectory() as folder:
-        given = {"augment": noisy, "views": 2, "batch_size": 8192}
-        keras_kd.SoftLabels.write(folder, teacher=teacher, data=x, **given)
-        command = [sys.executable, __file__, f"--read={folder}"]
-        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-
-
-def read(folder):
-    """Opens a folder in a process of its own and reads ids at random."""
-    memory, start = resident(), time.perf_counter()
-    soft = keras_kd.SoftLabels.open(folder)
-    opened = time.perf_counter() - start
-    rng = np.random.default_rng(0)
-    batches = [rng.integers(0, soft.samples, BATCH * 64) for _ in range(200)]
-    rates = {}
-    for name in ("first", "second"):  # the first verifies each shard
-        start = time.perf_counter()
-        for ids in batches:
-            soft.read(ids, ids % 2)
-        rates[name] = sum(map(len, batches)) / (time.perf_counter() - start)
-    return {
-        "open, seconds": opened,
-        "random ids per second, verification included": rates["first"],
-        "random ids per second": rates["second"],
-        "more memory, MB": (resident() - memory) / 1e6,
-    }
-
-
-def resident():
-    """Returns the resident memory of this process in bytes."""
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return large_folder.costs()
 
 
 def medians(value):
@@ -311,9 +270,6 @@ def medians(value):
 
 
 def main(_):
-    if _READ.value:
-        print(json.dumps(read(_READ.value)))
-        return
     keras.utils.set_random_seed(0)
     path = RESULTS / "soft_labels.json"
     results = json.loads(path.read_text())["results"] if path.exists() else {}

@@ -295,7 +295,6 @@ def test_a_validation_without_the_stored_answers_is_refused(net, data):
     soft = SoftLabels.write(None, teacher=net(), data=data[0], verbose=0)
     distiller = Distiller(student=net(width=4), teacher=soft)
     distiller.compile("sgd", loss=CROSS_ENTROPY)
+    given = {"validation_data": data, "callbacks": [TeacherAgreement()], "verbose": 0}
     with pytest.raises(ValueError, match="Validation data must carry the stored answers"):
-        distiller.fit(
-            soft.dataset(*data), validation_data=data, callbacks=[TeacherAgreement()], verbose=0
-        )
+        distiller.fit(soft.dataset(*data), **given)
