@@ -68,7 +68,7 @@ def test_a_student_trained_on_jax(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(os.listdir(tmp_path)) == ["best.tflite", "student"]
+    assert sorted(os.listdir(tmp_path)) == ["best.tflite", "best.tflite.best.json", "student"]
 
 
 def test_the_child_loads_a_saved_student(monkeypatch, cnn, images, tmp_path):
