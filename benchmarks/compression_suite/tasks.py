@@ -12,6 +12,8 @@ from keras_kd import soft_labels
 from keras_kd._pipelines import untuned
 
 ALPHA, TEMPERATURE = 0.3, 4.0
+# Of trainings so long that the teacher's word weighs more; the share of the labels, as ALPHA.
+LONG, LONG_ALPHA = "long", 0.1
 
 
 class Task:
@@ -131,6 +133,7 @@ TASKS = (
             "qat4": (2, 2e-4),
             "half": (5, 1e-3),
             "pruned": (12, 2e-3),
+            LONG: (40, 2e-3),
             "clustered": (1, 1e-4),
         },
         batch_size=100,
@@ -143,18 +146,27 @@ def fit(task, student, side, kind):
     (x, y), steps = task.data()[0], task.steps(kind)
     if not steps:
         return student
+    epochs = task.budgets[kind][0]
+    backup = keras.callbacks.BackupAndRestore(task.cache / f"{task.name}.{side}.{kind}.backup")
+    run = {
+        "verbose": 2,
+        "epochs": epochs,
+        "steps_per_epoch": steps // epochs,
+        "callbacks": [backup],
+    }
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     decay = keras.optimizers.schedules.CosineDecay(task.rate(kind), steps)
     how = {"optimizer": keras.optimizers.Adam(decay), "loss": loss}
     if side == "alone":
         student.compile(**how)
-        student.fit(batches(task, kind), verbose=2)
+        student.fit(batches(task, kind), **run)
         return student
     soft = task.answers()
     distiller = keras_kd.Distiller(student=student, teacher=soft)
-    distiller.compile(**how, alpha=ALPHA, temperature=TEMPERATURE)
+    alpha = LONG_ALPHA if kind == LONG else ALPHA
+    distiller.compile(**how, alpha=alpha, temperature=TEMPERATURE)
     train = soft.dataset(x, y, batch_size=task.batch_size, shuffle=True)
-    distiller.fit(train.repeat().take(steps), verbose=2)
+    distiller.fit(train.repeat(), **run)
     return distiller.student
 
 
@@ -164,7 +176,7 @@ def batches(task, kind):
 
     x, y = task.data()[0]
     data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0).repeat()
-    data = data.batch(task.batch_size).take(task.steps(kind))
+    data = data.batch(task.batch_size)
     if task.augment is not None:
         drawn = tf.data.Dataset.random(seed=0).batch(2 * task.batch_size, drop_remainder=True)
         data = tf.data.Dataset.zip((data, drawn)).map(

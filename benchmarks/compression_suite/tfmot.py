@@ -70,5 +70,6 @@ def _fit(task, model, kind, callbacks=()):
     decay = tf_keras.optimizers.schedules.CosineDecay(task.rate(kind), task.steps(kind))
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(tf_keras.optimizers.Adam(decay), loss)
-    model.fit(batches(task, kind), callbacks=[*callbacks], verbose=2)
+    steps = task.steps(kind)
+    model.fit(batches(task, kind), steps_per_epoch=steps, callbacks=[*callbacks], verbose=2)
     return model

@@ -13,7 +13,14 @@ import keras
 from keras import ops
 
 from keras_kd import _keras
-from keras_kd.compression.operations import L, activation_of, is_fused, keeps_values
+from keras_kd.compression.operations import (
+    L,
+    activation_of,
+    averages_map,
+    is_fused,
+    keeps_values,
+)
+from keras_kd.networks.stand_ins import seen_through
 
 __all__ = ["Source", "Sourced", "counted", "in_steps", "precise", "range_step"]
 
@@ -105,11 +112,14 @@ def _origin(tensor: Any) -> _Found | None:
 
 def _averaged(operation: Any, shape: Any) -> int | None:
     """Returns how many values a pooling layer takes the mean of; `None` of other layers."""
-    if isinstance(operation, L.GlobalAveragePooling2D):
-        known = operation.data_format == "channels_last" and None not in shape[1:3]
+    layer = seen_through(operation)
+    if isinstance(layer, L.GlobalAveragePooling2D):
+        known = layer.data_format == "channels_last" and None not in shape[1:3]
         return math.prod(shape[1:3]) if known else None
-    is_pool = isinstance(operation, L.AveragePooling2D) and operation.padding == "valid"
-    return math.prod(operation.pool_size) if is_pool else None
+    if not isinstance(layer, L.AveragePooling2D):
+        return None
+    is_known = layer.padding == "valid" or averages_map(layer, shape)
+    return math.prod(layer.pool_size) if is_known else None
 
 
 def range_step(low: Any, high: Any) -> Any:

@@ -6,7 +6,7 @@ import keras
 
 from keras_kd.networks.stand_ins import seen_through
 
-__all__ = ["L", "activation_of", "is_fused", "keeps_values"]
+__all__ = ["L", "activation_of", "averages_map", "is_fused", "keeps_values"]
 
 L = keras.layers
 
@@ -66,3 +66,10 @@ def keeps_values(operation: Any) -> bool:
     is_layer = isinstance(operation, keras.layers.Layer)
     by_name = not is_layer and type(operation).__name__ in _SAME_FUNCTIONS
     return isinstance(layer, _SAME) or activation_of(operation) == "linear" or by_name
+
+
+def averages_map(layer: Any, shape: Any) -> bool:
+    """Whether a layer is an average pooling, of which a window covers a whole map of a shape."""
+    if not isinstance(layer, L.AveragePooling1D | L.AveragePooling2D):
+        return False
+    return layer.data_format == "channels_last" and tuple(shape[1:-1]) == tuple(layer.pool_size)

@@ -7,7 +7,7 @@ import keras
 
 from keras_kd import _keras
 from keras_kd.compression.compressed import Compressed
-from keras_kd.compression.operations import L, activation_of, keeps_values
+from keras_kd.compression.operations import L, activation_of, averages_map, keeps_values
 from keras_kd.compression.ranges import FIXED
 from keras_kd.compression.rebuilding import is_graph
 from keras_kd.networks.stand_ins import seen_through
@@ -92,6 +92,11 @@ class Placement:
         new = self._quantized(source)
         return alone and once and not is_output and folds(new, node.operation)
 
+    def averages_map(self, operation: Any) -> bool:
+        """Whether an operation takes the average of a whole map, in one of its calls at least."""
+        calls = (node for node in self._nodes if node.operation is operation)
+        return any(averages_map(operation, node.input_tensors[0].shape) for node in calls)
+
     def _of(self, node: Any, tensor: Any) -> Any:
         operation = node.operation
         if "float" not in tensor.dtype or is_graph(operation):
@@ -131,7 +136,7 @@ class Placement:
         sources = [self._source(tensor) for tensor in node.input_tensors]
         if isinstance(layer, L.Concatenate) or name == "Concatenate":
             self._join([*sources, id(node.outputs[0])])
-        elif isinstance(layer, _POOLS):
+        elif isinstance(layer, _POOLS) and not averages_map(layer, node.input_tensors[0].shape):
             self._join([sources[0], id(node.outputs[0])])
         elif isinstance(layer, _SUMS) or (len(sources) > 1 and name in _SUM_FUNCTIONS):
             self._join(sources)

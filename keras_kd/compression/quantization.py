@@ -15,6 +15,7 @@ from keras_kd.compression.kernels import kernels_of
 from keras_kd.compression.norms import Affine, FoldedNorm
 from keras_kd.compression.operations import L, activation_of, is_fused
 from keras_kd.compression.placement import Placement
+from keras_kd.compression.pooling import MapMean
 from keras_kd.compression.quantized_layers import CompressedSeparable, Quantized
 from keras_kd.compression.ranges import (
     ActivationRange,
@@ -249,6 +250,8 @@ class _Quantizing:
             if folded or _is_last(made):
                 kind = FoldedNorm if folded else Affine
                 return self._once(id(operation), lambda: kind(made))
+        if placement.averages_map(operation):
+            return self._once(id(operation), lambda: MapMean(made))
         return made
 
     def _activated(self, layer: Any, linear: Any, name: str) -> Any:

@@ -24,7 +24,7 @@ def student(rounding):
         y = layers.DepthwiseConv2D(3, padding="same")(x)
         y = layers.BatchNormalization(scale=False, center=False)(y)
         x = layers.ReLU()(layers.Add()([x, y]))
-    x = layers.Flatten()(layers.AveragePooling2D(6)(layers.MaxPooling2D(1)(x)))
+    x = layers.Flatten()(layers.AveragePooling2D(3)(layers.MaxPooling2D(1)(x)))
     model = keras.Model(inputs, layers.Dense(5)(layers.Dense(16, "relu", name="hidden")(x)))
     student = compression.quantize_aware(model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
