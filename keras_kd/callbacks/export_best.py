@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from keras_kd._errors import refusal, wrong
 from keras_kd.callbacks.monitoring import BestEpoch
 from keras_kd.export import publishing
 from keras_kd.export.options import SavedModelOptions, TFLiteOptions
+from keras_kd.export.saved_model import check as check_saved_model
+from keras_kd.export.tflite import check as check_tflite
 
 __all__ = ["ExportBest"]
 
@@ -41,8 +44,8 @@ class ExportBest(BestEpoch):
     Raises:
         ValueError: If `path` is none for it, `mode` is unknown or cannot be told, samples can be
             read only once, or an option is wrong for every model; at the start of `fit`, if `path`
-            cannot be written; and during training, if the logs never hold `monitor` or an export is
-            refused.
+            cannot be written, or an option or the samples do not fit the student; and during
+            training, if the logs never hold `monitor` or an export is refused.
         TypeError: If an option is unknown, or an argument of the wrong kind.
 
     Example:
@@ -67,9 +70,22 @@ class ExportBest(BestEpoch):
         target = publishing.file_target if is_file else publishing.folder_target
         super().__init__(path, target, monitor, mode, initial_value_threshold)
         self._export = export.tflite if is_file else export.saved_model
+        self._check = check_tflite if is_file else check_saved_model
         _check_options(TFLiteOptions if is_file else SavedModelOptions, self.path, options)
         self._options = options
         self.report: export.Report | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Looks whether the student can be exported so.
+
+        Raises:
+            ValueError: If `path` cannot be written, or an option does not fit the student.
+            TypeError: If samples are of the wrong kind.
+        """
+        super().on_train_begin(logs)
+        with warnings.catch_warnings():  # the export warns when it comes to it
+            warnings.simplefilter("ignore")
+            self._check(self.model, **self._options)
 
     def keep(self) -> None:
         """Exports the student."""

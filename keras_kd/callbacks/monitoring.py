@@ -141,9 +141,17 @@ class BestEpoch(keras.callbacks.Callback, ABC):
     def _take_up(self) -> None:
         if not (self.path.exists() and self._record.exists()):
             return
-        noted = json.loads(self._record.read_bytes())
-        if noted.items() >= self._compared.items() and self._is_best(noted["value"]):
-            self.best, self.epoch = noted["value"], noted["epoch"]
+        try:
+            noted = json.loads(self._record.read_bytes())
+            value, epoch = float(noted["value"]), int(noted["epoch"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise refusal(
+                f"{self._record} must be as {type(self).__name__} wrote it",
+                received=f"another content ({type(error).__name__}: {error})",
+                mend="Delete it, so that the next epoch counts as the best",
+            ) from error
+        if noted.items() >= self._compared.items() and self._is_best(value):
+            self.best, self.epoch = value, epoch
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Refuses a training that never had the value, and warns of one whose value never was."""

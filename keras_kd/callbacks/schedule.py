@@ -72,10 +72,19 @@ class Schedule(keras.callbacks.Callback):
         """Looks the setting up.
 
         Raises:
-            ValueError: If the model has none of that name.
+            ValueError: If the model has none of that name, or another schedule has the same.
         """
         self.value = None  # others may have assigned since
-        self.name = _name_of(self.variable, _settings(self.model))
+        settings = _settings(self.model)
+        self.name = _name_of(self.variable, settings)
+        facts = self.model.fit_facts
+        schedules = [x for x in facts.callbacks if isinstance(x, Schedule)] if facts else []
+        if sum(_name_of(each.variable, settings) == self.name for each in schedules) > 1:
+            raise refusal(
+                "A setting must have one Schedule",
+                received=f"two of {self.name!r}",
+                mend="Give one of them a function that does what both are to do",
+            )
         if isinstance(self.fn, Shape):
             for value in self.fn.ends:
                 self._checked(value, "at one of its ends")

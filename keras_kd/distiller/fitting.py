@@ -26,11 +26,13 @@ class FitFacts:
 
     Attributes:
         validates: Whether there are validation data.
-        foreign: Whether there are callbacks that neither Keras nor keras_kd made, which may write
-            anything into the logs.
+        callbacks: The callbacks that were given.
+        foreign: Whether some of them neither Keras nor keras_kd made, which may write anything into
+            the logs.
     """
 
     validates: bool
+    callbacks: tuple[keras.callbacks.Callback, ...]
     foreign: bool
 
     @classmethod
@@ -39,6 +41,7 @@ class FitFacts:
         callbacks = getattr(given["callbacks"], "callbacks", given["callbacks"])
         return cls(
             validates=given["validation_data"] is not None or bool(given["validation_split"]),
+            callbacks=tuple(callbacks),
             foreign=any(
                 type(each).__module__.split(".")[0] not in ("keras", "keras_kd")
                 or isinstance(each, keras.callbacks.LambdaCallback)

@@ -63,13 +63,19 @@ class Request:
         return self.calibration if self.options.mode.calibrated else None
 
 
-def check(student: keras.Model, heads: dict[str, str | None], options: TFLiteOptions) -> Request:
+def check(
+    student: keras.Model,
+    heads: dict[str, str | None],
+    options: TFLiteOptions,
+    is_trained: bool = True,
+) -> Request:
     """Checks the options of `tflite` against the student.
 
     Args:
         student: The model to export.
         heads: What is known of its outputs, see `student.heads_of`.
         options: What is asked.
+        is_trained: Whether the ranges of a quantisation-aware student must have seen data.
 
     Raises:
         ValueError: If an option does not fit the student.
@@ -79,7 +85,7 @@ def check(student: keras.Model, heads: dict[str, str | None], options: TFLiteOpt
     signature, outputs = _signature(student, options), outputs_of.of(student, heads)
     labels = metadata.check_class_names(options.labels, outputs)
     normalizations = _normalizations(signature, options.normalization)
-    calibration = _calibration(student, signature, options)
+    calibration = _calibration(student, signature, options, is_trained)
     compared, y = reference.samples(signature, options.verify, calibration)
     if options.mode.calibrated and options.verify is None and calibration is None:
         compared = ranges.within(student, compared)
@@ -146,11 +152,12 @@ def _normalizations(signature: Signature, given: Any) -> normalization_of.Normal
 
 
 def _calibration(
-    student: keras.Model, signature: Signature, options: TFLiteOptions
+    student: keras.Model, signature: Signature, options: TFLiteOptions, is_trained: bool
 ) -> Arrays | None:
     mode = options.mode
     if options.calibration is None:
-        if not mode.calibrated or (mode.ranges_from_student and ranges.check_seen(student)):
+        has_ranges = ranges.check_seen if is_trained else ranges.ranges_of
+        if not mode.calibrated or (mode.ranges_from_student and has_ranges(student)):
             return None
         aware = mode.ranges_from_student and serving.is_quantization_aware(signature)
         if aware and options.verify is not None:

@@ -24,7 +24,7 @@ from keras_kd.runtimes.batching import Arrays, in_batches
 from keras_kd.runtimes.endpoint import ENDPOINT
 from keras_kd.runtimes.tensors import TensorInfo
 
-__all__ = ["saved_model"]
+__all__ = ["check", "saved_model"]
 
 # What the report of every SavedModel says: the other fields are about `.tflite` files.
 _FIXED: dict[str, Any] = {
@@ -75,14 +75,9 @@ def saved_model(
     ```
     """
     target = publishing.folder_target(path)
-    options = SavedModelOptions(verify, tolerance)
-    original, heads = student_of(model), heads_of(model)
-    signature, outputs = Signature.of(original, None), outputs_of.of(original, heads)
-    compared, y = reference.samples(signature, options.verify, None)
-    class_ids = accuracy.check_labels(y, outputs, count(compared))
-    signature = replace(signature, student=in_float32(original))
-    expected = reference.reference(signature, original, compared)
-    allowed = checks.check_tolerance(options.tolerance, options.default_tolerance, outputs)
+    signature, outputs, compared, class_ids, allowed = _checked(model, verify, tolerance)
+    expected = reference.reference(signature, signature.student, compared)
+    signature = replace(signature, student=in_float32(signature.student))
     with placing.workspace(target) as folder:
         new = folder / "saved_model"
         child.hand_over(signature, folder)
@@ -103,6 +98,30 @@ def saved_model(
         )
         publishing.publish_folder(new, target)
     return report
+
+
+def check(model: keras.Model, verify: Any = None, tolerance: float | None = None) -> None:
+    """Raises what `saved_model` raises before its work.
+
+    Args:
+        model: As in `saved_model`.
+        verify: As there.
+        tolerance: As there.
+
+    Raises:
+        ValueError: If an option does not fit the model, or the model cannot be exported.
+        TypeError: If arrays are of the wrong kind.
+    """
+    _checked(model, verify, tolerance)
+
+
+def _checked(model: keras.Model, verify: Any, tolerance: float | None) -> tuple[Any, ...]:
+    options, student = SavedModelOptions(verify, tolerance), student_of(model)
+    signature, outputs = Signature.of(student, None), outputs_of.of(student, heads_of(model))
+    compared, y = reference.samples(signature, options.verify, None)
+    class_ids = accuracy.check_labels(y, outputs, count(compared))
+    allowed = checks.check_tolerance(options.tolerance, options.default_tolerance, outputs)
+    return signature, outputs, compared, class_ids, allowed
 
 
 def _agreement(

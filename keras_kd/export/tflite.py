@@ -25,7 +25,7 @@ from keras_kd.export.verification import reference
 from keras_kd.runtimes.batching import Arrays
 from keras_kd.runtimes.litert import Isolated, Runner
 
-__all__ = ["tflite"]
+__all__ = ["check", "tflite"]
 
 
 def tflite(
@@ -126,6 +126,21 @@ def tflite(
         report = _report(request, expected, file, os.fspath(path))
         _files.put(file, target)
     return report
+
+
+def check(model: keras.Model, **options: Any) -> None:
+    """Raises what `tflite` raises before its work, for a model that is yet to be trained.
+
+    Args:
+        model: As in `tflite`.
+        **options: Those of `tflite`.
+
+    Raises:
+        ValueError: If an option does not fit the model, or the model cannot be exported.
+        TypeError: If arrays are of the wrong kind.
+    """
+    record = TFLiteOptions(**options)
+    requests.check(student_of(model), heads_of(model), record, is_trained=False)
 
 
 def _expected(request: Request, signature: Signature, calibration: Arrays | None) -> Arrays:

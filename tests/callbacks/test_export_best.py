@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import Distiller, callbacks, export
+from keras_kd import Distiller, callbacks, compression, export
 
 pytestmark = pytest.mark.tensorflow
 
@@ -169,3 +169,33 @@ def test_validation_in_every_second_epoch(net, data, tmp_path):
     student.fit(*data, epochs=4, callbacks=[callback], **options)
     assert callback.epoch in (1, 3)
     assert exported
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "what"),
+    [
+        ("a.tflite", {"quantization": "int8"}, "calibration must be given"),
+        ("a.tflite", {"quantization": "int8", "calibration": X[:, :5]}, "calibration"),
+        ("a.tflite", {"verify": (X, np.arange(3))}, "samples"),
+        ("a.tflite", {"labels": ["only one"]}, "labels"),
+        ("a", {"verify": X[:, :5]}, "verify"),
+    ],
+)
+def test_what_does_not_fit_the_student_is_refused_before_the_first_step(
+    net, data, tmp_path, path, options, what
+):
+    callback = callbacks.ExportBest(tmp_path / path, monitor="loss", **options)
+    distiller = Distiller(student=net(width=4), teacher=net())
+    distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    steps = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: pytest.fail("a step"))
+    with pytest.raises((TypeError, ValueError), match=what):
+        distiller.fit(*data, verbose=0, callbacks=[callback, steps])
+
+
+def test_a_student_that_brings_its_ranges_needs_no_samples(net, data, tmp_path):
+    callback = callbacks.ExportBest(tmp_path / "a.tflite", monitor="loss", quantization="int8")
+    student = compression.quantize_aware(net(width=4))
+    distiller = Distiller(student=student, teacher=net())
+    distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    distiller.fit(*data, epochs=1, verbose=0, callbacks=[callback])
+    assert callback.report.float_operators == {}

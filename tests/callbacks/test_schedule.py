@@ -180,3 +180,13 @@ def test_callbacks_come_in_a_list_of_keras_too(distiller, data):
     )
     model.fit(*data, verbose=0, callbacks=given)
     assert kept[0]["alpha"] == 0.25
+
+
+def test_one_setting_has_one_schedule(distiller, data):
+    model = distiller()
+    for two in [("alpha", "alpha"), ("alpha", model.alpha), (model.temperature, "temperature")]:
+        given = [Schedule(each, lambda epoch: 0.5) for each in two]
+        with pytest.raises(ValueError, match="A setting must have one Schedule"):
+            model.fit(*data, epochs=1, verbose=0, callbacks=given)
+    given = [Schedule(each, lambda epoch: 0.5) for each in ("alpha", "temperature")]
+    model.fit(*data, epochs=1, verbose=0, callbacks=given)

@@ -135,3 +135,15 @@ def test_wrong_use(net, data, tmp_path):
 def test_it_keeps_one_file():
     with pytest.raises(ValueError, match="path must be one path"):
         StudentCheckpoint("student_{epoch}.keras")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"value": "high", "epoch": 1}'])
+def test_a_damaged_note_of_the_best_is_refused(net, data, tmp_path, content):
+    path = tmp_path / "student.keras"
+    for place, text in [(path, "a student"), (tmp_path / "student.keras.best.json", content)]:
+        place.write_text(text)
+    model = Distiller(student=net(width=4), teacher=net())
+    model.compile("sgd", loss=CROSS_ENTROPY)
+    checkpoint = StudentCheckpoint(path, "loss")
+    with pytest.raises(ValueError, match="must be as StudentCheckpoint wrote it"):
+        model.fit(*data, initial_epoch=1, epochs=2, verbose=0, callbacks=[checkpoint])
