@@ -33,8 +33,9 @@ def compare(
     """Compares teacher, students and exported files on the same labelled samples.
 
     Args:
-        models: Keras models, Distillers (of which the student answers) or paths of `.tflite` files,
-            by what they are called.
+        models: By what they are called, Keras models, Distillers (of which the student answers),
+            those of `keras_kd.teachers`, lists of models (an ensemble), or paths of `.tflite`
+            files.
         x: The samples: an array, or a dict of arrays by input name.
         y: Class ids, or one-hot rows. Samples whose label is -1 are left out.
         teacher: Which of them the others are to agree with. Default: the one called `"teacher"`, in
@@ -49,7 +50,7 @@ def compare(
         A `Comparison`.
 
     Raises:
-        TypeError: If a model is neither a Keras model nor a path.
+        TypeError: If a model is none of these.
         ValueError: If there are no models or no samples, a file or a name is missing, `y` does not
             fit `x`, or the models tell different classes apart.
 

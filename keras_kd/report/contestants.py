@@ -1,8 +1,8 @@
-"""What is compared: a Keras model or a `.tflite` file, asked alike."""
+"""What is compared: a Keras model, a teacher or a `.tflite` file, asked alike."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from keras_kd.export.file_report import Latency, measure
 from keras_kd.export.tflite_file import operators
 from keras_kd.networks import final_activation
 from keras_kd.report.mac_counts import file_macs, macs
+from keras_kd.teachers.asked import asked_teacher
+from keras_kd.teachers.teacher import Teacher, check_can_be_asked
 
 __all__ = ["Contestant", "contestant"]
 
+_BATCH = 64
 _ENDS = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "LOG_SOFTMAX": "logits"}
 
 
@@ -25,15 +28,15 @@ class Contestant(ABC):
     """Whoever answers.
 
     Attributes:
-        parameters: Number of weights.
-        bytes: Size of the file; of a Keras model, of its weights.
+        parameters: Number of weights, `None` where they are not Keras'.
+        bytes: Size of the file; of Keras models, of their weights; `None` of other teachers.
         macs: Multiply-accumulates of one answer, `None` where the graph does not tell.
         head: What its output is, `"logits"`, `"softmax"` or `"sigmoid"`; `None` where the graph
             does not tell.
     """
 
-    parameters: int
-    bytes: int
+    parameters: int | None
+    bytes: int | None
     macs: int | None
     head: str | None
 
@@ -51,20 +54,28 @@ def contestant(name: str, given: Any) -> Contestant:
 
     Args:
         name: What it is called, for messages.
-        given: A Keras model, a Distiller, or the path of a `.tflite` file.
+        given: A Keras model, a Distiller, one of `keras_kd.teachers`, a list of models, which is
+            an ensemble, or the path of a `.tflite` file.
 
     Raises:
-        TypeError: If it is neither.
-        ValueError: If there is no such file, or it is of another kind.
+        TypeError: If it is none of them.
+        ValueError: If there is no such file, or it is of another kind, or a model is not built.
     """
     if isinstance(given, keras.Model):
-        return _KerasModel(getattr(given, "student", given))
+        model = getattr(given, "student", given)
+        if not model.built:
+            rule, mend = "be built", "Call it on a batch, or model.build(input_shape), first"
+            raise wrong(f"models[{name!r}]", rule, model, mend=mend)
+        return _KerasModel(model)
+    if isinstance(given, Teacher | list | tuple):
+        teacher = asked_teacher(given, None)
+        return _Teacher(check_can_be_asked(f"models[{name!r}]", teacher))
     check_type(
         f"models[{name!r}]",
         given,
         (str, os.PathLike),
         "be what can be asked",
-        expected="a keras.Model or the path of a .tflite file",
+        expected="a keras.Model, one of keras_kd.teachers or the path of a .tflite file",
         mend="Load the model first",
     )
     if not Path(given).is_file() or Path(given).suffix.lower() != ".tflite":
@@ -77,11 +88,7 @@ def contestant(name: str, given: Any) -> Contestant:
 class _KerasModel(Contestant):
     def __init__(self, model: keras.Model):
         self._model = model
-        self.parameters = model.count_params()
-        self.bytes = sum(
-            int(np.prod(weight.shape)) * np.dtype(_numpy(weight.dtype)).itemsize
-            for weight in model.weights
-        )
+        self.parameters, self.bytes = model.count_params(), _bytes([model])
         self.macs = macs(model)
         graph = _keras.graph(model)
         ends = keras.tree.flatten(graph[1]) if graph else []
@@ -93,6 +100,48 @@ class _KerasModel(Contestant):
     def latency(self, x: Any) -> Latency:
         one = keras.tree.map_structure(lambda array: np.asarray(array[:1]), x)
         return measure(lambda: self._model.predict_on_batch(one), None)
+
+
+class _Teacher(Contestant):
+    """Whoever teaches; of an ensemble, the mean of the members' probabilities answers."""
+
+    macs = None
+
+    def __init__(self, teacher: Teacher):
+        self._teacher, models = teacher, teacher.models
+        known = len(models) == len(teacher.respondents)
+        self.parameters = sum(model.count_params() for model in models) if known else None
+        self.bytes = _bytes(models) if known else None
+        kinds = {head.kind for head in teacher.heads.values()}
+        self.head = "sigmoid" if kinds == {"sigmoid"} else "logits"
+
+    def answers(self, x: Any) -> dict[str, np.ndarray]:
+        x, pieces = keras.tree.map_structure(np.asarray, x), []
+        for start in range(0, len(keras.tree.flatten(x)[0]), _BATCH):
+            batch = keras.tree.map_structure(lambda a, s=start: a[s : s + _BATCH], x)
+            pieces.append(self._logits(batch))
+        logits = {name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]}
+        if self.head == "logits":
+            return logits
+        return {name: 1 / (1 + np.exp(-each.astype("float64"))) for name, each in logits.items()}
+
+    def latency(self, x: Any) -> Latency:
+        one = keras.tree.map_structure(lambda array: np.asarray(array[:1]), x)
+        return measure(lambda: self._logits(one), None)
+
+    def _logits(self, x: Any) -> dict[str, np.ndarray]:
+        stored = self._teacher.stored(self._teacher.predict(x), [1.0])
+        if self._teacher.averages:
+            return {name: each[:, 0] for name, each in stored.items()}
+        return stored
+
+
+def _bytes(models: Sequence[keras.Model]) -> int:
+    return sum(
+        int(np.prod(weight.shape)) * np.dtype(_numpy(weight.dtype)).itemsize
+        for model in models
+        for weight in model.weights
+    )
 
 
 def _numpy(dtype: str) -> str:

@@ -1,7 +1,8 @@
 """What each member does for an ensemble."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -45,6 +46,10 @@ class EnsembleReport:
         ]
         table = markdown(header, [*rows, ["all", "1", f"{self.all:.2%}", "-"]])
         return f"{table}\n\n{self.verdict()}"
+
+    def to_json(self) -> str:
+        """Returns all values as JSON."""
+        return json.dumps(asdict(self), indent=2)
 
     def verdict(self) -> str:
         """Returns in a sentence whether the ensemble is worth its members."""

@@ -86,6 +86,8 @@ def _panel(name: str) -> str:
 def accuracy_against_size(comparison: Comparison, *, dark: bool = False) -> Any:
     """Draws Top-1 against the size of teacher, students and files, on a logarithmic axis.
 
+    Teachers of which no size is known are left out.
+
     Args:
         comparison: What `report.compare` found.
         dark: Whether for a dark page.
@@ -95,10 +97,17 @@ def accuracy_against_size(comparison: Comparison, *, dark: bool = False) -> Any:
 
     Raises:
         ImportError: If matplotlib is not installed.
+        ValueError: If no size is known.
     """
+    sized = [row for row in comparison.rows if row.bytes]
+    if not sized:
+        methods = [row.method for row in comparison.rows]
+        raise _nothing(
+            "comparison", "a Keras model or a .tflite file, whose size is known", methods
+        )
     figure, (axis,), colors = _figure(size=(6.4, 4), dark=dark)
-    rows = sorted(comparison.rows, key=lambda row: (row.top1, row.bytes))
-    for number, row in enumerate(comparison.rows):
+    rows = sorted(sized, key=lambda row: (row.top1, row.bytes))
+    for number, row in enumerate(sized):
         axis.scatter(row.bytes / 1e3, 100 * row.top1, s=70, color=_COLORS[number % len(_COLORS)])
     middle = np.sqrt(max(r.bytes for r in rows) * min(r.bytes for r in rows))
     close = 0.05 * (rows[-1].top1 - rows[0].top1)

@@ -21,8 +21,9 @@ class Measured:
 
     Attributes:
         method: What it is called.
-        parameters: Number of weights; of a file, of those that it holds.
-        bytes: Size of the file; of a Keras model, of its weights.
+        parameters: Number of weights; of a file, of those that it holds; `None` of teachers that
+            are no Keras models.
+        bytes: Size of the file; of Keras models, of their weights; `None` of other teachers.
         top1: Share of right answers.
         top5: Share of samples whose class is among the five most probable, `None` where there are
             five classes or fewer.
@@ -36,8 +37,8 @@ class Measured:
     """
 
     method: str
-    parameters: int
-    bytes: int
+    parameters: int | None
+    bytes: int | None
     top1: float
     top5: float | None
     gap_closed: float | None

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import keras_kd
-from keras_kd import report
+from keras_kd import SoftLabels, report, teachers
 from keras_kd.report import measures
 
 
@@ -85,3 +85,54 @@ def test_samples_without_a_label_are_left_out(three):
         found = report.compare(models, x, labels, latency=False)
         assert (found.rows, found.samples) == (whole.rows, 30)
         assert "20 of 50 samples have no label: left out." in str(found)
+
+
+def test_teachers_of_every_kind_are_compared(three):
+    models, x = three
+    teacher, student, _ = models.values()
+    y = np.arange(50) % 7
+
+    def probabilities(x):
+        z = student.predict(x, verbose=0)
+        return np.exp(z) / np.exp(z).sum(-1, keepdims=True)
+
+    given = {
+        "Teacher": [teacher, student],
+        "function": teachers.Function(probabilities, head="softmax"),
+        "student": student,
+        "logits": teachers.KerasModel(teacher),
+    }
+    found = report.compare(given, x, y)
+    rows = {row.method: row for row in found.rows}
+    for name in ("top1", "agreement", "top5"):
+        assert getattr(rows["function"], name) == getattr(rows["student"], name)
+    assert (rows["function"].parameters, rows["function"].bytes) == (None, None)
+    both = teacher.count_params() + student.count_params()
+    assert (rows["Teacher"].parameters, rows["Teacher"].bytes) == (both, 4 * both)
+    mean = (probabilities(x) + measures.probabilities(teacher.predict(x, verbose=0))) / 2
+    assert rows["Teacher"].top1 == np.mean(mean.argmax(-1) == y)
+    error = measures.calibration_error(mean, y, 15)
+    assert rows["Teacher"].calibration_error == pytest.approx(error, abs=1e-6)
+    assert all(row.latency_ms > 0 for row in found.rows)
+    assert "| function |          - |" in str(found)
+
+
+def test_a_teacher_of_several_labels_answers_with_sigmoids(three):
+    models, x = three
+    own = keras.Sequential([models["Teacher"], keras.layers.Activation("sigmoid")])
+    given = {"a": own, "b": teachers.KerasModel(own)}
+    a, b = report.compare(given, x, np.arange(50) % 7, latency=False).rows
+    assert (a.top1, a.agreement) == (b.top1, b.agreement)
+    assert a.calibration_error == pytest.approx(b.calibration_error, abs=1e-6)
+
+
+def test_models_that_cannot_be_asked_are_refused(three, tmp_path):
+    models, x = three
+    unbuilt = keras.Sequential([keras.layers.Dense(7)])
+    stored = SoftLabels.write(tmp_path / "answers", teacher=models["Teacher"], data=x, verbose=0)
+    for given, error, match in [
+        (unbuilt, ValueError, r"models\['a'\] must be built"),
+        (stored, TypeError, r"models\['a'\] must be a model that can be asked"),
+    ]:
+        with pytest.raises(error, match=match):
+            report.compare({"a": given}, x, np.zeros(50))

@@ -1,5 +1,7 @@
 """What each member does for an ensemble."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ def test_each_all_and_all_but_one():
     lines = str(found).splitlines()
     assert lines[0].replace(" ", "") == "|Member|Weight|Alone|Allbutit|"
     assert "from their best, 'a'" in found.verdict()
+    assert json.loads(found.to_json())["without"] == found.without
 
 
 def test_weights_and_members_that_do_nothing():

@@ -12,7 +12,7 @@ def test_every_picture_can_be_saved(tmp_path):
     logits, y = RNG.normal(size=(40, 4)), np.arange(40) % 4
     rows = [
         report.Measured(name, 9, size, 0.5, None, None, 1.0, 0.0, None, None, None)
-        for name, size in (("teacher", 10**6), ("student", 10**4))
+        for name, size in (("teacher", 10**6), ("function", None), ("student", 10**4))
     ]
     comparison = report.Comparison(tuple(rows), (), None, 40)
     for number, figure in enumerate(
@@ -37,7 +37,9 @@ def test_similarity_is_the_share_of_what_is_left():
 
 def test_wrong_use():
     logits = RNG.normal(size=(6, 3))
+    row = report.Measured("function", None, None, 0.5, None, None, 1.0, 0.0, None, None, None)
     for call in (
+        lambda: plots.accuracy_against_size(report.Comparison((row,), (), None, 40)),
         lambda: plots.learning_curves({}),
         lambda: plots.similarity(logits, np.zeros(6, int)),
         lambda: plots.class_similarity(logits, np.arange(6) % 3, ["a"]),
