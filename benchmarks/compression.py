@@ -50,7 +50,7 @@ ROWS = {
     "float32": "float32",
     "int8": "int8 after training",
     "qat8": "`quantize_aware`, 8 bits",
-    "qat4": "`quantize_aware`, 4 bits",
+    "qat4": "`quantize_aware`, 4 bits, first and last in 8",
     "pruned": '`prune(allocation="lamp")`, 80 %, int8 after training',
     "clustered": "`cluster`, 16 values, int8 after training",
     "all": "all three, 80 %, 8 bits",
@@ -82,8 +82,8 @@ def student_of(task, side, kind):
         student = fit(task, task.build(), side, "start")
     elif kind.startswith("all"):
         pruned = student_of(task, side, PRUNED[kind])
-        student = fit(task, compression.cluster(pruned, clusters=16), side, "clustered")
-        student = fit(task, compression.quantize_aware(student), side, "qat8")
+        student = fit(task, compression.cluster(pruned, clusters=16), side, "all")
+        student = fit(task, compression.quantize_aware(student), side, "all")
     else:
         student = fit(task, _prepared(task, before(task, side, kind), kind), side, kind)
     student.save(path)
@@ -98,7 +98,7 @@ def before(task, side, kind):
 
 def _prepared(task, start, kind):
     if kind.startswith("qat"):
-        return compression.quantize_aware(start, bits=int(kind[3:]))
+        return compression.quantize_aware(start, bits=int(kind[3:]), first_and_last=8)
     if kind in SPARSITY:
         steps = int(GROWING * task.steps(kind))
         return compression.prune(start, sparsity=SPARSITY[kind], steps=steps, allocation="lamp")

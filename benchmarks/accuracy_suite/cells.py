@@ -91,7 +91,7 @@ class Cells:
 
     def _train(self, task: Task, method: Method, seed: int, path: pathlib.Path) -> dict[str, Any]:
         soft = self._answers(task, method)
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         keras.utils.set_random_seed(100 + seed)
         student = task.student()
         keras.utils.set_random_seed(200 + seed)
@@ -103,6 +103,7 @@ class Cells:
         else:
             cell |= self._distil(task, method, student, soft, seed)
         cell["seconds"] = round(time.perf_counter() - start, 1)
+        cell["cpu_seconds"] = round(time.process_time() - cpu, 1)
         cell["held_out"] = _score(task, student, self.data(task).held_out)
         np.savez(path.with_suffix(".npz"), *student.get_weights())
         _write(path, cell)

@@ -29,7 +29,7 @@ def _found(cells: Any, task: Any, method: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for seed in range(100):
         cell = cells.read(task, method, seed) if method.suits(task) else None
-        for what in ("held_out", "test", "temperature", "seconds"):
+        for what in ("held_out", "test", "temperature", "seconds", "cpu_seconds"):
             if cell and what in cell:
                 found.setdefault(what, {})[str(seed)] = cell[what]
     return found

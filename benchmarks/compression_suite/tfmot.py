@@ -29,12 +29,12 @@ def _student(task, kind, model):
         model = _pruned(task, model)
     if kind == "pruned":
         return model
-    model = _clustered(task, model, keeps_zeros=kind == "all")
+    model = _clustered(task, model, kind)
     if kind == "clustered":
         return model
     scheme = tfmot.experimental.combine.Default8BitClusterPreserveQuantizeScheme(True)
     annotated = quantization.quantize_annotate_model(model)
-    return _fit(task, quantization.quantize_apply(annotated, scheme), "qat8")
+    return _fit(task, quantization.quantize_apply(annotated, scheme), "all")
 
 
 def _pruned(task, model):
@@ -53,16 +53,16 @@ def _pruned(task, model):
     return model
 
 
-def _clustered(task, model, keeps_zeros):
+def _clustered(task, model, kind):
     clustering = packages()[1].clustering.keras
     how = {"number_of_clusters": 16}
     how["cluster_centroids_init"] = clustering.CentroidInitialization.KMEANS_PLUS_PLUS
     cluster = clustering.cluster_weights
-    if keeps_zeros:
+    if kind == "all":
         from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster
 
         cluster, how["preserve_sparsity"] = cluster.cluster_weights, True
-    return clustering.strip_clustering(_fit(task, cluster(model, **how), "clustered"))
+    return clustering.strip_clustering(_fit(task, cluster(model, **how), kind))
 
 
 def _fit(task, model, kind, callbacks=()):
