@@ -20,10 +20,17 @@ def by_layers(magnitudes: Mapping[Hashable, np.ndarray], sparsity: float) -> dic
     Reference:
     - [Lee et al., 2021](https://arxiv.org/abs/2010.07611) (LAMP)
     """
-    found = {key: scores(values) for key, values in magnitudes.items()}
-    every = np.sort(np.concatenate(list(found.values())))
-    least_kept = every[min(round(sparsity * every.size), every.size - 1)]
-    return {key: float(np.mean(values < least_kept)) for key, values in found.items()}
+    every = []
+    for values in magnitudes.values():
+        found = scores(values)
+        found[-1] = np.inf
+        every.append(found)
+    owners = np.repeat(np.arange(len(every)), [found.size for found in every])
+    # By rank, not by a threshold, which many equal scores may share: those of zeros.
+    order = np.argsort(np.concatenate(every), kind="stable")
+    gone = min(round(sparsity * order.size), order.size - len(every))
+    counts = np.bincount(owners[order[:gone]], minlength=len(every))
+    return {key: float(n / found.size) for key, n, found in zip(magnitudes, counts, every)}
 
 
 def scores(magnitudes: np.ndarray) -> np.ndarray:

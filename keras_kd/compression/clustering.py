@@ -128,7 +128,7 @@ def _place(values: Any, bounds: Any) -> Any:
         return ops.searchsorted(bounds, values)
     except TypeError:  # Keras 3.8 on a tensor of a TensorFlow graph
         below = [ops.cast(values > bounds[n], "int32") for n in range(bounds.shape[0])]
-        return sum(below[1:], below[0])
+        return sum(below, ops.zeros_like(values, "int32"))
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -165,7 +165,8 @@ class Cluster(KernelTransform):
         flat = ops.reshape(ops.stop_gradient(kernel), (-1,))
         nearest = _place(flat, between)
         if training:
-            members = ops.segment_sum(ops.ones_like(flat), nearest, num_segments=self.clusters)
+            counted = ops.cast(flat != 0, flat.dtype) if self.keeps_zeros else ops.ones_like(flat)
+            members = ops.segment_sum(counted, nearest, num_segments=self.clusters)
             # The gradient of a centroid is the mean over its members, not their sum.
             share = centroids / ops.maximum(members, 1.0)
             centroids = fixed + (share - ops.stop_gradient(share))

@@ -1,29 +1,40 @@
 """Which weights of a kernel stay: the largest, one by one, in blocks, or of each few neighbours."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
-__all__ = ["block_sums", "largest", "of_each"]
+__all__ = ["block_sums", "largest", "of_each", "taken", "units"]
 
 
-def largest(kernel: Any, sparsity: Any, block: tuple[int, int] | None = None) -> Any:
-    """Returns 1 where a kernel keeps its weights and 0 for the share with the least magnitudes.
+def units(shape: Sequence[int], block: tuple[int, int] | None = None) -> int:
+    """Returns how many weights a kernel has, or blocks of weights that go together."""
+    if block is None:
+        return math.prod(shape)
+    return math.ceil(math.prod(shape[:-1]) / block[0]) * math.ceil(shape[-1] / block[1])
 
-    Of `n` weights or blocks, exactly `round(sparsity * n)` are 0, also where magnitudes are equal.
+
+def taken(sparsity: float, size: int) -> int:
+    """Returns how many of a kernel's weights or blocks are 0: never all, as nothing would pass."""
+    return min(round(sparsity * size), size - 1)
+
+
+def largest(kernel: Any, gone: Any, block: tuple[int, int] | None = None) -> Any:
+    """Returns 1 where a kernel keeps its weights and 0 for those with the least magnitudes.
 
     Args:
         kernel: Tensor of two or more axes.
-        sparsity: The share of weights, or of blocks, that is 0: a number from 0 to 1.
+        gone: How many weights, or blocks, are 0: exactly as many, also where magnitudes are equal.
         block: Rows and columns that stay or go together, of the kernel as a matrix whose columns
             are its last axis. Blocks at the edge may be smaller.
     """
     magnitudes = ops.abs(kernel)
     if block is None:
-        return ops.reshape(_upper_part(ops.reshape(magnitudes, (-1,)), sparsity), kernel.shape)
+        return ops.reshape(_upper_part(ops.reshape(magnitudes, (-1,)), gone), kernel.shape)
     sums, (height, width) = block_sums(magnitudes, block), block
-    kept = ops.reshape(_upper_part(ops.reshape(sums, (-1,)), sparsity), sums.shape)
+    kept = ops.reshape(_upper_part(ops.reshape(sums, (-1,)), gone), sums.shape)
     spread = ops.repeat(ops.repeat(kept, height, axis=0), width, axis=1)
     rows, columns = math.prod(kernel.shape[:-1]), kernel.shape[-1]
     return ops.reshape(spread[:rows, :columns], kernel.shape)
@@ -60,10 +71,10 @@ def of_each(kernel: Any, kept: int, group: int, axis: int = -2) -> Any:
     return ops.moveaxis(ops.reshape(mask, padded.shape)[..., :size], -1, axis)
 
 
-def _upper_part(values: Any, share: Any) -> Any:
-    gone = ops.round(ops.cast(share, "float32") * values.shape[0])
-    return ops.cast(ops.cast(_ranks(values), "float32") >= gone, values.dtype)
+def _upper_part(values: Any, gone: Any) -> Any:
+    # In whole numbers: float32 does not tell ranks apart from 2**24 on.
+    return ops.cast(_ranks(values) >= ops.cast(gone, "int32"), values.dtype)
 
 
 def _ranks(values: Any) -> Any:
-    return ops.argsort(ops.argsort(values, axis=-1), axis=-1)
+    return ops.cast(ops.argsort(ops.argsort(values, axis=-1), axis=-1), "int32")

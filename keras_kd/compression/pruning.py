@@ -45,7 +45,11 @@ def prune(
 
     Masks follow the training step within the compiled step; no callback is needed. From the last
     step of the schedule on they stay as they are. Weights that a mask hides keep their values and
-    may come back while the schedule runs.
+    may come back while the schedule runs. Each kernel keeps at least one weight, or block.
+
+    A step is one call of the student in training. Where the optimizer waits for several, as with
+    `gradient_accumulation_steps=4`, or the student is called several times in a step, pass `steps`,
+    `begin` and `every` times as many.
 
     Args:
         student: A built Functional or Sequential model. It stays as it is.
@@ -60,7 +64,8 @@ def prune(
             the same from each.
         block: `(rows, columns)` that stay or go together, of the kernel as a matrix whose columns
             are its outputs, e.g. `(1, 4)`.
-        pattern: `"2:4"` keeps two of four neighbours along the input channels, or any `"n:m"`.
+        pattern: `"2:4"` keeps two of four neighbours along the input channels, or any `"n:m"`. It
+            holds from the first step after `begin`; over `steps` it follows the weights.
         skip: Names or paths of layers to leave alone.
 
     Returns:
@@ -119,6 +124,9 @@ def _checked(
     if kept is not None:
         if block is not None:
             raise wrong("block", "be None beside pattern", block, mend="Leave one of them out")
+        if initial:
+            rule = "be 0 beside pattern, which holds from the first step"
+            raise wrong("initial_sparsity", rule, initial, mend="Leave it out")
         share = 1 - kept[0] / kept[1]
         if sparsity not in (None, share):
             rule = f"be left out beside pattern={pattern!r}, which makes it {share:g}"
@@ -218,7 +226,7 @@ class Prune(KernelTransform):
         mask = ops.convert_to_tensor(self.mask)
         if training:
             mask = self._moved(kernel, mask)
-        return kernel * ops.cast(mask, kernel.dtype)
+        return ops.where(ops.cast(mask, "bool"), kernel, 0.0)  # a product has zeros of both signs
 
     def _moved(self, kernel: Any, mask: Any) -> Any:
         """Counts this call and updates the mask where the schedule says so."""
@@ -241,8 +249,11 @@ class Prune(KernelTransform):
         if self.pattern:
             return masks.of_each(kernel, *_check_pattern(self.pattern), self.axis)
         left = 1.0 - ops.cast(step, "float32") / max(self.steps, 1)
-        sparsity = self.sparsity + (self.initial_sparsity - self.sparsity) * left**3
-        return masks.largest(kernel, sparsity, self.block)
+        size = masks.units(kernel.shape, self.block)
+        # Exact at the last step, where nothing is left, also of counts beyond float32.
+        back = ops.round((self.sparsity - self.initial_sparsity) * size * left**3)
+        gone = masks.taken(self.sparsity, size) - ops.cast(back, "int32")
+        return masks.largest(kernel, gone, self.block)
 
     def place(self) -> tuple[int, int]:
         """Returns how many steps of the schedule have been taken, and of how many."""
@@ -264,7 +275,7 @@ class Prune(KernelTransform):
         if self.block is not None:  # blocks at the edge are smaller, and count as much
             sizes = ops.convert_to_numpy(masks.block_sums(sizes, self.block))
         zeros = np.count_nonzero(sizes == 0)
-        if zeros >= round(self.sparsity * sizes.size):
+        if zeros >= masks.taken(self.sparsity, sizes.size):
             return None
         what = "blocks" if self.block else "weights"
         return f"{zeros / sizes.size:.1%} of its {what} are 0, not {self.sparsity:.1%}"

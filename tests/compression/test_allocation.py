@@ -29,3 +29,17 @@ def test_no_kernel_is_lost():
     shares = by_layers(kernels, 0.99)
     assert shares["one"] == 0
     assert by_layers(kernels, 0.0) == {"one": 0.0, "many": 0.0}
+
+
+def test_zeros_are_counted_by_rank():
+    rng = np.random.default_rng(0)
+    kernels = {
+        name: np.where(rng.uniform(size=size) < 0.75, 0.0, rng.uniform(size=size))
+        for name, size in {"first": 128, "second": 200, "none": 32}.items()
+    }
+    kernels["none"] = np.zeros(32)
+    for sparsity in (0.3, 0.7, 0.9):
+        shares = by_layers(kernels, sparsity)
+        lost = sum(shares[name] * kernel.size for name, kernel in kernels.items())
+        assert round(lost) == round(sparsity * 360)
+        assert max(shares.values()) < 1

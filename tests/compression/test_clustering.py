@@ -63,6 +63,36 @@ def test_centroids_are_trained_by_the_mean_of_their_members():
     )
 
 
+def test_zeros_that_a_mask_took_are_no_members():
+    student = keras.Sequential([keras.Input((10,)), layers.Dense(1, use_bias=False)])
+    student.layers[0].kernel.assign([[0.0]] * 8 + [[0.1], [1.0]])
+    student = compression.cluster(compression.prune(student, 0.8), 3)
+    transform = student.layers[0].transforms[-1]
+    transform.centroids.assign([0.1, 1.0])
+    student.layers[0].transforms[0].mask.assign([[0]] * 8 + [[1], [1]])
+    student.layers[0].transforms[0].called.assign(1)
+    student.compile(keras.optimizers.SGD(0.1), lambda y, prediction: prediction)
+    student.train_on_batch(np.ones((1, 10), "float32"), np.zeros((1, 1), "float32"))
+    np.testing.assert_allclose(transform.centroids, [0.0, 0.9], atol=1e-6)
+
+
+@pytest.mark.parametrize("has_search", [True, False])
+def test_two_values_of_a_pruned_kernel(data, monkeypatch, has_search):
+    def search(bounds, values):
+        raise TypeError
+
+    if not has_search:
+        monkeypatch.setattr(ops, "searchsorted", search)
+    x, y = data
+    student = compression.prune(dense(), 0.5)
+    student(x, training=True)
+    student = compression.cluster(student, clusters=2)
+    student.compile("sgd", CROSS_ENTROPY)
+    student.fit(x, y, verbose=0)
+    for kernel in kernels(compression.finish(student)):
+        assert len(np.unique(kernel)) == 2
+
+
 @pytest.mark.parametrize("start", ["kmeans", "linear"])
 def test_few_values(data, start, tmp_path):
     x, y = data

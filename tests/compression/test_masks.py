@@ -8,20 +8,33 @@ from keras_kd.compression import masks
 @pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.8])
 def test_the_least_magnitudes_go(sparsity):
     kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 5)).astype("float32")
-    mask = ops.convert_to_numpy(masks.largest(kernel, sparsity))
+    mask = ops.convert_to_numpy(masks.largest(kernel, round(sparsity * kernel.size)))
     order = np.sort(np.abs(kernel), axis=None)
     expected = np.abs(kernel) >= order[round(sparsity * kernel.size)]
     np.testing.assert_array_equal(mask, expected)
 
 
 def test_equal_magnitudes_are_counted_exactly():
-    mask = ops.convert_to_numpy(masks.largest(np.ones((4, 5), "float32"), 0.3))
+    mask = ops.convert_to_numpy(masks.largest(np.ones((4, 5), "float32"), 6))
     assert (mask == 0).sum() == 6
+
+
+@pytest.mark.parametrize(("sparsity", "size", "gone"), [(0.55, 110, 61), (0.8, 2, 1), (0.9, 1, 0)])
+def test_one_rule_says_how_many_go(sparsity, size, gone):
+    assert masks.taken(sparsity, size) == gone
+    assert masks.units((3, 5, 6)) == 90
+    assert masks.units((3, 5, 6), (4, 4)) == 8
+
+
+def test_ranks_beyond_float32():
+    size = 2**24 + 4
+    mask = masks._upper_part(np.arange(size, dtype="int32"), size - 2)
+    assert (ops.convert_to_numpy(mask) != 0).sum() == 2
 
 
 def test_blocks_stay_or_go_together():
     kernel = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    mask = ops.convert_to_numpy(masks.largest(kernel, 0.5, (2, 4)))
+    mask = ops.convert_to_numpy(masks.largest(kernel, 3, (2, 4)))
     sums = {
         (row, column): np.abs(kernel)[row : row + 2, column : column + 4].sum()
         for row in (0, 2, 4)

@@ -161,6 +161,53 @@ def test_kernels_that_matter_more_lose_less(data, how):
     assert logits < 0.25
 
 
+@pytest.mark.parametrize("how", [{}, {"block": (4, 4)}, {"allocation": "lamp"}])
+def test_no_kernel_is_lost(how):
+    inputs = keras.Input((2,))
+    x = layers.Dense(3)(layers.Dense(12)(layers.Dense(1)(inputs)))
+    student = compression.prune(keras.Model(inputs, x), 0.9, **how)
+    student(np.ones((1, 2), "float32"), training=True)
+    found = kernels(compression.finish(student)).values()
+    assert all(kernel.any() for kernel in found)
+    assert any(np.mean(kernel == 0) > 0.5 for kernel in found)
+
+
+@pytest.mark.parametrize("size", [110, 190, 230, 999])
+@pytest.mark.parametrize("sparsity", [0.55, 0.05, 0.35])
+def test_the_mask_and_its_check_count_alike(size, sparsity):
+    model = keras.Sequential([keras.Input((size,)), layers.Dense(1)])
+    student = compression.prune(model, sparsity, steps=3)
+    for _ in range(3):
+        student(np.ones((1, size), "float32"), training=True)
+    (kernel,) = kernels(compression.finish(student)).values()
+    assert (kernel == 0).sum() == round(sparsity * size)
+
+
+def test_lamp_counts_the_zeros_that_are_there(data):
+    x, y = data
+    model = dense()
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.kernel.assign(np.where(rng.uniform(size=layer.kernel.shape) < 0.75, 0, layer.kernel))
+    student = compression.prune(model, 0.7, allocation="lamp")
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(x, y, epochs=3, verbose=0)
+    found = kernels(compression.finish(student)).values()
+    assert sum((kernel == 0).sum() for kernel in found) >= round(0.7 * 56)
+
+
+def test_zeros_have_no_sign(data, value_and_gradient):
+    student = compression.prune(dense(), **EVEN)
+    student(data[0], training=True)
+    for kernel in kernels(compression.finish(student)).values():
+        assert not np.signbit(kernel[kernel == 0]).any()
+    prune = student.layers[0].transforms[0]
+    gradient = value_and_gradient(
+        lambda kernel: keras.ops.sum(3 * prune(kernel)), -np.ones((4, 8), "float32")
+    )[1]
+    np.testing.assert_array_equal(gradient, 3 * keras.ops.convert_to_numpy(prune.mask))
+
+
 def test_mixed_precision(data):
     x, y = data
     hidden = layers.Dense(8, dtype="mixed_float16", name="hidden")
@@ -203,6 +250,7 @@ BAD = {
     "allocation must be ": {"sparsity": 0.5, "allocation": "layers"},
     "pattern must say how many": {"pattern": "4:2"},
     "sparsity must be left out beside pattern": {"pattern": "2:4", "sparsity": 0.8},
+    "initial_sparsity must be 0 beside pattern": {"pattern": "2:4", "initial_sparsity": 0.1},
     "block must be None beside pattern": {"pattern": "2:4", "block": (1, 4)},
     "skip must name layers of the student": {"sparsity": 0.5, "skip": ["conv"]},
     "skip must be a list of layer names": {"sparsity": 0.5, "skip": "hidden"},
