@@ -64,6 +64,7 @@ class Compressed(LikeItsLayer):
         if bare:
             called = _keras.shallow_copy(layer)
             called.__dict__["activation"] = keras.activations.linear
+            called.__dict__["activity_regularizer"] = None  # it is the activation's to apply
             # The weights are the layer's, which is tracked already.
             _keras.set_untracked(self, "_bare_layer", called)
         self.supports_masking = layer.supports_masking

@@ -9,8 +9,8 @@ from keras_kd._errors import refusal
 from keras_kd.compression.compressed import Compressed
 from keras_kd.compression.kernels import kernels_of
 from keras_kd.compression.norms import FoldedNorm
-from keras_kd.compression.quantization import BEFORE
 from keras_kd.compression.quantized_layers import Quantized
+from keras_kd.compression.quantizing import BEFORE
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied, rebuilt
 from keras_kd.compression.schedules import warn_of_unended

@@ -11,6 +11,9 @@ from keras_kd.compression.integers import precise
 
 __all__ = ["Quantize", "on_grid"]
 
+# So that no step is 0 where all is 0.
+_SMALLEST = 1e-9
+
 
 def on_grid(kernel: Any, most: Any, bits: int) -> Any:
     """Returns a kernel rounded to whole numbers of a few bits, symmetric around 0.
@@ -21,7 +24,7 @@ def on_grid(kernel: Any, most: Any, bits: int) -> Any:
         bits: The bits.
     """
     axis = len(kernel.shape) - 1 if len(most.shape) else None
-    most = ops.maximum(most, 1e-9)
+    most = ops.maximum(most, _SMALLEST)
     return keras.quantizers.fake_quant_with_min_max_vars(
         kernel, -most, most, num_bits=bits, narrow_range=True, axis=axis
     )
@@ -59,18 +62,17 @@ class Quantize(KernelTransform):
 
     def call(self, kernel: Any, training: bool = False) -> Any:
         """Returns the kernel, rounded."""
+        most = self._most(kernel)
         if self.axis is None:
-            return on_grid(kernel, ops.max(ops.abs(kernel)), self.bits)
+            return on_grid(kernel, most, self.bits)
         # Channels last: of another axis Keras makes wrong shapes on JAX.
         moved = ops.swapaxes(kernel, self.axis, -1)
-        most = ops.max(ops.abs(moved), axis=list(range(len(moved.shape) - 1)))
-        if self.alike:
-            most = ops.broadcast_to(ops.max(most), most.shape)
+        most = ops.broadcast_to(most, moved.shape[-1:])
         return ops.swapaxes(on_grid(moved, most, self.bits), self.axis, -1)
 
     def step(self, kernel: Any) -> Any:
         """Returns the step of a kernel before it is rounded, a scalar or one for each channel."""
-        return precise(ops.maximum(self._most(kernel), 1e-9)) / (2 ** (self.bits - 1) - 1)
+        return precise(ops.maximum(self._most(kernel), _SMALLEST)) / (2 ** (self.bits - 1) - 1)
 
     def numbers(self, kernel: Any) -> Any:
         """Returns the whole numbers that a kernel is rounded to, in float32.

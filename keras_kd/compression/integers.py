@@ -22,7 +22,7 @@ from keras_kd.compression.operations import (
 )
 from keras_kd.networks.stand_ins import seen_through
 
-__all__ = ["Source", "Sourced", "counted", "in_steps", "precise", "range_step"]
+__all__ = ["Source", "Sourced", "Stepped", "counted", "in_steps", "precise", "range_step"]
 
 # A layer, and the factor between its step and that of the values asked for.
 _Found = tuple[Any, float]
@@ -54,25 +54,36 @@ class Source:
                 self._found.append(found)
         return self.layer()
 
+    @property
+    def _only(self) -> _Found:
+        return (len(self._found) == 1 and self._found[0]) or (None, 1.0)
+
     def layer(self) -> Any:
         """Returns the layer that gives the values, `None` where there is not one."""
-        found = self._found[0] if len(self._found) == 1 else None
-        return found[0] if found else None
+        return self._only[0]
 
     @property
     def is_mean(self) -> bool:
         """Whether the values are means of others."""
-        return len(self._found) == 1 and bool(self._found[0]) and self._found[0][1] < 1
+        return self._only[1] < 1
 
     def step(self) -> Any:
         """Returns the step, a scalar or one for each channel; `None` where there is not one."""
-        found = self._found[0] if len(self._found) == 1 else None
-        step = found[0].step() if found else None
-        return None if step is None else step * found[1]
+        layer, factor = self._only
+        step = layer.step() if layer else None
+        return None if step is None else step * factor
 
 
-class Sourced:
-    """Of a layer that has to know the step of what it is called on; a mixin.
+class Stepped:
+    """A mixin for layers whose values are multiples of a step."""
+
+    def step(self) -> Any:
+        """Returns the step, a scalar or one for each channel; `None` where it is not known."""
+        raise NotImplementedError
+
+
+class Sourced(Stepped):
+    """A mixin for layers that have to know the step of what they are called on.
 
     Attributes:
         sources: Of each tensor that it is called on. Plain objects, which Keras does not track.
@@ -95,7 +106,7 @@ def _origin(tensor: Any) -> _Found | None:
     operation, node, _ = _keras.origin(tensor)
     if not node.input_tensors:
         return None
-    if hasattr(operation, "step"):
+    if isinstance(operation, Stepped):
         return operation, 1.0
     before = _origin(node.input_tensors[0])
     if before is None:

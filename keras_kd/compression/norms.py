@@ -113,6 +113,7 @@ class Affine(LikeItsLayer):
         if training and isinstance(self.layer, keras.layers.BatchNormalization):
             return self.layer(inputs, training=training, mask=mask)
         factor, offset = self._numbers(inputs.shape[-1])
+        inputs = ops.cast(inputs, self.compute_dtype)  # of images, whole numbers
         shape = ops.shape(inputs)
         flat = (
             ops.reshape(inputs, (shape[0], -1, 1, inputs.shape[-1])) if len(shape) != 4 else inputs

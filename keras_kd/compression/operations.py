@@ -6,7 +6,7 @@ import keras
 
 from keras_kd.networks.stand_ins import seen_through
 
-__all__ = ["L", "activation_of", "averages_map", "is_fused", "keeps_values"]
+__all__ = ["L", "activation_of", "averages_map", "is_fused", "keeps_values", "name_of"]
 
 L = keras.layers
 
@@ -38,6 +38,14 @@ _SAME = (
 _SAME_FUNCTIONS = ("Reshape", "Transpose", "GetItem", "Squeeze", "ExpandDims", "Cast")
 
 
+def name_of(activation: Any) -> str:
+    """Returns Keras' name of an activation function; `"other"` where it is not Keras' own."""
+    if activation is None:
+        return "linear"
+    name = getattr(activation, "__name__", "")
+    return name if activation is getattr(keras.activations, name, None) else "other"
+
+
 def activation_of(operation: Any) -> str | None:
     """Returns the name of the function that an activation layer computes; `None` of others."""
     layer = seen_through(operation)
@@ -48,7 +56,7 @@ def activation_of(operation: Any) -> str | None:
     if isinstance(layer, L.Softmax):
         return "softmax" if layer.axis in (-1, [-1]) else "other"
     if isinstance(layer, L.Activation):
-        return getattr(layer.activation, "__name__", "other")
+        return name_of(layer.activation)
     names = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Softmax": "softmax"}
     return names.get(type(operation).__name__)
 
@@ -69,7 +77,9 @@ def keeps_values(operation: Any) -> bool:
 
 
 def averages_map(layer: Any, shape: Any) -> bool:
-    """Whether a layer is an average pooling, of which a window covers a whole map of a shape."""
+    """Whether a layer is an average pooling that makes one value of each map of a shape."""
     if not isinstance(layer, L.AveragePooling1D | L.AveragePooling2D):
         return False
-    return layer.data_format == "channels_last" and tuple(shape[1:-1]) == tuple(layer.pool_size)
+    if layer.data_format != "channels_last" or tuple(shape[1:-1]) != tuple(layer.pool_size):
+        return False
+    return set(layer.compute_output_shape(shape)[1:-1]) == {1}

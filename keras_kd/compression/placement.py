@@ -7,7 +7,14 @@ import keras
 
 from keras_kd import _keras
 from keras_kd.compression.compressed import Compressed
-from keras_kd.compression.operations import L, activation_of, averages_map, keeps_values
+from keras_kd.compression.operations import (
+    L,
+    activation_of,
+    averages_map,
+    keeps_values,
+    name_of,
+)
+from keras_kd.compression.quantized_layers import Quantized
 from keras_kd.compression.ranges import FIXED
 from keras_kd.compression.rebuilding import is_graph
 from keras_kd.networks.stand_ins import seen_through
@@ -88,9 +95,13 @@ class Placement:
         source, _, _ = _keras.origin(node.input_tensors[0])
         alone = len(self._consumers[id(node.input_tensors[0])]) == 1
         is_output = id(node.input_tensors[0]) in self._outputs
-        once = len([each for each in self._nodes if each.operation is source]) == 1
+        once = self.count(source) == self.count(node.operation) == 1
         new = self._quantized(source)
         return alone and once and not is_output and folds(new, node.operation)
+
+    def count(self, operation: Any) -> int:
+        """Returns how often the graph calls an operation."""
+        return sum(node.operation is operation for node in self._nodes)
 
     def averages_map(self, operation: Any) -> bool:
         """Whether an operation takes the average of a whole map, in one of its calls at least."""
@@ -103,15 +114,21 @@ class Placement:
             return None
         if not node.input_tensors:
             return "moving" if self._is_outermost else None
-        name = activation_of(operation)
-        if keeps_values(operation):
+        if self._keeps_values(operation):
             return None
-        inner = getattr(getattr(seen_through(operation), "activation", None), "__name__", None)
-        if (name or inner) in FIXED:
-            return ("fixed", name or inner)
+        layer = seen_through(operation)
+        name = activation_of(operation) or name_of(getattr(layer, "activation", None))
+        if name in FIXED:
+            return ("fixed", name)
         if id(tensor) not in self._outputs and self._next_computes_on(node, tensor):
             return None
         return "moving"
+
+    def _keeps_values(self, operation: Any) -> bool:
+        """Whether what an operation is given has the range of what it gives."""
+        if isinstance(seen_through(operation), L.Embedding):  # unless it is left in float
+            return isinstance(self._quantized(operation), Quantized)
+        return keeps_values(operation)
 
     def _next_computes_on(self, node: Any, tensor: Any) -> bool:
         """Whether what comes next belongs to the same kernel: a norm, or an activation."""
@@ -144,7 +161,7 @@ class Placement:
     def _source(self, tensor: Any) -> int:
         """Returns the tensor whose range holds for this one."""
         operation, node, _ = _keras.origin(tensor)
-        if node.input_tensors and keeps_values(operation):
+        if node.input_tensors and self._keeps_values(operation):
             return self._source(node.input_tensors[0])
         return id(tensor)
 

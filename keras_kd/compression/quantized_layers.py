@@ -170,18 +170,33 @@ def _place(layer: keras.layers.Layer, weight: Any) -> int:
 
 @keras.saving.register_keras_serializable("keras_kd")
 class CompressedSeparable(Compressed):
-    """A separable convolution with a range between its two convolutions."""
+    """A separable convolution with a range between its two convolutions.
+
+    Args:
+        layer: A built layer.
+        transforms: The transforms of its kernels.
+        bare: Whether the layer is called without its activation, which another layer computes.
+        calls: How often it is called in a pass of the student.
+    """
 
     def __init__(
-        self, layer: keras.layers.Layer, transforms: Sequence[KernelTransform], **kwargs: Any
+        self,
+        layer: keras.layers.Layer,
+        transforms: Sequence[KernelTransform],
+        bare: bool = False,
+        calls: int = 1,
+        **kwargs: Any,
     ):
-        super().__init__(layer, transforms, **kwargs)
-        self.between = ActivationRange(name="between")
+        super().__init__(layer, transforms, bare, **kwargs)
+        if not bare:  # Keras applies it to what this gives, as the layer itself is not called
+            self.activity_regularizer = layer.activity_regularizer
+        self.between = ActivationRange(calls, name="between")
         self.between.build()
 
     def around(self, layer: Any, transforms: Sequence[KernelTransform]) -> "CompressedSeparable":
         """Returns one like this, with its range, around another layer."""
-        other = super().around(layer, transforms)
+        calls = self.between.calls
+        other = type(self)(layer, transforms, bare=self.bare, calls=calls, name=self.name)
         other.between.set_weights(self.between.get_weights())
         return other
 
@@ -197,3 +212,7 @@ class CompressedSeparable(Compressed):
         if layer.use_bias:
             x = x + weights[2]
         return x if self.bare else layer.activation(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments."""
+        return {**super().get_config(), "calls": self.between.calls}

@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_kd import _keras
 from keras_kd._errors import refusal
-from keras_kd.compression.integers import Source, Sourced, counted, range_step
+from keras_kd.compression.integers import Source, Sourced, Stepped, counted, range_step
+from keras_kd.compression.operations import name_of
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer
 
 __all__ = [
@@ -39,10 +40,11 @@ class ActivationRange(Sourced, LikeIdentity):
     """Rounds activations to 8 bits in a range, which follows the data while the model trains.
 
     The range holds 0. It is the moving average of the batches' least and largest values; where
-    several tensors share it, it widens to each at once and narrows slowly.
+    it is called several times, it widens to each tensor at once and narrows slowly.
 
     Args:
-        calls: Tensors that share the range.
+        calls: How often it is called in a pass: by tensors that share it, and in models that are
+            called several times.
         exact: Whether inference rounds halves as the kernels of the file do.
     """
 
@@ -73,7 +75,9 @@ class ActivationRange(Sourced, LikeIdentity):
         if training:
             low, high = self._moved(ops.stop_gradient(inputs), low, high)
         elif self.exact and (step := source.step()) is not None:
-            return counted(inputs, step, low, high, source.is_mean and self.calls > 1)
+            # Average pooling rounds in the steps of what it is given, and has a rule of its own.
+            pools = source.is_mean and source.layer() is self
+            return counted(inputs, step, low, high, pools)
         return rounded(inputs, low, high)
 
     def step(self) -> Any:
@@ -106,7 +110,7 @@ class ActivationRange(Sourced, LikeIdentity):
 
 
 @keras.saving.register_keras_serializable("keras_kd")
-class FixedRange(LikeIdentity):
+class FixedRange(Stepped, LikeIdentity):
     """Rounds what lies between two known ends to 8 bits, e.g. probabilities.
 
     Args:
@@ -181,13 +185,14 @@ class RoundedActivation(LikeItsLayer):
 
     def __init__(self, layer: keras.layers.Layer, belongs: bool = False, **kwargs: Any):
         super().__init__(layer, **{"name": layer.name, **kwargs})
-        self.belongs = belongs
+        self.belongs, self._composed = belongs, _COMPOSED.get(name_of(layer.activation))
+        if self._composed:  # Keras applies it to what this gives, as the layer itself is not called
+            self.activity_regularizer = layer.activity_regularizer
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
         """Returns the activations."""
-        name = getattr(self.layer.activation, "__name__", None)
-        return _COMPOSED.get(name, self.layer)(inputs)
+        return (self._composed or self.layer)(inputs)
 
     def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
         """Returns a symbolic tensor like the input."""

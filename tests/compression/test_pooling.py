@@ -58,6 +58,15 @@ def test_means_of_whole_maps_are_finer_than_the_map(shape, pool):
     assert plain.get_layer("pool").get_config() == pool.get_config()
 
 
+def test_windows_that_reach_over_the_map_are_no_means_of_it():
+    pool = layers.AveragePooling2D(8, strides=1, padding="same", name="pool")
+    model, x = pooled((8, 8, 3), pool, layers.GlobalMaxPooling2D()), spiky((8, 8, 3))
+    student = seen(model, x)
+    assert type(student.get_layer("pool")) is layers.AveragePooling2D
+    error = student.predict(x, verbose=0) - model.predict(x, verbose=0)
+    assert np.abs(error).mean() < 0.2 * np.abs(model.predict(x, verbose=0)).mean()
+
+
 def test_windows_smaller_than_the_map_share_its_range():
     shared = layers.AveragePooling2D(4, name="pool")
     student = seen(pooled((16, 16, 3), shared, shared), spiky((16, 16, 3)))
