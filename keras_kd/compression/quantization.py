@@ -63,7 +63,8 @@ def quantize_aware(
         bits: Bits of the kernels: 8, or 4.
         first_and_last: Bits of the kernels that no other comes before or after, where they are to
             differ.
-        skip: Names or paths of layers to leave in float.
+        skip: Names or paths of layers whose kernels are trained in float. An integer file rounds
+            them, too, where it has such an operator.
 
     Returns:
         A Keras model like any other, for a `keras_kd.Distiller` or plain `fit`.

@@ -1,5 +1,6 @@
 """The bridge to tensorflow-model-optimization (TFMOT), for those who have annotated models."""
 
+import json
 from typing import Any
 
 import keras
@@ -152,9 +153,18 @@ class Adopted(keras.layers.Layer):
         """Rebuilds the tf_keras model."""
         tf_keras, tfmot = packages()
         config = dict(config)
-        architecture = config.pop("architecture")
+        architecture = json.dumps(_built_by_calls(json.loads(config.pop("architecture"))))
         with tfmot.quantization.keras.quantize_scope(), tfmot.sparsity.keras.prune_scope():
             return cls(tf_keras.models.model_from_json(architecture), **config)
+
+
+def _built_by_calls(config: Any) -> Any:
+    """Returns a configuration without shapes to build layers for, as TFMOT's make weights anew."""
+    if isinstance(config, list):
+        return [_built_by_calls(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    return {key: _built_by_calls(each) for key, each in config.items() if key != "build_config"}
 
 
 class _Masked(keras.constraints.Constraint):

@@ -82,6 +82,13 @@ def check(
         TypeError: If arrays are of the wrong kind.
     """
     _check_not_quantized(student)
+    if options.mode.is_wide and ranges.ranges_of(student):
+        raise refusal(
+            "A quantisation-aware student must be exported in the 8 bits that it was trained for",
+            expected="quantization='int8', or one of float",
+            received=f"quantization={options.quantization!r}",
+            mend="Pass quantization='int8', or export compression.finish(student)",
+        )
     signature, outputs = _signature(student, options), outputs_of.of(student, heads)
     labels = metadata.check_class_names(options.labels, outputs)
     normalizations = _normalizations(signature, options.normalization)

@@ -48,3 +48,9 @@ def test_a_rescaling_of_its_own_comes_back():
     plain = compression.finish(student)
     assert [type(layer) for layer in plain.layers[1:]] == [layers.Rescaling, layers.Conv2D]
     np.testing.assert_allclose(plain(x), student(x), atol=0.05)
+
+
+@pytest.mark.tensorflow
+def test_a_file_of_16_bits_is_refused_before_any_work(trained, images, tmp_path):
+    with pytest.raises(ValueError, match="must be exported in the 8 bits"):
+        keras_kd.export.tflite(trained, tmp_path / "s.tflite", "int16x8", calibration=images)

@@ -80,6 +80,20 @@ def test_quantised_distilled_exported(in_process, legacy, student, images, tmp_p
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_quantised_student_is_saved_whole(legacy, student, images, tmp_path):
+    _, tfmot = legacy
+    x, y = images
+    annotated = tfmot.quantization.keras.quantize_model(compression.tfmot.to_tf_keras(student))
+    adopted = compression.tfmot.adopt(annotated)
+    adopted.compile("adam", CROSS_ENTROPY)
+    adopted.fit(x, y, batch_size=48, verbose=0)
+    adopted.save(tmp_path / "adopted.keras")
+    loaded = keras.models.load_model(tmp_path / "adopted.keras")
+    np.testing.assert_allclose(loaded(x), adopted(x), atol=1e-6)
+    assert len(loaded.weights) == len(adopted.weights)
+    loaded.fit(x, y, batch_size=48, verbose=0)
+
+
 def test_pruning_steps_go_on(in_process, legacy, student, images, tmp_path):
     _, tfmot = legacy
     x, y = images
