@@ -11,8 +11,8 @@ from keras import ops
 from keras_kd._errors import check_choice, check_integer
 from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.kernels import Kernel
-from keras_kd.compression.schedules import warn_of_unended
 from keras_kd.compression.students import check_student, transformed
+from keras_kd.compression.unended import warn_of_unended
 
 __all__ = ["Cluster", "cluster", "evenly", "kmeans"]
 
@@ -32,6 +32,10 @@ def cluster(
     Each weight reads as the centroid nearest to it. The gradient reaches both: the weight as if it
     were read itself (straight through), so that it may change its cluster, and the centroid as the
     mean over its members. In pruned kernels zeros stay 0, and 0 is one of the values.
+
+    Frozen layers are clustered, too; their centroids stay where they begin. Of the constraints of
+    kernels, `NonNeg` holds for the centroids; those of whole rows or columns, e.g. `UnitNorm`, hold
+    for the weights before each reads as its centroid, and no longer after it.
 
     Args:
         student: A built Functional or Sequential model, or what `compression.prune` returned,
@@ -80,7 +84,10 @@ def cluster(
         centroids = evenly(values, count)
         if start == "kmeans":
             centroids = kmeans(values, centroids)
-        made = Cluster(kernel.index, kernel.name, count, keeps_zeros=pruned)
+        constraint = kernel.variable.constraint
+        if not isinstance(constraint, keras.constraints.NonNeg):
+            constraint = None  # centroids have no rows or columns
+        made = Cluster(kernel.index, kernel.name, count, pruned, constraint)
         made.build(tuple(kernel.variable.shape))
         made.centroids.assign(centroids)
         return made
@@ -140,20 +147,31 @@ class Cluster(KernelTransform):
         kernel_name: The kernel's name.
         clusters: The number of centroids.
         keeps_zeros: Whether a weight of exactly 0 stays 0, as in pruned kernels.
+        constraint: The constraint of the centroids, `None` for none.
     """
 
     method = "cluster"
 
     def __init__(
-        self, index: int, kernel_name: str, clusters: int, keeps_zeros: bool = False, **kwargs: Any
+        self,
+        index: int,
+        kernel_name: str,
+        clusters: int,
+        keeps_zeros: bool = False,
+        constraint: Any = None,
+        **kwargs: Any,
     ):
         super().__init__(index, kernel_name, **kwargs)
         self.clusters, self.keeps_zeros = clusters, keeps_zeros
+        self.constraint = keras.constraints.get(constraint)
 
     def build(self, shape: Any) -> None:
         """Makes the centroids."""
         self.centroids = self.add_weight(
-            shape=(self.clusters,), initializer="zeros", name="centroids"
+            shape=(self.clusters,),
+            initializer="zeros",
+            constraint=self.constraint,
+            name="centroids",
         )
         self.built = True
 
@@ -183,4 +201,5 @@ class Cluster(KernelTransform):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
         own = {"clusters": self.clusters, "keeps_zeros": self.keeps_zeros}
+        own["constraint"] = keras.constraints.serialize(self.constraint)
         return {**super().get_config(), **own}

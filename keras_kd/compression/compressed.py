@@ -16,8 +16,8 @@ __all__ = ["Compressed", "KernelTransform"]
 class KernelTransform(keras.layers.Layer):
     """A function from a layer's kernel to the kernel that the layer computes with.
 
-    Subclasses implement `call(kernel, training)` and may own weights; `check(kernel)` says whether
-    a kernel that has gone through has the property that the transform promises.
+    Subclasses implement `call(kernel, training)` and may own weights; `fault(kernel)` says what is
+    wrong with a kernel that is to have the property that the transform promises.
 
     Args:
         index: The kernel's place among the layer's weights.
@@ -44,6 +44,9 @@ class KernelTransform(keras.layers.Layer):
 class Compressed(LikeItsLayer):
     """Calls a layer of any kind, unchanged, while its kernels read as transforms of themselves.
 
+    Transforms of frozen kernels have no trainable weights. `trainable` freezes and thaws the layer
+    and its transforms together.
+
     Args:
         layer: A built layer.
         transforms: `KernelTransform`s in the order in which they act on their kernels.
@@ -58,8 +61,8 @@ class Compressed(LikeItsLayer):
         **kwargs: Any,
     ):
         # The layer itself casts what it is given, and transforms see the kernels in float32.
-        given = {"name": layer.name, "dtype": layer.dtype_policy, "autocast": False, **kwargs}
-        super().__init__(layer, **given)
+        given = {"name": layer.name, "dtype": layer.dtype_policy, "trainable": layer.trainable}
+        super().__init__(layer, **{**given, "autocast": False, **kwargs})
         self.transforms, self.bare = list(transforms), bare
         if bare:
             called = _keras.shallow_copy(layer)
@@ -69,8 +72,11 @@ class Compressed(LikeItsLayer):
             _keras.set_untracked(self, "_bare_layer", called)
         self.supports_masking = layer.supports_masking
         for transform in self.transforms:
+            kernel = layer.weights[transform.index]
             if not transform.built:
-                transform.build(tuple(layer.weights[transform.index].shape))
+                transform.build(tuple(kernel.shape))
+            if not kernel.trainable:
+                transform.trainable = False
         self.built = True
 
     def build(self, *args: Any, **kwargs: Any) -> None:
@@ -93,16 +99,16 @@ class Compressed(LikeItsLayer):
             self.add_loss(loss)
         return output
 
-    def kernels(self, training: bool | None = False, until: str = "") -> dict[int, Any]:
+    def kernels(self, training: bool | None = False, without: str = "") -> dict[int, Any]:
         """Returns the kernels that the layer computes with, by their place in its weights.
 
         Args:
             training: Whether the layer trains.
-            until: The method whose transforms are left out.
+            without: The method whose transforms are left out.
         """
         kernels: dict[int, Any] = {}
         for transform in self.transforms:
-            if transform.method == until:
+            if transform.method == without:
                 continue
             kernel = kernels.get(transform.index)
             if kernel is None:

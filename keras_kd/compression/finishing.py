@@ -13,8 +13,8 @@ from keras_kd.compression.quantized_layers import Quantized
 from keras_kd.compression.quantizing import BEFORE
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied, rebuilt
-from keras_kd.compression.schedules import warn_of_unended
 from keras_kd.compression.students import methods
+from keras_kd.compression.unended import warn_of_unended
 from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import LikeIdentity, seen_through
 
@@ -113,7 +113,7 @@ def baked(student: keras.Model) -> keras.Model:
             return copied(layer)
         rest = [each for each in layer.transforms if each.method == "quantize"]
         plain = copied(layer.layer)
-        for index, kernel in layer.kernels(until="quantize").items():
+        for index, kernel in layer.kernels(without="quantize").items():
             plain.weights[index].assign(kernel)
         for rounding in rest:
             weight = plain.weights[rounding.index]

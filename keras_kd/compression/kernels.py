@@ -13,6 +13,13 @@ __all__ = ["Kernel", "called_with", "is_kernel", "kernels_of"]
 
 # What Keras' layers call the weights that their inputs are multiplied with, or picked from.
 _NAMES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+# Their kernels have the outputs before the inputs.
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
 
 
 @dataclass(frozen=True)
@@ -23,13 +30,15 @@ class Kernel:
         index: Its place among the layer's weights.
         variable: The weight.
         name: Its name within the layer, e.g. `"kernel"`, or `"query/kernel"` of attention.
-        inputs_axis: The axis along which the inputs follow each other.
+        inputs_axis: The axis along which the inputs of a sum follow each other, from the end;
+            `None` where each weight has a sum, or a word, of its own: of depthwise convolutions
+            and embeddings.
     """
 
     index: int
     variable: keras.Variable
     name: str
-    inputs_axis: int = -2
+    inputs_axis: int | None = -2
 
 
 def kernels_of(layer: keras.layers.Layer) -> list[Kernel]:
@@ -41,15 +50,20 @@ def kernels_of(layer: keras.layers.Layer) -> list[Kernel]:
         if owner is None or not is_kernel(weight):
             continue
         name = weight.name if owner is layer else f"{owner.name}/{weight.name}"
-        found.append(Kernel(index, weight, name, _inputs_axis(owner)))
+        found.append(Kernel(index, weight, name, _inputs_axis(owner, weight)))
     return found
 
 
-def _inputs_axis(owner: keras.layers.Layer) -> int:
+def _inputs_axis(owner: keras.layers.Layer, kernel: keras.Variable) -> int | None:
+    if kernel.name in ("depthwise_kernel", "embeddings") or isinstance(owner, _DEPTHWISE):
+        return None
+    if isinstance(owner, _TRANSPOSED):
+        return -1
     if not isinstance(owner, keras.layers.EinsumDense):
         return -2
-    inputs, kernel = owner.equation.split("->")[0].split(",")
-    return max(place for place, letter in enumerate(kernel) if letter in inputs)
+    inputs, letters = owner.equation.split("->")[0].split(",")
+    last = max(place for place, letter in enumerate(letters) if letter in inputs)
+    return last - len(letters)
 
 
 def is_kernel(weight: keras.Variable) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["block_sums", "largest", "of_each", "taken", "units"]
+__all__ = ["block_sums", "largest", "of_each", "outputs_last", "taken", "units"]
 
 
 def units(shape: Sequence[int], block: tuple[int, int] | None = None) -> int:
@@ -50,6 +50,12 @@ def block_sums(magnitudes: Any, block: tuple[int, int]) -> Any:
         ((0, down * height - rows), (0, across * width - columns)),
     )
     return ops.sum(ops.reshape(padded, (down, height, across, width)), axis=(1, 3))
+
+
+def outputs_last(kernel: Any, inputs_axis: int | None) -> Any:
+    """Returns a kernel whose last axis are its outputs, or such a kernel's mask as it was."""
+    is_turned = inputs_axis in (-1, len(kernel.shape) - 1)
+    return ops.swapaxes(kernel, -1, -2) if is_turned else kernel
 
 
 def of_each(kernel: Any, kept: int, group: int, axis: int = -2) -> Any:

@@ -51,6 +51,9 @@ def prune(
     `gradient_accumulation_steps=4`, or the student is called several times in a step, pass `steps`,
     `begin` and `every` times as many.
 
+    Frozen layers are pruned, too: their masks move, and what is left of them keeps its value. Name
+    them in `skip` to leave them alone.
+
     Args:
         student: A built Functional or Sequential model. It stays as it is.
         sparsity: The share of the kernels' weights that is 0 in the end, at least 0 and below 1.
@@ -65,7 +68,8 @@ def prune(
         block: `(rows, columns)` that stay or go together, of the kernel as a matrix whose columns
             are its outputs, e.g. `(1, 4)`.
         pattern: `"2:4"` keeps two of four neighbours along the input channels, or any `"n:m"`. It
-            holds from the first step after `begin`; over `steps` it follows the weights.
+            holds from the first step after `begin`; over `steps` it follows the weights. It leaves
+            depthwise convolutions and embeddings alone, which do not sum over their inputs.
         skip: Names or paths of layers to leave alone.
 
     Returns:
@@ -91,7 +95,9 @@ def prune(
     even = pattern is not None or allocation == "uniform"
     factors = {} if even else _factors(student, options, skip)
 
-    def transform(layer: keras.layers.Layer, kernel: Kernel, calls: int) -> KernelTransform:
+    def transform(layer: keras.layers.Layer, kernel: Kernel, calls: int) -> KernelTransform | None:
+        if pattern is not None and kernel.inputs_axis is None:
+            return None
         factor = factors.get((id(layer), kernel.index), 1.0)
         own = {name: factor * options[name] for name in ("sparsity", "initial_sparsity")}
         where = {"calls": calls, "axis": kernel.inputs_axis}
@@ -107,14 +113,21 @@ def _factors(
     skipped, magnitudes = skipped_paths(student, skip), {}
     for path, layer, _ in parts(student):
         for kernel in kernels_of(layer) if path not in skipped else ():
-            sizes = np.abs(ops.convert_to_numpy(kernel.variable))
-            if options["block"] is not None:
-                sizes = ops.convert_to_numpy(masks.block_sums(sizes, options["block"]))
+            sizes = _sizes(kernel.variable, options["block"], kernel.inputs_axis)
             magnitudes[id(layer), kernel.index] = sizes
     if not magnitudes or not options["sparsity"]:
         return {}
     shares = by_layers(magnitudes, options["sparsity"])
     return {key: share / options["sparsity"] for key, share in shares.items()}
+
+
+def _sizes(kernel: Any, block: tuple[int, int] | None, inputs_axis: int | None) -> np.ndarray:
+    """Returns the magnitudes of a kernel's weights, or of its blocks."""
+    magnitudes = np.abs(ops.convert_to_numpy(kernel))
+    if block is None:
+        return magnitudes
+    turned = masks.outputs_last(magnitudes, inputs_axis)
+    return ops.convert_to_numpy(masks.block_sums(turned, block))
 
 
 def _checked(
@@ -184,7 +197,7 @@ class Prune(KernelTransform):
         block: Rows and columns that go together, or `None`.
         pattern: `"n:m"`, or `None`.
         calls: Calls of the layer in one training step.
-        axis: The axis of the input channels.
+        axis: The axis of the input channels, `None` where no sum runs over them.
     """
 
     method = "prune"
@@ -201,7 +214,7 @@ class Prune(KernelTransform):
         block: Sequence[int] | None = None,
         pattern: str | None = None,
         calls: int = 1,
-        axis: int = -2,
+        axis: int | None = -2,
         **kwargs: Any,
     ):
         super().__init__(index, kernel_name, **kwargs)
@@ -249,11 +262,12 @@ class Prune(KernelTransform):
         if self.pattern:
             return masks.of_each(kernel, *_check_pattern(self.pattern), self.axis)
         left = 1.0 - ops.cast(step, "float32") / max(self.steps, 1)
+        kernel = masks.outputs_last(kernel, self.axis)
         size = masks.units(kernel.shape, self.block)
         # Exact at the last step, where nothing is left, also of counts beyond float32.
         back = ops.round((self.sparsity - self.initial_sparsity) * size * left**3)
         gone = masks.taken(self.sparsity, size) - ops.cast(back, "int32")
-        return masks.largest(kernel, gone, self.block)
+        return masks.outputs_last(masks.largest(kernel, gone, self.block), self.axis)
 
     def place(self) -> tuple[int, int]:
         """Returns how many steps of the schedule have been taken, and of how many."""
@@ -271,9 +285,7 @@ class Prune(KernelTransform):
             rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % group)])
             most = rows.reshape(*rows.shape[:-1], -1, group).sum(-1).max()
             return f"{most} of {group} neighbours are not 0" if most > kept else None
-        sizes = np.abs(kernel)
-        if self.block is not None:  # blocks at the edge are smaller, and count as much
-            sizes = ops.convert_to_numpy(masks.block_sums(sizes, self.block))
+        sizes = _sizes(kernel, self.block, self.axis)  # smaller blocks at the edge count as much
         zeros = np.count_nonzero(sizes == 0)
         if zeros >= masks.taken(self.sparsity, sizes.size):
             return None

@@ -20,8 +20,8 @@ from keras_kd.compression.ranges import (
     is_composed,
 )
 from keras_kd.compression.rebuilding import copied, parts
-from keras_kd.compression.schedules import warn_of_unended
 from keras_kd.compression.students import check_student, skipped_paths
+from keras_kd.compression.unended import warn_of_unended
 
 __all__ = ["has_integer_form", "quantize_aware"]
 

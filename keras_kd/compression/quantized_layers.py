@@ -75,10 +75,10 @@ class Quantized(Sourced, Compressed):
             factor = precise(factor) / precise(ops.reshape(own, (-1,)))
         return step * ops.cast(kernel * precise(factor), "float32")
 
-    def kernels(self, training: bool | None = False, until: str = "") -> dict[int, Any]:
+    def kernels(self, training: bool | None = False, without: str = "") -> dict[int, Any]:
         """Returns the kernel that the layer computes with, by its place in its weights."""
         found, factor = super().kernels(training, "quantize"), self._factor()
-        if until != "quantize":
+        if without != "quantize":
             rounding = self.transforms[-1]
             kernel = rounding(self._folded(training), training=bool(training))
             found[rounding.index] = kernel if factor is None else kernel / factor

@@ -19,7 +19,6 @@ __all__ = [
     "methods",
     "skipped_paths",
     "transformed",
-    "with_transforms",
 ]
 
 # In the order in which they act on a kernel.
@@ -92,7 +91,7 @@ def transformed(
         made = [each for each in made if each is not None]
         if not made:
             return copied(layer)
-        return with_transforms(inner, [*before, *made])
+        return Compressed(inner, [*before, *made])
 
     result = rebuilt(student, replace)
     if method not in methods(result):
@@ -103,13 +102,6 @@ def transformed(
             mend="Name fewer layers in skip=" if skip else "Compress another model",
         )
     return result
-
-
-def with_transforms(
-    layer: keras.layers.Layer, transforms: Sequence[KernelTransform]
-) -> keras.layers.Layer:
-    """Returns a built layer with transforms of its kernels."""
-    return Compressed(layer, transforms)
 
 
 def skipped_paths(student: keras.Model, skip: Any) -> set[str]:

@@ -130,6 +130,20 @@ def test_zeros_that_nothing_keeps_are_told_of():
         compression.cluster(student, clusters=4)
 
 
+def test_constraints_of_single_weights_hold_for_centroids(data, tmp_path):
+    x, y = data
+    hidden = layers.Dense(8, kernel_constraint="non_neg", kernel_initializer="random_uniform")
+    logits = layers.Dense(3, kernel_constraint="unit_norm")
+    model = keras.Sequential([keras.Input((4,)), hidden, logits])
+    hidden.kernel.assign(np.abs(hidden.kernel))
+    student = compression.cluster(model, clusters=4)
+    student.save(tmp_path / "student.keras")
+    for each in (student, keras.models.load_model(tmp_path / "student.keras")):
+        each.compile(keras.optimizers.SGD(1.0), CROSS_ENTROPY)
+        each.fit(x, y, epochs=5, verbose=0)
+        assert (kernels(compression.finish(each))[0] >= 0).all()
+
+
 def test_compiled_by_xla(data):
     x, y = data
     student = compression.cluster(compression.prune(dense(), sparsity=0.5), clusters=4)

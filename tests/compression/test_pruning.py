@@ -145,6 +145,22 @@ def test_blocks_and_patterns(data, how):
         assert set(blocks.flat) == {0, 8}
 
 
+@pytest.mark.parametrize("how", [{"pattern": "2:4"}, {"block": (4, 1), **EVEN}])
+def test_kernels_with_the_inputs_last(how):
+    inputs = keras.Input((8, 8, 8))
+    x = layers.Conv2DTranspose(4, 3, name="transposed")(inputs)
+    x = layers.DepthwiseConv2D(3, name="depthwise")(x)
+    student = compression.prune(keras.Model(inputs, layers.Dense(4)(x)), **how)
+    student(np.ones((1, 8, 8, 8), "float32"), training=True)
+    plain = compression.finish(student)
+    kept = keras.ops.convert_to_numpy(plain.get_layer("transposed").kernel) != 0
+    groups = kept.reshape(3, 3, 4, 2, 4).sum(-1)
+    assert set(groups.flat) == ({2} if "pattern" in how else {0, 4})
+    # No sum runs over the channels of a depthwise convolution.
+    depthwise = keras.ops.convert_to_numpy(plain.get_layer("depthwise").kernel)
+    assert (depthwise != 0).all() == ("pattern" in how)
+
+
 @pytest.mark.parametrize("how", [{}, {"block": (1, 2)}, {"skip": ["logits"]}])
 def test_kernels_that_matter_more_lose_less(data, how):
     x, y = data
