@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_kd.compression.grids import on_grid
 from keras_kd.compression.integers import Source, Sourced, in_steps
+from keras_kd.networks.copies import made_again
 from keras_kd.networks.stand_ins import LikeItsLayer
 
 __all__ = ["Affine", "FoldedNorm", "affine"]
@@ -62,8 +63,7 @@ class FoldedNorm(Sourced, LikeItsLayer):
         convolution = self.sources[0].layer()
         if convolution is not None and convolution.transforms[-1].axis is None:
             return None
-        config = {**self.layer.get_config(), "center": True, "scale": True, "epsilon": 0.0}
-        plain = type(self.layer).from_config(config)
+        plain = made_again(self.layer, center=True, scale=True, epsilon=0.0)
         plain.build(self.layer.get_build_config()["input_shape"])
         factor, offset = affine(self.layer)
         if self.step() is not None:

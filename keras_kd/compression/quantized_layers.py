@@ -14,6 +14,7 @@ from keras_kd.compression.kernels import called_with
 from keras_kd.compression.norms import affine
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied
+from keras_kd.networks.copies import made_again
 
 __all__ = ["CompressedSeparable", "Quantized"]
 
@@ -117,7 +118,7 @@ class Quantized(Sourced, Compressed):
         if self._factor() is None:
             plain = copied(self.layer)
         else:
-            plain = type(self.layer).from_config({**self.layer.get_config(), "use_bias": True})
+            plain = made_again(self.layer, use_bias=True)
             plain.build_from_config(self.layer.get_build_config())
             bias = self.sources[0].norm.rounded_offset()
         plain.weights[rounding.index].assign(rounding.settled(self._folded()))

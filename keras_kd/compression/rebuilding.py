@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_kd import _keras
+from keras_kd.networks.copies import made_again
 from keras_kd.networks.models import not_made_again
 
 __all__ = ["Replace", "copied", "is_graph", "parts", "rebuilt", "renamed"]
@@ -116,7 +117,7 @@ def copied(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
     if isinstance(layer, keras.layers.Lambda):  # Keras does not load functions from configurations
         return _keras.shallow_copy(layer)
     try:
-        again = type(layer).from_config({**layer.get_config(), **changes})
+        again = made_again(layer, **changes)
         if not again.built and layer.built:
             again.build_from_config(layer.get_build_config())
             again.built = True

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import _keras
 from keras_kd._errors import (
     check_callable,
     check_count,
@@ -18,6 +19,7 @@ from keras_kd._errors import (
 from keras_kd._text import markdown
 from keras_kd.distiller.distiller import Distiller
 from keras_kd.distiller.plain_temperature import checked
+from keras_kd.networks.copies import made_again
 from keras_kd.networks.label_layouts import class_ids
 from keras_kd.report.comparison import top1
 from keras_kd.report.seeds import SeedsComparison, over_seeds
@@ -195,7 +197,9 @@ def _check(candidates: Any) -> None:
 def _maker(student: Any) -> Callable[[], keras.Model]:
     """Returns a function that makes students."""
     if isinstance(student, keras.Model):
-        return lambda: keras.models.clone_model(student)
+        if _keras.graph(student) is None:
+            return lambda: made_again(student)
+        return lambda: keras.models.clone_model(student, clone_function=made_again)
     mend = "Pass a function that builds the student"
     return check_callable("student", student, "be a model, or return one", mend=mend)
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from keras_kd import compression
 
@@ -33,3 +33,35 @@ def test_bad_students():
         compression.finish(dense())
     with pytest.raises(ValueError, match="Train to the end of the schedule"):
         compression.finish(compression.prune(dense(), 0.5))
+
+
+def relu(x):
+    return ops.maximum(x, 0.2 * x)
+
+
+def sigmoid(x):
+    return 4 * ops.sigmoid(x)
+
+
+def silu(x):
+    return 3 * ops.silu(x)
+
+
+@pytest.mark.parametrize("function", [relu, sigmoid, silu, lambda x: 2 * ops.tanh(x)])
+@pytest.mark.parametrize("within", [True, False], ids=["within", "after"])
+def test_functions_of_the_user_stay(rounding, function, within):
+    """Keras' own functions of the same names do not take their places."""
+    after = [] if within else [layers.Activation(function)]
+    hidden = layers.Dense(8, activation=function if within else None, name="hidden")
+    model = keras.Sequential([keras.Input((4,)), hidden, *after, layers.Dense(3)])
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    expected, tolerance = ops.convert_to_numpy(model(x)), 0.05 * np.std(model(x))
+    pruned = compression.prune(model, 0.0)
+    np.testing.assert_allclose(pruned(x), expected, atol=1e-6)
+    np.testing.assert_allclose(compression.finish(pruned)(x), expected, atol=1e-6)
+    rounded = compression.quantize_aware(model)
+    rounded(x, training=True)
+    error = ops.convert_to_numpy(rounded(x)) - expected
+    assert np.sqrt(np.mean(error**2)) < tolerance
+    error = ops.convert_to_numpy(compression.finish(rounded)(x)) - expected
+    assert np.sqrt(np.mean(error**2)) < tolerance

@@ -56,6 +56,14 @@ def test_a_teacher_may_be_worse_than_none(labelled, student, capsys):
     assert not optimizer.built  # each training has a copy
 
 
+def test_students_keep_their_functions():
+    def relu(x):
+        return keras.ops.maximum(x, 0.5 * x)
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=relu)])
+    assert auditions._maker(model)().layers[0].activation is relu
+
+
 def test_seeds_decide():
     pytest.importorskip("scipy")
     near = {"no teacher": {0: 0.9, 1: 0.91, 2: 0.92}, "a": {0: 0.91, 1: 0.9, 2: 0.93}}

@@ -12,6 +12,7 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_type, refusal
 from keras_kd.compression.finishing import baked
+from keras_kd.networks.copies import made_again
 from keras_kd.networks.models import check_stateless, not_made_again
 
 __all__ = ["heads_of", "in_float32", "student_of"]
@@ -108,6 +109,21 @@ def _check_loadable(student: keras.Model) -> None:
                     f"{layer.name!r}",
                     mend="Move it into a module, with @keras.saving.register_keras_serializable",
                 )
+            if inspect.isfunction(part) and not isinstance(layer, keras.layers.Lambda):
+                _check_name(part, layer)
+
+
+def _check_name(function: Any, layer: keras.layers.Layer) -> None:
+    """Keras saves an activation of such a name as its own, registered or not."""
+    name = function.__name__
+    if getattr(keras.activations, name, function) is not function:
+        raise refusal(
+            "The activations of a student that was not trained on TensorFlow must not have the "
+            "names of Keras' own, which another process loads in their place",
+            expected="a name that keras.activations does not have",
+            received=f"{function.__module__}.{name} in {layer.name!r}",
+            mend=f"Rename it, e.g. my_{name}",
+        )
 
 
 def _check_takes_no_tokens(student: keras.Model, inputs: Any) -> None:
@@ -176,11 +192,15 @@ def _float32_policy() -> Iterator[None]:
 
 
 def _float32_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    config = _float32_config(layer.get_config())
-    if isinstance(layer, keras.Model) and _keras.graph(layer) is None:
-        # Keras adds these, which a subclass need not take; its layers follow the policy of the day.
-        config = {key: config[key] for key in config.keys() - {"trainable", "dtype"}}
-    return type(layer).from_config(config)
+    def config(given: dict[str, Any]) -> dict[str, Any]:
+        given = _float32_config(given)
+        if isinstance(layer, keras.Model) and _keras.graph(layer) is None:
+            # Keras adds these, which a subclass need not take; its layers follow the policy of
+            # the day.
+            given = {key: given[key] for key in given.keys() - {"trainable", "dtype"}}
+        return given
+
+    return made_again(layer, config)
 
 
 def _float32_config(config: Any) -> Any:

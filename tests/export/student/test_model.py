@@ -158,6 +158,15 @@ def test_no_cast_is_left_in_the_copy():
     assert [o.name for o in graph.get_operations() if o.type == "Cast"] == []
 
 
+def test_functions_stay_in_the_copy():
+    def relu(x):
+        return keras.ops.maximum(x, 0.5 * x)
+
+    dense = keras.layers.Dense(4, activation=relu, dtype="mixed_bfloat16")
+    model = keras.Sequential([keras.Input((3,)), dense, keras.layers.Dense(2)])
+    assert in_float32(model).layers[0].activation is relu
+
+
 def test_half_precision_that_cannot_be_rebuilt():
     x = keras.Input((3,))
     model = keras.Model(x, Stubborn(dtype="mixed_float16")(keras.layers.Dense(2)(x)))
@@ -236,3 +245,14 @@ def test_what_another_process_can_load_is_taken_off_tensorflow(monkeypatch, cnn)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     for model in (cnn, own, memory):
         assert student_of(model) is model
+
+
+def test_an_activation_of_a_name_of_keras_own_is_refused_off_tensorflow(monkeypatch):
+    def relu(x):
+        return keras.ops.maximum(x, 0.5 * x)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation=relu)])
+    assert student_of(model) is model
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"must not have the names of Keras' own.*my_relu"):
+        student_of(model)
