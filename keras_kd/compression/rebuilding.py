@@ -99,9 +99,18 @@ def renamed(operation: Any, name: str) -> Any:
     """Returns an operation like the given one, of another name; of layers with a copy's weights."""
     if isinstance(operation, keras.layers.Layer):
         return copied(operation, name=name)
+    return _twin(operation, name)
+
+
+def _twin(operation: Any, name: str) -> Any:
     twin = _keras.shallow_copy(operation)
     twin.__dict__["name"] = name
     return twin
+
+
+def _has_assets(layer: keras.layers.Layer) -> bool:
+    """Whether a layer saves more than weights, e.g. a vocabulary."""
+    return hasattr(layer, "save_assets")
 
 
 def copied(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
@@ -114,8 +123,9 @@ def copied(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
     Raises:
         ValueError: If it cannot be made of its configuration.
     """
-    if isinstance(layer, keras.layers.Lambda):  # Keras does not load functions from configurations
-        return _keras.shallow_copy(layer)
+    # Neither configurations nor weights hold vocabularies. What does not train may be shared.
+    if not layer.weights and (isinstance(layer, keras.layers.Lambda) or _has_assets(layer)):
+        return _twin(layer, changes.get("name", layer.name))
     try:
         again = made_again(layer, **changes)
         if not again.built and layer.built:
