@@ -1,6 +1,7 @@
 """`temperature="auto"`: soften the teacher's answers until its mean confidence is a certain one."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -152,11 +153,20 @@ def found(confidence_at: Callable[[float], float], name: str, *, strict: bool) -
 
     Raises:
         ValueError: If answers are such.
+
+    Warns:
+        UserWarning: If all classes are alike, where that is no error.
     """
     sharp, soft = confidence_at(1.0), confidence_at(1e6)
     if np.isfinite(sharp) and not np.isclose(sharp, soft, atol=1e-6):
         return _solved(confidence_at)
     if not strict:
+        if np.isfinite(sharp):
+            warnings.warn(
+                f"The teacher's answers at {name!r} are the same for every class, so there is "
+                "nothing to learn from them: check the teacher and what it is shown.",
+                stacklevel=2,
+            )
         return 1.0
     raise refusal(
         f"The teacher's answers at {name!r} must tell classes apart for temperature='auto'",
