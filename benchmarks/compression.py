@@ -3,10 +3,11 @@
 Two students: a small network on sklearn's digits, and the ResNet-8 of MLPerf Tiny on CIFAR-10,
 from its published weights. The first is trained to begin with (`start`). `float32` and the pruned
 students go on from there, clustered and quantised ones from `float32`, each for a budget of its
-own. The teachers' answers are stored: of a network five times as large, and of a ResNet-56.
-`tfmot` rows are those of tensorflow-model-optimization, from the same students, for the same
-budgets. Scores are those of the exported files on all test images, in percent, taken once.
-`steps` times a training step, interleaved.
+own. The teachers' answers are stored: of a network five times as large, and of a ResNet-56. In rows
+of `itself` the student before teaches its clustered and quantised copies, without labels. `tfmot`
+rows are those of tensorflow-model-optimization, from the same students, for the same budgets.
+Scores are those of the exported files on all test images, in percent, taken once. `steps` times a
+training step, interleaved.
 
     python benchmarks/compression.py --data=DIR [--rows="resnet8/alone/*,*/steps"]
 
@@ -66,6 +67,7 @@ KINDS = tuple(kind for kind in ROWS if PRUNED.get(kind, kind) not in ("half", LO
 SIDES = {
     "alone": (*KINDS, "half", "all_half"),
     "teacher": (*KINDS, LONG, "all_long"),
+    "itself": ("qat8", "qat4", "all_half", "all_long"),
     "tfmot": ("qat8", "pruned", "clustered", "all"),
 }
 # The share of the pruning's steps in which the sparsity grows.
@@ -79,21 +81,23 @@ def student_of(task, side, kind):
         return keras.saving.load_model(path, compile=False)
     keras.utils.set_random_seed(0)
     if kind == "start":
-        student = fit(task, task.build(), side, "start")
-    elif kind.startswith("all"):
-        pruned = student_of(task, side, PRUNED[kind])
-        student = fit(task, compression.cluster(pruned, clusters=16), side, "all")
-        student = fit(task, compression.quantize_aware(student), side, "all")
+        student = fit(task, task.build(), side, kind)
     else:
-        student = fit(task, _prepared(task, before(task, side, kind), kind), side, kind)
+        student = before(task, side, kind)
+        teacher = student if side == "itself" else None
+        stages, budget = (("clustered", "qat8"), "all") if kind in PRUNED else ((kind,), kind)
+        for stage in stages:
+            student = fit(task, _prepared(task, student, stage), side, budget, teacher)
     student.save(path)
     return student
 
 
 def before(task, side, kind):
     """Returns the student that a row's training goes on from."""
+    if side == "itself":
+        side = "teacher" if kind == "all_long" else "alone"
     fine_tuned = kind in ("qat8", "qat4", "clustered")
-    return student_of(task, side, "float32" if fine_tuned else "start")
+    return student_of(task, side, PRUNED.get(kind, "float32" if fine_tuned else "start"))
 
 
 def _prepared(task, start, kind):
@@ -110,7 +114,8 @@ def row(task, side, kind):
     *_, (x, y) = task.data()
     path = task.cache / f"{task.name}.{side}.{kind}.tflite"
     if side == "tfmot":
-        tfmot.file_of(task, kind, before(task, "alone", kind), path)
+        start = before(task, "alone", "pruned" if kind == "all" else kind)
+        tfmot.file_of(task, kind, start, path)
         found = np.argmax(keras_kd.export.predict(path, x), axis=-1)
         return {"accuracy": round(100 * float(np.mean(found == y)), 2), **sizes(path)}
     student = student_of(task, side, "float32" if kind == "int8" else kind)
@@ -176,16 +181,18 @@ def table(task, results):
         value = results.get(f"{task.name}/{side}/{kind}", {}).get(what)
         return "" if value is None else forms.get(what, "{:,}").format(value)
 
-    heads = ["file", "labels", "teacher", "TFMOT", "bytes", "gzip", "gzip, TFMOT", "same class"]
+    heads = ["file", "labels", "teacher", "itself", "TFMOT", "bytes", "gzip", "gzip, TFMOT"]
+    heads.append("same class")
     rows = [
         [
             name,
             *(said(side, kind, "accuracy") for side in SIDES),
-            said("alone", kind, "bytes"),
-            *(said(side, kind, "gzip_bytes") for side in ("alone", "tfmot")),
-            said("alone", kind, "agreement"),
+            said(own, kind, "bytes"),
+            *(said(side, kind, "gzip_bytes") for side in (own, "tfmot")),
+            said(own, kind, "agreement"),
         ]
         for kind, name in ROWS.items()
+        for own in ["alone" if kind in SIDES["alone"] else "teacher"]
     ]
     return markdown(heads, [row for row in rows if any(row[1:])])
 

@@ -143,8 +143,11 @@ TASKS = (
 )
 
 
-def fit(task, student, side, kind):
-    """Trains a student, alone or by the stored answers, for a budget, and returns it."""
+def fit(task, student, side, kind, teacher=None):
+    """Trains a student for a budget, and returns it.
+
+    It learns from labels alone, from labels and the stored answers, or from a teacher alone.
+    """
     (x, y), steps = task.data()[0], task.steps(kind)
     if not steps:
         return student
@@ -163,6 +166,11 @@ def fit(task, student, side, kind):
         student.compile(**how)
         student.fit(batches(task, kind), **run)
         return student
+    if teacher is not None:
+        distiller = keras_kd.Distiller(student=student, teacher=teacher)
+        distiller.compile(how["optimizer"], alpha=0.0, temperature=1.0)
+        distiller.fit(batches(task, kind), **run)
+        return distiller.student
     soft = task.answers()
     distiller = keras_kd.Distiller(student=student, teacher=soft)
     alpha = LONG_ALPHA if kind == LONG else ALPHA
