@@ -95,6 +95,8 @@ def main(_):
     methods = [method for method in methods if method.tier <= SUBSETS[FLAGS.subset]]
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     data = pathlib.Path(FLAGS.data).expanduser().resolve() if FLAGS.data else None
+    if data and not (data / "load_data.py").exists():
+        raise app.UsageError(f"--data must be the folder of load_data.py; {data} has none.")
     cells = Cells(pathlib.Path(FLAGS.cache).expanduser(), data)
     to_do = cells_to_do(tasks, methods, seeds)
     if not FLAGS.collect:

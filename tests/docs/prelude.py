@@ -10,7 +10,7 @@ import keras_kd
 # The pages that go on from names, and which. All others begin with nothing.
 GIVEN = {
     "README.md": "student teacher train test images",
-    "compression.md": "keras_kd cross_entropy student teacher x_test x_train y_train",
+    "compression.md": "keras keras_kd cross_entropy student teacher x_test x_train y_train",
     "scale.md": "keras_kd crop_flip teacher x",
     "showing.md": "keras_kd teacher student alone distiller names x_train y_train x_test y_test",
     "teachers.md": "keras keras_kd a b c loss mobilenet model names resnet student teacher vit "
