@@ -13,12 +13,11 @@ from keras_kd.compression.quantized_layers import Quantized
 from keras_kd.compression.quantizing import BEFORE
 from keras_kd.compression.ranges import ActivationRange
 from keras_kd.compression.rebuilding import copied, rebuilt
-from keras_kd.compression.students import methods
+from keras_kd.compression.students import check_graph, methods
 from keras_kd.compression.unended import warn_of_unended
-from keras_kd.networks.models import check_model
 from keras_kd.networks.stand_ins import LikeIdentity, seen_through
 
-__all__ = ["baked", "finish", "plain_layer"]
+__all__ = ["baked", "finish", "plain_layer", "students_path"]
 
 
 def finish(student: keras.Model) -> keras.Model:
@@ -36,8 +35,8 @@ def finish(student: keras.Model) -> keras.Model:
 
     Raises:
         TypeError: If `student` is not a Keras model.
-        ValueError: If it has no transforms, or a kernel has not the property that was asked,
-            e.g. as training ended before the schedule.
+        ValueError: If it hides its graph or has no transforms, or a kernel has not the property
+            that was asked, e.g. as training ended before the schedule.
 
     Example:
     ```python
@@ -46,7 +45,7 @@ def finish(student: keras.Model) -> keras.Model:
     plain.save("student.keras")
     ```
     """
-    check_model(student, "student")
+    check_graph(student)
     if not methods(student):
         raise refusal(
             "student must be compressed",
@@ -63,7 +62,8 @@ def finish(student: keras.Model) -> keras.Model:
             inner = seen_through(layer)
             return copied(inner, name=inner.name.removesuffix(BEFORE))
         plain, faulty = plain_layer(layer)
-        faults.update({f"{path}/{name}": fault for name, fault in faulty.items()})
+        own = students_path(path, layer)
+        faults.update({f"{own}/{name}": fault for name, fault in faulty.items()})
         return plain
 
     result = rebuilt(student, replace, BEFORE)
@@ -77,11 +77,18 @@ def finish(student: keras.Model) -> keras.Model:
     return result
 
 
+def students_path(path: str, layer: keras.layers.Layer) -> str:
+    """Returns the path that a layer of a compressed student has in the ordinary one."""
+    around = path[: len(path) - len(layer.name)]
+    return around + seen_through(layer).name.removesuffix(BEFORE)
+
+
 def plain_layer(layer: Compressed) -> tuple[keras.layers.Layer, dict[str, Any]]:
     """Returns the layer with the kernels that it computes with, and what is wrong with them."""
     plain, faults = copied(layer.layer), {}
     for index, kernel in layer.kernels().items():
-        plain.weights[index].assign(kernel)
+        # Zeros of both signs are two values in a file, and make it larger to download.
+        plain.weights[index].assign(ops.convert_to_numpy(kernel) + 0.0)
     names = {kernel.index: kernel.name for kernel in kernels_of(plain)}
     for transform in layer.transforms:
         fault = layer.fault(transform, ops.convert_to_numpy(plain.weights[transform.index]))
@@ -99,9 +106,13 @@ def baked(student: keras.Model) -> keras.Model:
 
     Args:
         student: A student.
+
+    Raises:
+        ValueError: If it has transforms and hides its graph.
     """
     if not methods(student):
         return student
+    check_graph(student)
     warn_of_unended(student, "The file holds what has been pruned so far.")
 
     def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:

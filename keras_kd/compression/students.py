@@ -15,6 +15,7 @@ from keras_kd.networks.models import check_model
 __all__ = [
     "METHODS",
     "Transform",
+    "check_graph",
     "check_student",
     "methods",
     "skipped_paths",
@@ -27,12 +28,12 @@ METHODS = {"prune": "prune", "cluster": "cluster", "quantize": "quantize_aware"}
 Transform = Callable[[keras.layers.Layer, Kernel, int], KernelTransform | None]
 
 
-def check_student(student: Any, method: str) -> keras.Model:
-    """Returns a student to which a method can be added.
+def check_graph(student: Any) -> keras.Model:
+    """Returns a student that shows its graph.
 
     Raises:
         TypeError: If it is not a Keras model.
-        ValueError: If it is not built, hides its graph, or has had this method or a later one.
+        ValueError: If it is not built, or hides its graph.
     """
     check_model(student, "student")
     if _keras.graph(student) is None:
@@ -42,6 +43,17 @@ def check_student(student: Any, method: str) -> keras.Model:
             received=f"{student.name!r} of type {type(student).__name__}",
             mend="Build it from keras.Input: keras.Model(inputs, outputs)",
         )
+    return student
+
+
+def check_student(student: Any, method: str) -> keras.Model:
+    """Returns a student to which a method can be added.
+
+    Raises:
+        TypeError: If it is not a Keras model.
+        ValueError: If it is not built, hides its graph, or has had this method or a later one.
+    """
+    check_graph(student)
     order, done = list(METHODS.values()), [METHODS[each] for each in methods(student)]
     too_late = [each for each in done if order.index(each) >= order.index(METHODS[method])]
     if too_late:

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 import keras_kd
 from keras_kd import compression
+from keras_kd.compression.finishing import baked
 from keras_kd.compression.ranges import ranges_of
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -24,6 +25,35 @@ def test_names_paths_and_finish(graph, trained, images):
     assert plain.count_params() == graph.count_params()
     error = ops.convert_to_numpy(plain(images) - trained(images))
     assert np.sqrt(np.mean(error**2)) < 0.05 * np.std(ops.convert_to_numpy(plain(images)))
+
+
+@pytest.mark.usefixtures("rounding")
+def test_zeros_have_no_sign():
+    dense, norm = layers.Dense(2, name="dense"), layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((2,)), dense, norm, layers.Dense(1)])
+    dense.kernel.assign([[1.0, 1e-6], [1e-6, 1.0]])
+    norm.gamma.assign([-1.0, -1.0])  # turns the signs before the rounding, and back after it
+    student = compression.quantize_aware(model)
+    student(np.ones((1, 2), "float32"), training=True)
+    kernel = ops.convert_to_numpy(compression.finish(student).get_layer("dense").kernel)
+    assert (kernel == 0).sum() == 2
+    assert not np.signbit(kernel).any()
+
+
+def test_what_hides_its_graph_is_not_baked():
+    class Around(keras.Model):
+        def __init__(self, student):
+            super().__init__()
+            self.student = student
+
+        def call(self, x):
+            return self.student(x)
+
+    student = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    around = Around(compression.prune(student, 0.5))
+    around(np.ones((1, 4), "float32"), training=True)
+    with pytest.raises(ValueError, match="student must show its graph"):
+        baked(around)
 
 
 @pytest.mark.tensorflow

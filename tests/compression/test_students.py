@@ -25,8 +25,9 @@ def test_bad_students():
         compression.prune("model", 0.5)
     with pytest.raises(ValueError, match="student must be built"):
         compression.prune(keras.Sequential([layers.Dense(3)]), 0.5)
-    with pytest.raises(ValueError, match="student must show its graph"):
-        compression.prune(subclassed, 0.5)
+    for method in (lambda x: compression.prune(x, 0.5), compression.finish, compression.report):
+        with pytest.raises(ValueError, match="student must show its graph"):
+            method(subclassed)
     with pytest.raises(ValueError, match="must come once, in the order prune, cluster"):
         compression.prune(compression.prune(dense(), 0.5), 0.5)
     with pytest.raises(ValueError, match="student must be compressed"):
