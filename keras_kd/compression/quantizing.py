@@ -14,7 +14,7 @@ from keras_kd.compression.operations import L
 from keras_kd.compression.placement import Placement
 from keras_kd.compression.pooling import MapMean
 from keras_kd.compression.ranges import ActivationRange, FixedRange, RoundedActivation
-from keras_kd.compression.rebuilding import is_graph
+from keras_kd.compression.rebuilding import is_graph, like_it
 from keras_kd.networks.stand_ins import seen_through
 
 __all__ = ["BEFORE", "Quantizing"]
@@ -94,7 +94,7 @@ class Quantizing:
                 self._call(graph, node, new)
         new |= plain  # an input that is an output, too, goes on as it came
         outputs = keras.tree.map_structure(lambda tensor: new[id(tensor)], outputs)
-        self._models[id(model)] = keras.Model(again, outputs, name=model.name)
+        self._models[id(model)] = like_it(model, again, outputs)
         return self._models[id(model)]
 
     def _call(self, graph: _Graph, node: Any, new: dict[int, Any]) -> None:

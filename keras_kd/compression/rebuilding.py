@@ -9,12 +9,30 @@ import keras
 from keras_kd import _keras
 from keras_kd.networks.copies import made_again
 from keras_kd.networks.models import not_made_again
+from keras_kd.networks.stand_ins import LikeIdentity
 
-__all__ = ["Replace", "copied", "is_graph", "parts", "rebuilt", "renamed"]
+__all__ = ["Replace", "copied", "is_graph", "like_it", "parts", "rebuilt", "renamed"]
 
 # From a layer, its path and its calls in one pass of the model to the layer in its place; `None`
 # for none, so that what it is given goes on.
 Replace = Callable[[keras.layers.Layer, str, int], keras.layers.Layer | None]
+
+
+@keras.saving.register_keras_serializable("keras_kd")
+class Chain(keras.Model):
+    """What a Sequential model is with layers that share ranges, which are not a chain."""
+
+
+def like_it(model: keras.Model, inputs: Any, outputs: Any) -> keras.Model:
+    """Returns a model of a graph, of which `rebuilt` makes a Sequential one if the given one is.
+
+    Args:
+        model: The model in whose place it is.
+        inputs: Symbolic inputs.
+        outputs: Symbolic outputs.
+    """
+    kind = Chain if isinstance(model, keras.Sequential | Chain) else keras.Model
+    return kind(inputs, outputs, name=model.name)
 
 
 def rebuilt(model: keras.Model, replace: Replace, suffix: str = "") -> keras.Model:
@@ -73,15 +91,15 @@ def _again(
             else renamed(operation, operation.name.removesuffix(suffix))
         )
 
-    if isinstance(model, keras.Sequential):
-        result = keras.Sequential([again, *map(new, model.layers)], name=model.name)
+    nodes = [each for each in _keras.nodes(keras.tree.flatten(outputs)) if each.input_tensors]
+    operations = {id(node.operation): new(node.operation) for node in nodes}
+    if isinstance(model, keras.Sequential) or (isinstance(model, Chain) and _is_chain(operations)):
+        chain = [each for each in operations.values() if each is not None]
+        result = keras.Sequential([*keras.tree.flatten(again), *chain], name=model.name)
     else:
         tensors = dict(zip(map(id, keras.tree.flatten(inputs)), keras.tree.flatten(again)))
-        operations: dict[int, Any] = {}
-        for node in _keras.nodes(keras.tree.flatten(outputs)):
-            if not node.input_tensors:
-                continue
-            operation = operations.setdefault(id(node.operation), new(node.operation))
+        for node in nodes:
+            operation = operations[id(node.operation)]
             args, kwargs = node.fill_in(tensors)
             if kwargs.get("mask", 0) is None:  # Keras finds it again, for layers that take one
                 del kwargs["mask"]
@@ -90,9 +108,14 @@ def _again(
             )
             tensors |= dict(zip(map(id, node.outputs), given))
         outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], outputs)
-        result = keras.Model(again, outputs, name=model.name)
+        result = like_it(model, again, outputs)
     models[id(model)] = result
     return result
+
+
+def _is_chain(operations: dict[int, Any]) -> bool:
+    """Whether operations are called one after the other, each once: all but ranges are."""
+    return not any(isinstance(each, LikeIdentity) for each in operations.values())
 
 
 def renamed(operation: Any, name: str) -> Any:

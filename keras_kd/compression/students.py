@@ -1,5 +1,6 @@
 """Which models can be compressed, what has been done to one, and how a method is added to it."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from keras_kd._errors import refusal, wrong
 from keras_kd.compression.compressed import Compressed, KernelTransform
 from keras_kd.compression.kernels import Kernel, kernels_of
 from keras_kd.compression.rebuilding import copied, parts, rebuilt
-from keras_kd.networks.models import check_model
+from keras_kd.networks.models import STEPS, check_model, own_methods
 
 __all__ = [
     "METHODS",
@@ -51,9 +52,11 @@ def check_student(student: Any, method: str) -> keras.Model:
 
     Raises:
         TypeError: If it is not a Keras model.
-        ValueError: If it is not built, hides its graph, or has had this method or a later one.
+        ValueError: If it is not built, hides its graph, has a training step of its own, or has had
+            this method or a later one.
     """
     check_graph(student)
+    _check_class(student)
     order, done = list(METHODS.values()), [METHODS[each] for each in methods(student)]
     too_late = [each for each in done if order.index(each) >= order.index(METHODS[method])]
     if too_late:
@@ -64,6 +67,24 @@ def check_student(student: Any, method: str) -> keras.Model:
             mend="Pass the student as it was before, or what compression.finish makes of it",
         )
     return student
+
+
+def _check_class(student: keras.Model) -> None:
+    """The compressed student is a model of Keras' own class, which fits in Keras' own way."""
+    kind, mend = type(student).__name__, "keras.Model(student.inputs, student.outputs)"
+    if steps := own_methods(student, STEPS):
+        raise refusal(
+            "student must not have a training step of its own, which its copy would lose",
+            expected="a Functional or Sequential model that is trained by Keras' own methods",
+            received=f"{student.name!r}, whose class {kind} has its own {' and '.join(steps)}",
+            mend=f"Pass {mend}, and build {kind} of the inputs and outputs of what comes back",
+        )
+    if lost := own_methods(student, ("compile", "fit", "evaluate", "predict")):
+        warnings.warn(
+            f"The compressed student has {kind}.{f' and {kind}.'.join(lost)} no longer, but those "
+            f"of keras.Model, e.g. without preprocessing. To say that this is fine, pass {mend}.",
+            stacklevel=4,
+        )
 
 
 def methods(model: keras.Model) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,18 +11,21 @@ from keras_kd import _keras
 from keras_kd._errors import check_type, reason, refusal, wrong
 
 __all__ = [
+    "STEPS",
     "LayerModel",
     "check_model",
     "check_outputs_are_fixed",
     "check_stateless",
     "layers_between",
     "not_made_again",
+    "own_methods",
     "teacher_model",
     "training_policy",
     "warn_of_unused",
 ]
 
-_STEPS = ("train_step", "compute_loss", "test_step", "compute_metrics", "predict_step")
+# What `fit`, `evaluate` and `predict` call for each batch.
+STEPS = ("train_step", "compute_loss", "test_step", "compute_metrics", "predict_step")
 
 
 def check_model(model: Any, role: str) -> keras.Model:
@@ -137,10 +141,15 @@ def training_policy(model: keras.Model) -> str:
     return "mixed_float16" if mixed else "float32"
 
 
+def own_methods(model: keras.Model, names: Sequence[str]) -> list[str]:
+    """Returns which of some methods a model's class has written itself, instead of Keras."""
+    methods = {name: getattr(type(model), name, None) for name in names}
+    return [name for name, m in methods.items() if m and m.__module__.split(".")[0] != "keras"]
+
+
 def warn_of_unused(student: keras.Model) -> None:
     """Warns of what a student does in its own training, and not as a Distiller's student."""
-    methods = [getattr(type(student), name, None) for name in _STEPS]
-    overridden = [m.__name__ for m in methods if m and m.__module__.split(".")[0] != "keras"]
+    overridden = own_methods(student, STEPS)
     if overridden:
         warnings.warn(
             f"The Distiller trains and evaluates in its own way and never calls "

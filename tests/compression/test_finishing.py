@@ -19,9 +19,11 @@ def test_names_paths_and_finish(graph, trained, images):
     shared = [layer.calls for layer in ranges_of(trained) if layer.calls > 1]
     assert shared, "sums and concatenations share ranges"
     plain = compression.finish(trained)
-    assert [(x.name, type(x)) for x in plain.layers if x.name != "backbone"] == [
-        (x.name, type(x)) for x in graph.layers if x.name != "backbone"
-    ]
+    for again, before in (plain, graph), *((m.get_layer("backbone") for m in (plain, graph)),):
+        assert type(again) is type(before)
+        assert [(x.name, type(x)) for x in again.layers] == [
+            (x.name, type(x)) for x in before.layers
+        ]
     assert plain.count_params() == graph.count_params()
     error = ops.convert_to_numpy(plain(images) - trained(images))
     assert np.sqrt(np.mean(error**2)) < 0.05 * np.std(ops.convert_to_numpy(plain(images)))
@@ -76,8 +78,40 @@ def test_a_rescaling_of_its_own_comes_back():
     x = np.random.default_rng(0).uniform(-1, 1, (8, 4, 4, 2)).astype("float32")
     student(x, training=True)
     plain = compression.finish(student)
-    assert [type(layer) for layer in plain.layers[1:]] == [layers.Rescaling, layers.Conv2D]
+    assert [type(layer) for layer in plain.layers] == [layers.Rescaling, layers.Conv2D]
     np.testing.assert_allclose(plain(x), student(x), atol=0.05)
+
+
+@pytest.mark.parametrize("methods", [["quantize_aware"], ["prune", "quantize_aware"], ["cluster"]])
+def test_sequential_students_stay_sequential(rounding, methods, images, tmp_path):
+    tower = keras.Sequential([keras.Input((6, 6, 4)), layers.ReLU(), layers.AveragePooling2D(2)])
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2), name="image"),
+            layers.Conv2D(4, 3, use_bias=False),
+            layers.BatchNormalization(),
+            tower,
+            layers.Flatten(),
+            layers.Dense(3, activation="tanh", name="answer"),
+        ],
+        name="student",
+    )
+    student = model
+    for method in methods:
+        how = {"sparsity": 0.5} if method == "prune" else {}
+        student = getattr(compression, method)(student, **how)
+    student(images, training=True)
+    student.save(tmp_path / "student.keras")
+    for each in (student, keras.saving.load_model(tmp_path / "student.keras")):
+        plain = compression.finish(each)
+        assert type(plain) is type(plain.get_layer(tower.name)) is keras.Sequential
+        assert (plain.name, plain.inputs[0].name) == ("student", "image")
+        assert [x.name for x in plain.layers] == [x.name for x in model.layers]
+        assert [x.shape for x in plain.weights] == [x.shape for x in model.weights]
+        inner = keras.Model(plain.inputs[0], plain.layers[-2].output)
+        np.testing.assert_allclose(plain.layers[-1](inner(images)), plain(images), atol=1e-6)
+        error = ops.convert_to_numpy(plain(images) - student(images))
+        assert np.sqrt(np.mean(error**2)) < 0.05
 
 
 @pytest.mark.tensorflow

@@ -36,6 +36,26 @@ def test_bad_students():
         compression.finish(compression.prune(dense(), 0.5))
 
 
+def subclass(**members):
+    inputs = keras.Input((4,))
+    return type("Net", (keras.Model,), members)(inputs, layers.Dense(3)(inputs))
+
+
+@pytest.mark.parametrize("name", ["train_step", "compute_loss", "test_step"])
+@pytest.mark.parametrize("method", ["prune", "cluster", "quantize_aware"])
+def test_a_training_step_of_its_own_is_refused(name, method):
+    student = subclass(**{name: lambda self, *args, **kwargs: {}})
+    with pytest.raises(ValueError, match=f"would lose.*class Net has its own {name}.*Pass keras"):
+        getattr(compression, method)(student)
+
+
+def test_other_classes():
+    assert type(compression.prune(subclass(), 0.5)) is type(keras.Model(*2 * [keras.Input((4,))]))
+    student = subclass(fit=lambda self, *args, **kwargs: None)
+    with pytest.warns(UserWarning, match="has Net.fit no longer"):
+        compression.cluster(student)
+
+
 def relu(x):
     return ops.maximum(x, 0.2 * x)
 
