@@ -1,5 +1,7 @@
 """Clustered students: few values, trained; zeros of pruned kernels stay."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -142,6 +144,39 @@ def test_constraints_of_single_weights_hold_for_centroids(data, tmp_path):
         each.compile(keras.optimizers.SGD(1.0), CROSS_ENTROPY)
         each.fit(x, y, epochs=5, verbose=0)
         assert (kernels(compression.finish(each))[0] >= 0).all()
+
+
+@pytest.mark.tensorflow
+def test_two_replicas_equal_one(data, two_replicas):
+    x, y = data
+    first = compression.cluster(dense(), clusters=4)
+    with two_replicas.scope():
+        second = compression.cluster(dense(), clusters=4)
+        second.set_weights(first.get_weights())
+    before = first.get_weights()
+    for model, scope in ((first, contextlib.nullcontext()), (second, two_replicas.scope())):
+        with scope:
+            model.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for a, b, start in zip(first.get_weights(), second.get_weights(), before):
+        assert np.abs(a - start).max() > 0
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(data, policy):
+    x, y = data
+    hidden = layers.Dense(16, "relu", dtype=policy, name="hidden")
+    model = keras.Sequential([keras.Input((4,)), hidden, layers.Dense(3, dtype="float32")])
+    student = compression.cluster(model, clusters=4)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.05), initial_scale=8.0)
+    student.compile(optimizer, CROSS_ENTROPY)
+    losses = student.fit(x, y, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert student.layers[0](x).dtype == hidden(x).dtype
+    plain = compression.finish(student)
+    assert all(len(np.unique(kernel)) <= 4 for kernel in kernels(plain))
+    np.testing.assert_allclose(plain(x), student(x), atol=1e-6)
 
 
 def test_compiled_by_xla(data):

@@ -8,10 +8,12 @@ from keras import layers, ops
 import keras_kd
 from keras_kd import compression
 from keras_kd.compression.ranges import check_seen, ranges_of
+from keras_kd.export.tflite_file.operators import parsed, uses
 from keras_kd.losses import Hint, SoftTargets
 
 pytestmark = pytest.mark.usefixtures("rounding")
 
+KERNELS = ("CONV_2D", "FULLY_CONNECTED")
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -40,6 +42,34 @@ def test_the_file_equals_the_trained_graph(in_process, graph, images, tmp_path, 
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"} <= set(report.operators)
     assert report.operators["CONV_2D"] == 2
     assert report.operators["DEPTHWISE_CONV_2D"] == 2
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:The file agrees with Keras on LiteRT's default kernels")
+@pytest.mark.parametrize(("ends", "expected"), [(None, "4444"), (8, "8448")])
+def test_the_bits_of_the_kernels_in_the_file(in_process, tmp_path, ends, expected):
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(3),
+        ]
+    )
+    images = np.random.default_rng(0).normal(size=(16, 8, 8, 2)).astype("float32")
+    student = compression.quantize_aware(model, bits=4, first_and_last=ends)
+    student.compile("adam", CROSS_ENTROPY)
+    student.fit(images, np.arange(16) % 3, verbose=0)
+    path = tmp_path / "s.tflite"
+    keras_kd.export.tflite(student, path, "int8", verify=images)
+    (graph,), names = parsed(path.read_bytes())
+    kernels = [use.Inputs(1) for use in uses(graph) if names[use.OpcodeIndex()] in KERNELS]
+    bits = {schema.TensorType.INT4: "4", schema.TensorType.INT8: "8"}
+    assert "".join(bits[graph.Tensors(kernel).Type()] for kernel in kernels) == expected
 
 
 def test_distilled_with_features(graph, images):
@@ -96,6 +126,43 @@ def test_replicas_share_their_ranges(data, two_replicas):
         first.get_weights(), [*np.mean(halves, axis=0), 1.0], rtol=1e-5, atol=1e-6
     )
     assert check_seen(student)
+
+
+def called_twice():
+    tower = keras.Sequential([keras.Input((8, 8, 2)), layers.Conv2D(3, 3), layers.ReLU()])
+    inputs = keras.Input((8, 8, 2))
+    both = layers.Concatenate()([tower(inputs), tower(3 * inputs)])
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(both)))
+
+
+def of(layer):
+    return keras.Sequential(
+        [keras.Input((8, 8, 2)), layer, layers.ReLU(), layers.Flatten(), layers.Dense(3)]
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        called_twice,
+        lambda: of(layers.SeparableConv2D(4, 3, activation="relu")),
+        lambda: of(layers.DepthwiseConv2D(3)),
+        lambda: of(layers.DepthwiseConv2D(3, depth_multiplier=2)),
+    ],
+    ids=["called twice", "separable", "depthwise", "multiplied"],
+)
+def test_trained_students_stay_close(make, images):
+    model = make()
+    student = compression.quantize_aware(model)
+    student.compile(keras.optimizers.SGD(1e-6), CROSS_ENTROPY)
+    student.fit(images, np.arange(64) % 3, batch_size=64, verbose=0)
+    expected = ops.convert_to_numpy(model(images))
+    for each in (student, compression.finish(student)):
+        error = ops.convert_to_numpy(each(images)) - expected
+        assert np.sqrt(np.mean(error**2)) < 0.03 * np.std(expected)
+    student.compile(keras.optimizers.Adam(0.01), CROSS_ENTROPY)
+    losses = student.fit(images, np.arange(64) % 3, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.tensorflow  # tf.data holds the answers
