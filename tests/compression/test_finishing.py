@@ -32,7 +32,7 @@ def test_names_paths_and_finish(graph, trained, images):
 @pytest.mark.usefixtures("rounding")
 def test_zeros_have_no_sign():
     dense, norm = layers.Dense(2, name="dense"), layers.BatchNormalization()
-    model = keras.Sequential([keras.Input((2,)), dense, norm, layers.Dense(1)])
+    model = keras.Sequential([keras.Input((2,)), dense, norm, layers.Dense(1, name="last")])
     dense.kernel.assign([[1.0, 1e-6], [1e-6, 1.0]])
     norm.gamma.assign([-1.0, -1.0])  # turns the signs before the rounding, and back after it
     student = compression.quantize_aware(model)
