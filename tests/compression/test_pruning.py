@@ -130,6 +130,17 @@ def test_a_shared_layer_counts_steps_not_calls(data):
     assert zeros(compression.finish(student)) == {"shared/kernel": 0.5}
 
 
+def test_a_step_is_a_call_where_the_optimizer_waits_for_several(data):
+    x, y = data
+    student = compression.prune(dense(), 0.5, steps=2 * 4)
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=4)
+    student.compile(optimizer, CROSS_ENTROPY)
+    for step in range(1, 9):
+        student.train_on_batch(x, y)
+        assert student.layers[0].transforms[0].place() == (step, 8)
+    compression.finish(student)
+
+
 @pytest.mark.parametrize("how", [{"block": (2, 4), **EVEN}, {"pattern": "2:4"}])
 def test_blocks_and_patterns(data, how):
     x, y = data
