@@ -20,7 +20,7 @@ from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer, seen_through
 __all__ = ["KernelReport", "Report", "report"]
 
 # Activations that integer files have no operator for.
-_IN_FLOAT = ("celu", "elu", "log_sigmoid", "mish", "selu", "softplus", "softsign")
+_IN_FLOAT = ("celu", "elu", "hard_shrink", "log_sigmoid", "mish", "selu", "softplus", "softsign")
 
 
 @dataclass(frozen=True)
