@@ -113,7 +113,7 @@ def baked(student: keras.Model) -> keras.Model:
     if not methods(student):
         return student
     check_graph(student)
-    warn_of_unended(student, "The file holds what has been pruned so far.")
+    warn_of_unended(student, "The file holds what has been pruned so far.", is_last=True)
 
     def replace(layer: keras.layers.Layer, path: str, calls: int) -> Any:
         if isinstance(layer, FoldedNorm | Quantized):

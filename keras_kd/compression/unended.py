@@ -11,7 +11,7 @@ from keras_kd.compression.pruning import Prune
 __all__ = ["warn_of_unended"]
 
 
-def warn_of_unended(student: keras.Model, consequence: str) -> None:
+def warn_of_unended(student: keras.Model, consequence: str, *, is_last: bool = False) -> None:
     """Warns where training has stopped in the middle of a pruning schedule.
 
     A schedule that has not begun is left to the training that follows: methods may be composed
@@ -20,6 +20,7 @@ def warn_of_unended(student: keras.Model, consequence: str) -> None:
     Args:
         student: The student.
         consequence: What comes of it, a sentence.
+        is_last: Whether no training follows, so that a schedule should have begun, too.
     """
     places = {
         each.place()
@@ -29,7 +30,7 @@ def warn_of_unended(student: keras.Model, consequence: str) -> None:
         if isinstance(each, Prune)
     }
     for done, steps in sorted(places):
-        if 0 < done < steps:
+        if (0 if is_last else 1) <= done < steps:
             warnings.warn(
                 f"The pruning schedule of {student.name!r} is at step {done} of {steps}. "
                 f"{consequence} Train it to the end of the schedule first, or prune with fewer "

@@ -42,3 +42,10 @@ def test_finish_refuses_them(student, data):
 def test_methods_may_be_composed_before_training():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     compression.cluster(compression.prune(model, 0.5, steps=9))
+
+
+def test_a_file_of_what_was_never_pruned_is_warned_of():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    student = compression.prune(model, 0.5, steps=0)
+    with pytest.warns(UserWarning, match="is at step 0 of 1.*has been pruned so far"):
+        baked(student)
