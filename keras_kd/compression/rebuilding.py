@@ -94,7 +94,8 @@ def _again(
     nodes = [each for each in _keras.nodes(keras.tree.flatten(outputs)) if each.input_tensors]
     operations = {id(node.operation): new(node.operation) for node in nodes}
     if isinstance(model, keras.Sequential) or (isinstance(model, Chain) and _is_chain(operations)):
-        chain = [each for each in operations.values() if each is not None]
+        # Keras 3.8 casts between layers, and does so again.
+        chain = [each for each in operations.values() if isinstance(each, keras.layers.Layer)]
         result = keras.Sequential([*keras.tree.flatten(again), *chain], name=model.name)
     else:
         tensors = dict(zip(map(id, keras.tree.flatten(inputs)), keras.tree.flatten(again)))

@@ -76,8 +76,9 @@ def saved_model(
     """
     target = publishing.folder_target(path)
     signature, outputs, compared, class_ids, allowed = _checked(model, verify, tolerance)
-    expected = reference.reference(signature, signature.student, compared)
-    signature = replace(signature, student=in_float32(signature.student))
+    original = signature.student
+    signature = replace(signature, student=in_float32(original))
+    expected = reference.reference(signature, original, compared)
     with placing.workspace(target) as folder:
         new = folder / "saved_model"
         child.hand_over(signature, folder)

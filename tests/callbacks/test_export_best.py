@@ -192,6 +192,9 @@ def test_what_does_not_fit_the_student_is_refused_before_the_first_step(
         distiller.fit(*data, verbose=0, callbacks=[callback, steps])
 
 
+@pytest.mark.skipif(
+    not hasattr(keras.quantizers, "fake_quant_with_min_max_vars"), reason="needs Keras 3.9 or newer"
+)
 def test_a_student_that_brings_its_ranges_needs_no_samples(net, data, tmp_path):
     callback = callbacks.ExportBest(tmp_path / "a.tflite", monitor="loss", quantization="int8")
     student = compression.quantize_aware(net(width=4))
