@@ -72,17 +72,28 @@ class ExportBest(BestEpoch):
         self._export = export.tflite if is_file else export.saved_model
         self._check = check_tflite if is_file else check_saved_model
         _check_options(TFLiteOptions if is_file else SavedModelOptions, self.path, options)
-        self._options = options
+        self._options, self._has_checked = options, False
         self.report: export.Report | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Looks whether the student can be exported so.
+        """Looks whether the student can be exported so; the samples are read for that.
 
         Raises:
             ValueError: If `path` cannot be written, or an option does not fit the student.
             TypeError: If samples are of the wrong kind.
         """
         super().on_train_begin(logs)
+        self._has_checked = False
+        if getattr(self.model, "student", self.model).built:
+            self._look()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at a model that the first batch has built."""
+        if not self._has_checked:
+            self._look()
+
+    def _look(self) -> None:
+        self._has_checked = True
         with warnings.catch_warnings():  # the export warns when it comes to it
             warnings.simplefilter("ignore")
             self._check(self.model, **self._options)

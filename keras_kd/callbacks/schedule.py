@@ -79,11 +79,14 @@ class Schedule(keras.callbacks.Callback):
         self.name = _name_of(self.variable, settings)
         facts = self.model.fit_facts
         schedules = [x for x in facts.callbacks if isinstance(x, Schedule)] if facts else []
-        if sum(_name_of(each.variable, settings) == self.name for each in schedules) > 1:
+        names = [_name_of(each.variable, settings) for each in schedules]
+        own = set(map(id, settings[self.name].variables))
+        moving = [name for name in names if own & set(map(id, settings[name].variables))]
+        if len(moving) > 1:
             raise refusal(
                 "A setting must have one Schedule",
-                received=f"two of {self.name!r}",
-                mend="Give one of them a function that does what both are to do",
+                received=f"schedules of {moving}",
+                mend="Give one of them a function that does what all are to do",
             )
         if isinstance(self.fn, Shape):
             for value in self.fn.ends:

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_kd.networks.final_activation import known_name
 from keras_kd.networks.stand_ins import seen_through
 
 __all__ = ["L", "activation_of", "averages_map", "is_fused", "keeps_values", "name_of"]
@@ -39,11 +40,8 @@ _SAME_FUNCTIONS = ("Reshape", "Transpose", "GetItem", "Squeeze", "ExpandDims", "
 
 
 def name_of(activation: Any) -> str:
-    """Returns Keras' name of an activation function; `"other"` where it is not Keras' own."""
-    if activation is None:
-        return "linear"
-    name = getattr(activation, "__name__", "")
-    return name if activation is getattr(keras.activations, name, None) else "other"
+    """Returns the name of an activation function of Keras or a backend; `"other"` of all others."""
+    return "linear" if activation is None else known_name(activation) or "other"
 
 
 def activation_of(operation: Any) -> str | None:

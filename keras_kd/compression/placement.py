@@ -1,6 +1,6 @@
 """Where the file rounds: which tensors of a graph need a range, and which share one."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -55,13 +55,20 @@ class Placement:
     Args:
         graph: The symbolic inputs and outputs of a model.
         quantized: From an operation of the graph to the one in its place.
+        is_called_once: Whether nothing but one place of the graph calls an operation.
         is_outermost: Whether the inputs come from outside, and no nested model around gives them.
     """
 
-    def __init__(self, graph: tuple[Any, Any], quantized: Any, is_outermost: bool):
+    def __init__(
+        self,
+        graph: tuple[Any, Any],
+        quantized: Callable[[Any], Any],
+        is_called_once: Callable[[Any], bool],
+        is_outermost: bool,
+    ):
         self._nodes = _keras.nodes(keras.tree.flatten(graph[1]))
         self._outputs = {id(tensor) for tensor in keras.tree.flatten(graph[1])}
-        self._quantized = quantized
+        self._quantized, self._is_called_once = quantized, is_called_once
         self._consumers: dict[int, list[Any]] = {}
         for node in self._nodes:
             for tensor in node.input_tensors:
@@ -95,13 +102,9 @@ class Placement:
         source, _, _ = _keras.origin(node.input_tensors[0])
         alone = len(self._consumers[id(node.input_tensors[0])]) == 1
         is_output = id(node.input_tensors[0]) in self._outputs
-        once = self.count(source) == self.count(node.operation) == 1
+        once = self._is_called_once(source) and self._is_called_once(node.operation)
         new = self._quantized(source)
         return alone and once and not is_output and folds(new, node.operation)
-
-    def count(self, operation: Any) -> int:
-        """Returns how often the graph calls an operation."""
-        return sum(node.operation is operation for node in self._nodes)
 
     def averages_map(self, operation: Any) -> bool:
         """Whether an operation takes the average of a whole map, in one of its calls at least."""

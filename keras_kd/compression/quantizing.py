@@ -80,9 +80,15 @@ class Quantizing:
         if id(model) in self._models:
             return self._models[id(model)]
         inputs, outputs = _keras.graph(model)
-        placement = Placement((inputs, outputs), lambda x: self._made.get(id(x), x), is_outermost)
+        passes = self._passes[id(model)]
+        placement = Placement(
+            (inputs, outputs),
+            lambda x: self._made.get(id(x), x),
+            lambda x: self._calls.get(id(x)) == passes,
+            is_outermost,
+        )
         ends = set(map(id, keras.tree.flatten(outputs))) if is_outermost else set()
-        graph = _Graph(placement, ends, self._passes[id(model)])
+        graph = _Graph(placement, ends, passes)
         again = keras.tree.map_structure(_keras.input_again, inputs)
         plain = dict(zip(map(id, keras.tree.flatten(inputs)), keras.tree.flatten(again)))
         new: dict[int, Any] = {}

@@ -4,9 +4,8 @@ A configuration holds the name of a function, under which Keras finds its own, o
 """
 
 import contextlib
-import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,19 +14,23 @@ __all__ = ["made_again"]
 
 # They can be called, too; each belongs to one layer.
 _WITH_STATE = (keras.Operation, keras.metrics.Metric, keras.random.SeedGenerator)
+_WITH_STATE += (keras.initializers.Initializer,)
 
 Path = tuple[Any, ...]
 
 
-def made_again(layer: keras.layers.Layer, config: Any = None, **changes: Any) -> Any:
+def made_again(
+    layer: keras.layers.Layer, change: Callable[[Any], Any] | None = None, **changes: Any
+) -> Any:
     """Returns a layer like the given one, without weights, with the same functions.
 
     Functions and callable objects of others than Keras, e.g. activations and regularizers, are
-    shared with the given layer, also within wrappers. They need not be registered.
+    shared with the given layer, also within wrappers; initializers are made again. Neither need be
+    registered.
 
     Args:
         layer: A layer.
-        config: From its configuration to the one that is used. Default: the same.
+        change: From its configuration to the one that is used. Default: the same.
         **changes: Other values in its configuration.
 
     Raises:
@@ -37,25 +40,28 @@ def made_again(layer: keras.layers.Layer, config: Any = None, **changes: Any) ->
     try:
         with _stand_ins(functions) as scope:
             given = layer.get_config()
-        again = _from_config(layer, given, scope, config, changes)
+        again = _from_config(layer, given, scope, change, changes)
     except Exception:
         if not functions:
             raise
         # A class of the user may ask more of a function than that it is one.
         scope = {getattr(value, "__name__", ""): value for _, _, value in functions.values()}
-        again = _from_config(layer, layer.get_config(), scope, config, changes)
+        again = _from_config(layer, layer.get_config(), scope, change, changes)
     for path, (owner, name, value) in functions.items():
         twin = _at(again, path[:-1])
-        if type(twin) is type(owner) and name in vars(twin):
+        if type(twin) is type(owner) and name in vars(twin) and _is_to_be_shared(value, twin, name):
             vars(twin)[name] = value
     return again
 
 
-def _from_config(layer: Any, given: Any, scope: dict[str, Any], config: Any, changes: Any) -> Any:
+def _from_config(layer: Any, given: Any, scope: dict[str, Any], change: Any, changes: Any) -> Any:
     # Classes of layers within, e.g. in TimeDistributed, need not be registered either.
-    inner = {type(each) for _, each in _layers(layer) if _library(type(each)) != "keras"}
+    parts = [each for _, each in _layers(layer)]
+    given_to = [value for each in parts for value in vars(each).values()]
+    parts += [value for value in given_to if isinstance(value, keras.initializers.Initializer)]
+    inner = {type(each) for each in parts if _library(type(each)) != "keras"}
     scope = {keras.saving.get_registered_name(each): each for each in inner} | scope
-    given = given if config is None else config(given)
+    given = given if change is None else change(given)
     with keras.saving.custom_object_scope(scope):
         return type(layer).from_config({**given, **changes})
 
@@ -121,20 +127,40 @@ def _at(root: Any, path: Path) -> Any:
     return root
 
 
+def _is_to_be_shared(value: Any, twin: Any, name: str) -> bool:
+    """Whether a copy takes over what its class has not made for it itself."""
+    return inspect.isroutine(value) or type(vars(twin)[name]) is not type(value)
+
+
 def _is_given(value: Any, own: set[int]) -> bool:
     """Whether a value is a function of others, which no layer has made of its own parts."""
     if not callable(value) or isinstance(value, type) or _library(value) == "keras":
         return False
     if isinstance(value, _WITH_STATE) or hasattr(value, "variables"):
         return False
-    parts = [getattr(value, "__self__", None)]
-    if isinstance(value, functools.partial):
-        parts += [value.func, *value.args, *value.keywords.values()]
-    for cell in getattr(value, "__closure__", None) or ():
-        with contextlib.suppress(ValueError):  # an empty cell
-            parts.append(cell.cell_contents)
-    parts += [getattr(part, "__self__", None) for part in parts if inspect.ismethod(part)]
-    return not any(id(part) in own for part in parts)
+    return not _reaches(value, own, set())
+
+
+def _reaches(value: Any, own: set[int], seen: set[int]) -> bool:
+    """Whether a function or what it is made of leads to one of a layer's parts."""
+    if id(value) in own:
+        return True
+    if id(value) in seen or isinstance(value, type) or inspect.ismodule(value):
+        return False
+    seen.add(id(value))
+    if isinstance(value, dict):
+        parts = list(value.values())
+    elif isinstance(value, list | tuple | set):
+        parts = list(value)
+    elif callable(value):
+        parts = [getattr(value, name, None) for name in ("__self__", "__wrapped__", "func")]
+        parts += [getattr(value, name, None) for name in ("args", "keywords", "__dict__")]
+        for cell in getattr(value, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # an empty cell
+                parts.append(cell.cell_contents)
+    else:
+        return False
+    return any(_reaches(part, own, seen) for part in parts if part is not None)
 
 
 def _library(value: Any) -> str:

@@ -12,7 +12,7 @@ from keras_kd.networks import linear_ends
 from keras_kd.networks.stand_ins import LikeIdentity, LikeItsLayer, seen_through
 from keras_kd.networks.tapped_graph import Call, stood_for
 
-__all__ = ["UNKNOWN", "Cuts", "Trace", "trace", "with_logits"]
+__all__ = ["UNKNOWN", "Cuts", "Trace", "known_name", "trace", "with_logits"]
 
 _ACTIVATIONS = {  # names of functions of Keras, TensorFlow and JAX
     "linear": "logits",
@@ -242,9 +242,14 @@ def _remembered(node: _keras.Node, cut: Callable[[Cuts], list[Any]]) -> Callable
 def _activation_kind(activation: Any) -> str | None:
     if isinstance(activation, keras.layers.Softmax):
         return "softmax" if activation.axis == -1 else None
+    return _ACTIVATIONS.get(known_name(activation))
+
+
+def known_name(activation: Any) -> str | None:
+    """Returns the name of an activation function of Keras or a backend; `None` of all others."""
     if (getattr(activation, "__module__", None) or "").split(".")[0] not in _LIBRARIES:
         return None
-    return _ACTIVATIONS.get(getattr(activation, "__name__", None))
+    return getattr(activation, "__name__", None)
 
 
 class _WithLogits(keras.layers.Layer):

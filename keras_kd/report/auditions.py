@@ -198,10 +198,17 @@ def _maker(student: Any) -> Callable[[], keras.Model]:
     """Returns a function that makes students."""
     if isinstance(student, keras.Model):
         if _keras.graph(student) is None:
-            return lambda: made_again(student)
+            return lambda: _built_like(student, made_again(student))
         return lambda: keras.models.clone_model(student, clone_function=made_again)
     mend = "Pass a function that builds the student"
     return check_callable("student", student, "be a model, or return one", mend=mend)
+
+
+def _built_like(student: keras.Model, again: keras.Model) -> keras.Model:
+    if student.built and not again.built:
+        again.build_from_config(student.get_build_config())
+        again.built = True
+    return again
 
 
 def _optimizers(given: Any) -> Callable[[], Any]:

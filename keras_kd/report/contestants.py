@@ -10,12 +10,13 @@ import keras
 import numpy as np
 
 from keras_kd import _keras
-from keras_kd._errors import check_type, wrong
+from keras_kd._errors import check_type, refusal, wrong
 from keras_kd.export.file_report import Latency, measure
 from keras_kd.export.tflite_file import operators
 from keras_kd.networks import final_activation
 from keras_kd.report.mac_counts import file_macs, macs
 from keras_kd.teachers.asked import asked_teacher
+from keras_kd.teachers.preprocessors import shown
 from keras_kd.teachers.teacher import Teacher, check_can_be_asked
 
 __all__ = ["Contestant", "contestant"]
@@ -69,7 +70,7 @@ def contestant(name: str, given: Any) -> Contestant:
         return _KerasModel(model)
     if isinstance(given, Teacher | list | tuple):
         teacher = asked_teacher(given, None)
-        return _Teacher(check_can_be_asked(f"models[{name!r}]", teacher))
+        return _Teacher(name, check_can_be_asked(f"models[{name!r}]", teacher))
     check_type(
         f"models[{name!r}]",
         given,
@@ -107,12 +108,19 @@ class _Teacher(Contestant):
 
     macs = None
 
-    def __init__(self, teacher: Teacher):
+    def __init__(self, name: str, teacher: Teacher):
         self._teacher, models = teacher, teacher.models
         known = len(models) == len(teacher.respondents)
         self.parameters = sum(model.count_params() for model in models) if known else None
         self.bytes = _bytes(models) if known else None
         kinds = {head.kind for head in teacher.heads.values()}
+        if None in kinds:
+            raise refusal(
+                f"The head of models[{name!r}] must be known, because its graph does not show it",
+                received="None",
+                mend="Pass head='logits', 'softmax' or 'sigmoid' to the teacher of "
+                "keras_kd.teachers, or to its KerasModel",
+            )
         self.head = "sigmoid" if kinds == {"sigmoid"} else "logits"
 
     def answers(self, x: Any) -> dict[str, np.ndarray]:
@@ -130,6 +138,7 @@ class _Teacher(Contestant):
         return measure(lambda: self._logits(one), None)
 
     def _logits(self, x: Any) -> dict[str, np.ndarray]:
+        x = shown(self._teacher.preprocess_samples, x)
         stored = self._teacher.stored(self._teacher.predict(x), [1.0])
         if self._teacher.averages:
             return {name: each[:, 0] for name, each in stored.items()}

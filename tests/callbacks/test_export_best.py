@@ -202,3 +202,17 @@ def test_a_student_that_brings_its_ranges_needs_no_samples(net, data, tmp_path):
     distiller.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     distiller.fit(*data, epochs=1, verbose=0, callbacks=[callback])
     assert callback.report.float_operators == {}
+
+
+def test_a_model_that_the_first_batch_builds(data, tmp_path):
+    x, y = data
+    for options, error in (({}, None), ({"labels": ["only one"]}, ValueError)):
+        callback = callbacks.ExportBest(tmp_path / "a.tflite", monitor="loss", **options)
+        model = keras.Sequential([keras.layers.Dense(3)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        if error is None:
+            model.fit(x, y, verbose=0, callbacks=[callback])
+            assert callback.report is not None
+        else:
+            with pytest.raises(error, match="labels"):
+                model.fit(x, y, verbose=0, callbacks=[callback])

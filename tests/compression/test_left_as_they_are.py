@@ -86,6 +86,18 @@ def test_an_own_function_of_a_name_of_keras_is_not_keras_own():
     assert "dense_range" in [layer.name for layer in student.layers]
 
 
+@pytest.mark.parametrize("function", [ops.relu, keras.activations.relu])
+def test_functions_of_keras_and_of_backends_are_known(function):
+    inputs = keras.Input((4,))
+    x = layers.Dense(6, activation=function, name="dense")(inputs)
+    names = [
+        layer.name
+        for layer in compression.quantize_aware(keras.Model(inputs, layers.Dense(2)(x))).layers
+    ]
+    assert "dense_linear_range" not in names
+    assert "dense_range" in names
+
+
 def test_a_step_of_a_users_layer_is_not_that_of_rounding():
     @keras.saving.register_keras_serializable("tests")
     class Own(layers.Layer):

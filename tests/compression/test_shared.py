@@ -118,3 +118,17 @@ def test_a_norm_after_two_layers_stands_alone():
     student = seen(model, x)
     assert relative_error(student(x), model(x, training=False)) < 0.2
     assert relative_error(baked(student)(x), student(x)) < 0.05
+
+
+def test_a_layer_shared_with_a_nested_model_keeps_its_norm_apart():
+    keras.utils.set_random_seed(0)
+    shared, x = layers.Dense(4, name="shared"), keras.Input((4,))
+    inner_input = keras.Input((4,))
+    norm = layers.BatchNormalization()
+    inner = keras.Model(inner_input, norm(shared(inner_input)), name="inner")
+    model = keras.Model(x, layers.Concatenate()([inner(x), shared(x)]))
+    norm.set_weights([np.linspace(2, 3, 4), np.ones(4), np.zeros(4), np.ones(4)])
+    student, x = seen(model, images(4)), images(4)
+    want = layers.Concatenate()([inner(x, training=False), shared(x)])
+    assert relative_error(student(x), want) < 0.1
+    assert relative_error(baked(student)(x), want) < 0.1

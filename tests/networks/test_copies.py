@@ -156,3 +156,59 @@ def test_the_layer_stays_as_it_is():
     with pytest.raises(TypeError):
         made_again(stubborn)
     assert stubborn.activation is relu
+
+
+class Mixer:
+    """An object that can be called, and that holds a layer."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Made(layers.Layer):
+    """Makes functions of a layer of its own, none of which may reach into a copy."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3)
+        self.mixer = Mixer(self.dense)
+        inner = lambda x: self.dense(x)  # noqa: E731
+        self.outer = lambda x: inner(x)
+        self.listed = functools.partial(lambda parts, x: parts[0](x), [self.dense])
+
+    def call(self, x):
+        return self.mixer(x) + self.outer(x) + self.listed(x)
+
+
+def test_what_a_layer_makes_of_its_own_parts_is_not_shared():
+    layer = Made()
+    again = copy_of(layer, ROWS)
+    again.set_weights([np.zeros_like(weight) for weight in again.get_weights()])
+    assert abs(ops.convert_to_numpy(layer(ROWS))).max() > 0
+    np.testing.assert_array_equal(again(ROWS), np.zeros((4, 3)))
+
+
+class Drawn(keras.initializers.Initializer):
+    """Draws on from where it was."""
+
+    def __init__(self, seed=0):
+        self.seed, self.draws = seed, np.random.default_rng(seed)
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        return ops.convert_to_tensor(self.draws.normal(size=shape), dtype)
+
+    def get_config(self):
+        return {"seed": self.seed}
+
+
+def test_copies_begin_with_the_same_weights():
+    layer = layers.Dense(3, kernel_initializer=Drawn(5))
+    twins = [made_again(layer) for _ in range(2)]
+    for twin in twins:
+        twin.build((None, 6))
+    np.testing.assert_array_equal(twins[0].kernel, twins[1].kernel)
+    assert twins[0].kernel_initializer is not layer.kernel_initializer

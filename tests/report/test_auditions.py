@@ -108,3 +108,28 @@ def test_each_candidate_has_its_own_temperature(labelled, student, monkeypatch):
     assert found[-2:] == [pytest.approx(found[2], rel=0.3)] * 2
     with pytest.raises(ValueError, match="temperature must be a number above 0 or 'auto'"):
         audition(candidates, x, y, student, temperature="soft")
+
+
+def test_a_subclassed_student_is_made_built(labelled):
+    @keras.saving.register_keras_serializable("tests")
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def get_config(self):
+            return {}
+
+        @classmethod
+        def from_config(cls, config):
+            return cls()
+
+    x, _ = labelled
+    student = Net()
+    student(x[:2])
+    made = auditions._maker(student)()
+    assert made.built
+    assert [w.shape for w in made.weights] == [w.shape for w in student.weights]

@@ -136,3 +136,30 @@ def test_models_that_cannot_be_asked_are_refused(three, tmp_path):
     ]:
         with pytest.raises(error, match=match):
             report.compare({"a": given}, x, np.zeros(50))
+
+
+def test_a_teacher_is_shown_what_it_makes_of_raw_data(three):
+    models, x = three
+    asked = teachers.KerasModel(models["Teacher"])
+    asked.model.preprocess_samples = lambda x: x[..., ::-1]
+    try:
+        found = report.compare({"a": asked}, x, np.zeros(50), latency=False)
+    finally:
+        del asked.model.preprocess_samples
+    want = models["Teacher"].predict(x[..., ::-1], verbose=0).argmax(-1)
+    assert found.rows[0].top1 == np.mean(want == 0)
+
+
+def test_a_teacher_whose_head_is_not_known_is_refused(three):
+    _, x = three
+
+    class Net(keras.Model):
+        def call(self, x):
+            return keras.ops.softmax(x)
+
+    net = Net()
+    net(x)
+    for given in (teachers.KerasModel(net), [net, net], teachers.Function(lambda x: x)):
+        with pytest.raises(ValueError, match=r"The head of models\['a'\] must be known"):
+            report.compare({"a": given}, x, np.zeros(50))
+    report.compare({"a": teachers.KerasModel(net, head="softmax")}, x, np.zeros(50), latency=False)

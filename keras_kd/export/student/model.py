@@ -13,6 +13,7 @@ from keras_kd import _keras
 from keras_kd._errors import check_type, refusal
 from keras_kd.compression.finishing import baked
 from keras_kd.networks.copies import made_again
+from keras_kd.networks.final_activation import known_name
 from keras_kd.networks.models import check_stateless, not_made_again
 
 __all__ = ["heads_of", "in_float32", "student_of"]
@@ -115,14 +116,16 @@ def _check_loadable(student: keras.Model) -> None:
 
 def _check_name(function: Any, layer: keras.layers.Layer) -> None:
     """Keras saves an activation of such a name as its own, registered or not."""
-    name = function.__name__
-    if getattr(keras.activations, name, function) is not function:
+    name, is_known = function.__name__, known_name(function) is not None
+    # Those of Keras' operations and of backends are the same, but for what gelu does by default.
+    is_same = is_known and name != "gelu"
+    if getattr(keras.activations, name, function) is not function and not is_same:
         raise refusal(
             "The activations of a student that was not trained on TensorFlow must not have the "
             "names of Keras' own, which another process loads in their place",
             expected="a name that keras.activations does not have",
             received=f"{function.__module__}.{name} in {layer.name!r}",
-            mend=f"Rename it, e.g. my_{name}",
+            mend="Use keras.activations.gelu" if is_known else f"Rename it, e.g. my_{name}",
         )
 
 
