@@ -87,26 +87,29 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
 
 
-def task_table(results: Results, methods: dict[str, str], part: str = "held_out") -> str:
+def task_table(
+    results: Results, methods: dict[str, str], part: str = "held_out", baseline: str = ALONE
+) -> str:
     """Returns a row for each task: teacher, student alone, and points above it by method.
 
     Args:
         results: As of `collect`.
         methods: The columns' titles by the names of methods.
         part: `"held_out"` or `"test"`.
+        baseline: The student alone that methods are compared with.
     """
     methods = {
         name: title
         for name, title in methods.items()
-        if any(differences(task, name, part) for task in results.values())
+        if any(differences(task, name, part, baseline) for task in results.values())
     }
     header = ["task", "student's parameters", "teacher", "student alone", *methods.values()]
     rows = []
     for name, task in results.items():
-        alone = list(task["methods"].get(ALONE, {}).get(part, {}).values())
+        alone = list(task["methods"].get(baseline, {}).get(part, {}).values())
         if not alone:
             continue
-        cells = [differences(task, method, part) for method in methods]
+        cells = [differences(task, method, part, baseline) for method in methods]
         rows.append(
             [
                 name,

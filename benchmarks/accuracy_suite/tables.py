@@ -20,6 +20,11 @@ _LOSSES = {
     "nkd, weight 1": "NKD, weight 1",
     "nkd, weight 0.3": "NKD, weight 0.3",
 }
+_VIEWS = {
+    "views, alpha 0.5, confidence 0.8": 'alpha 0.5, "auto"',
+    "views, alpha 0.5, T 2": "alpha 0.5, temperature 2",
+    "views, dist, weight 2": "DIST, weight 2",
+}
 _PEER = {
     "keras.distillation, default": "keras.distillation",
     "keras.distillation, mended": "keras.distillation, mended",
@@ -35,6 +40,7 @@ def write_all(path: pathlib.Path) -> None:
         ("README.md", "accuracy"): results.task_table(found, _PLAIN | _PEER),
         ("docs/recipes.md", "tasks"): results.task_table(found, _RECIPES),
         ("docs/recipes.md", "test"): results.task_table(found, _RECIPES, "test"),
+        ("docs/recipes.md", "views"): results.task_table(found, _VIEWS, baseline="views, alone"),
         ("docs/recipes.md", "defaults"): results.verdict_table(found),
         ("docs/losses.md", "weights"): results.task_table(found, _LOSSES),
     }
