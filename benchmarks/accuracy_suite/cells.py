@@ -20,6 +20,7 @@ from keras_kd.distiller.auto_temperature import temperature_of
 from keras_kd.teachers.confidence import confidence
 
 _STEPS = 10  # in one execution
+_KEPT = [1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0]  # temperatures of an ensemble's stored answers
 
 
 @contextlib.contextmanager
@@ -115,7 +116,9 @@ class Cells:
         options, found = {"hard_weight": method.hard_weight}, {}
         if method.terms is None:
             temperature = method.temperature
-            if isinstance(temperature, float) and temperature < 1:
+            if method.ensemble:
+                temperature = None  # by default, the nearest of those that answers are stored for
+            elif isinstance(temperature, float) and temperature < 1:
                 temperature = temperature_of(_logits(soft), temperature, _head(task))
             options = {"alpha": method.alpha, "temperature": temperature}
         distiller = keras_kd.Distiller(
@@ -179,8 +182,10 @@ class Cells:
             teacher = self.teacher(task, 0)
             if method.ensemble:
                 teacher = keras_kd.teachers.Ensemble([self.teacher(task, n) for n in range(3)])
+            kept = {"temperatures": _KEPT} if method.ensemble else {}
             return SoftLabels.write(
                 folder,
+                **kept,
                 teacher=teacher,
                 data=self.data(task).train[0],
                 augment=augment,
