@@ -152,13 +152,9 @@ def fit(task, student, side, kind, teacher=None):
     if not steps:
         return student
     epochs = task.budgets[kind][0]
-    backup = keras.callbacks.BackupAndRestore(task.cache / f"{task.name}.{side}.{kind}.backup")
-    run = {
-        "verbose": 2,
-        "epochs": epochs,
-        "steps_per_epoch": steps // epochs,
-        "callbacks": [backup],
-    }
+    run = {"epochs": epochs, "steps_per_epoch": steps // epochs, "verbose": 2}
+    if kind == LONG:
+        run["callbacks"] = [keras.callbacks.BackupAndRestore(task.cache / f"{task.name}.{side}")]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     decay = keras.optimizers.schedules.CosineDecay(task.rate(kind), steps)
     how = {"optimizer": keras.optimizers.Adam(decay), "loss": loss}

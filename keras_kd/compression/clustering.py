@@ -84,9 +84,7 @@ def cluster(
         centroids = evenly(values, count)
         if start == "kmeans":
             centroids = kmeans(values, centroids)
-        constraint = kernel.variable.constraint
-        if not isinstance(constraint, keras.constraints.NonNeg):
-            constraint = None  # centroids have no rows or columns
+        constraint = _of_single_weights(kernel.variable.constraint)
         made = Cluster(kernel.index, kernel.name, count, pruned, constraint)
         made.build(tuple(kernel.variable.shape))
         made.centroids.assign(centroids)
@@ -100,6 +98,11 @@ def cluster(
             stacklevel=2,
         )
     return clustered
+
+
+def _of_single_weights(constraint: Any) -> Any:
+    """Returns a constraint that centroids can have: they have no rows or columns."""
+    return constraint if isinstance(constraint, keras.constraints.NonNeg) else None
 
 
 def evenly(values: np.ndarray, count: int) -> np.ndarray:

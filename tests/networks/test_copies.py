@@ -176,7 +176,10 @@ class Made(layers.Layer):
         super().__init__(**kwargs)
         self.dense = layers.Dense(3)
         self.mixer = Mixer(self.dense)
-        inner = lambda x: self.dense(x)  # noqa: E731
+
+        def inner(x):
+            return self.dense(x)
+
         self.outer = lambda x: inner(x)
         self.listed = functools.partial(lambda parts, x: parts[0](x), [self.dense])
 
