@@ -24,7 +24,10 @@ class Chain(keras.Model):
 
 
 def like_it(model: keras.Model, inputs: Any, outputs: Any) -> keras.Model:
-    """Returns a model of a graph, of which `rebuilt` makes a Sequential one if the given one is.
+    """Returns a model of a graph, of the given one's kind.
+
+    A Sequential model's is a `Chain`, which `rebuilt` turns back into a Sequential one once its
+    ranges are gone.
 
     Args:
         model: The model in whose place it is.
