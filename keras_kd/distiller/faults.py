@@ -26,7 +26,8 @@ _REPORTS = {
         "found": "others",
         "mend": "Map the labels to 0, 1, ... and masks of 255 to 0 and 1, or give the student as "
         "many outputs as there are classes. If another id such as -100 marks examples to leave "
-        "out, pass SparseCategoricalCrossentropy(ignore_class=-100); terms still count them",
+        "out, pass SparseCategoricalCrossentropy(ignore_class=-100); terms still count them. If "
+        "the student gives numbers, not classes, pass terms=[keras.losses.MeanSquaredError()]",
     },
     "hard_loss": {
         "what": "A loss of your own must give each example its value where labels miss",

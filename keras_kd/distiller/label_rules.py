@@ -29,6 +29,8 @@ class Rule:
         own: Whether a loss of the user's own compares them: other ids are its business.
         own_rows: Whether rows of that loss miss where they are -1 in each place, which is nothing
             else where classes exclude each other.
+        guessed: Whether nothing but the plain form says that there are classes, of linear units
+            under that loss: numbers beyond 1, or between ids, show that there are none.
     """
 
     binary: bool = False
@@ -37,9 +39,12 @@ class Rule:
     ignored: int | None = None
     own: bool = False
     own_rows: bool = False
+    guessed: bool = False
 
 
-def rules(losses: dict[str, Any], heads: dict[str, Head], terms: Iterable[Term]) -> dict[str, Rule]:
+def rules(
+    losses: dict[str, Any], heads: dict[str, Head], terms: Iterable[Term], *, plain: bool = False
+) -> dict[str, Rule]:
     """Returns the `Rule`s by name of the outputs that sort into classes.
 
     An output does if its loss is one of Keras' between labels and probabilities. Under another
@@ -50,6 +55,7 @@ def rules(losses: dict[str, Any], heads: dict[str, Head], terms: Iterable[Term])
         losses: The losses on the labels by output name, `None` for outputs without.
         heads: The student's heads by output name.
         terms: The Distiller's terms.
+        plain: Whether it has chosen them itself.
     """
     compared = {
         term.output_name or next(iter(heads))
@@ -84,6 +90,7 @@ def rules(losses: dict[str, Any], heads: dict[str, Head], terms: Iterable[Term])
                 ignored=_option(single, "ignore_class"),
                 own=own,
                 own_rows=own and (head.kind == "softmax" or name in exclusive),
+                guessed=plain and own and head.kind == "logits" and name in exclusive,
             )
     return found
 

@@ -17,6 +17,8 @@ from keras_kd.networks.structures import by_name, replaced
 
 __all__ = ["Batch", "Reading", "names_error", "none_for", "read", "sort_out"]
 
+_SLACK = 1e-6  # mixing rounds
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -69,13 +71,14 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     if rule.own_rows and several:
         known = ~ops.all(y == MISSING, axis=-1)
         rows = ops.where(ops.expand_dims(known, axis=-1), y, ops.zeros_like(y))
-        return Reading(rows, known, ops.any(known & False))
+        beyond = known & ops.any(ops.abs(ops.cast(y, "float32")) > 1 + _SLACK, axis=-1)
+        return Reading(rows, known, ops.any(beyond & rule.guessed))
     if rule.binary:
         return _read_numbers(y, dtype, per_class) if per_class or shape[-1] == 1 else None
-    if "int" not in dtype and not rule.floats:
-        return None
     if shape[-1] == 1 or lie not in (IDS, COLUMN):
         return None
+    if "int" not in dtype and not rule.floats:
+        return _read_own_floats(y, lie == COLUMN) if rule.guessed else None
     ids = ops.squeeze(y, axis=-1) if lie == COLUMN else y
     return _read_ids(ids, lie == COLUMN, dtype, shape[-1], rule)
 
@@ -89,6 +92,12 @@ def names_error(received: str) -> Exception:
         mend="Number the classes: names, y = np.unique(y, return_inverse=True)",
         error=TypeError,
     )
+
+
+def _read_own_floats(y: Any, in_rows: bool) -> Reading:
+    """Leaves floats to a loss of the user's own, unless they lie between ids."""
+    known = ops.ones_like(ops.squeeze(y, axis=-1) if in_rows else y, dtype="bool")
+    return Reading(y, known, ops.any(y != ops.floor(y)))
 
 
 def _read_ids(ids: Any, in_rows: bool, dtype: str, classes: int | None, rule: Rule) -> Reading:
@@ -117,7 +126,7 @@ def _signed(y: Any, dtype: str) -> Any:
 
 def _read_numbers(y: Any, dtype: str, in_rows: bool) -> Reading:
     """Reads numbers from 0 to 1, or rows of them, of which each misses as a whole or not at all."""
-    slack = 0 if "int" in dtype else 1e-6  # mixing rounds
+    slack = 0 if "int" in dtype else _SLACK
     missing, inside = y == MISSING, (y >= -slack) & (y <= 1 + slack)
     if in_rows:
         missing, inside = ops.all(missing, axis=-1), ops.all(inside, axis=-1)

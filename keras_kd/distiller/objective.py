@@ -71,7 +71,7 @@ class Objective:
     def follow(self, asked: hard_loss.HardLoss, *, evaluate_terms: bool = False) -> None:
         """Takes what `compile` was given, for the terms as they are now."""
         self.hard_loss, self.evaluates_terms = asked, bool(evaluate_terms)
-        self._rules = label_rules.rules(asked.by_output, self._heads, self.terms)
+        self._rules = label_rules.rules(asked.by_output, self._heads, self.terms, plain=self.plain)
         self._by_batch = [
             name
             for name, rule in self._rules.items()

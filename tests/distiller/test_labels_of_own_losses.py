@@ -6,7 +6,7 @@ import pytest
 from keras import layers, losses
 
 from keras_kd import Distiller, Term
-from tests.distiller.labelled import CROSS_ENTROPY, some_missing
+from tests.distiller.labelled import CROSS_ENTROPY, Batches, some_missing
 
 
 def test_a_loss_of_the_users_own_may_reduce_positions(logs_of):
@@ -125,3 +125,38 @@ def test_rows_of_minus_one_are_numbers_where_nothing_says_classes(data):
     logs = distiller.fit(x, rows, batch_size=len(x), verbose=0).history
     expected = np.mean((student.predict(x, verbose=0) + 1) ** 2)
     assert logs["hard_loss"][0] == pytest.approx(expected, rel=1e-5)
+
+
+def own_squares(y, z):
+    y = keras.ops.reshape(y, (-1, keras.ops.size(y) // keras.ops.shape(z)[0]))
+    return keras.ops.mean(keras.ops.square(z - keras.ops.cast(y, z.dtype)), axis=-1)
+
+
+@pytest.mark.parametrize("shape", [(24, 3), (24, 1), (24,)])
+@pytest.mark.parametrize("source", ["arrays", "batches"])
+def test_numbers_are_not_softened_as_classes(net, data, shape, source):
+    x, numbers = data[0], np.random.default_rng(0).normal(size=shape).astype("float32") * 3
+    distiller = Distiller(student=net(), teacher=net())
+    distiller.compile("sgd", loss=own_squares)
+    message = r"Labels must be ids.*If the student gives numbers.*terms=\[keras.losses.Mean"
+    given = (x, numbers) if source == "arrays" else (Batches(x, numbers, 8),)
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(*given, verbose=0)
+    squares = Distiller(student=net(), teacher=net(), terms=[losses.MeanSquaredError()])
+    squares.compile("sgd", loss=own_squares)
+    squares.fit(x, numbers, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda y: np.eye(3, dtype="float32")[y],
+        lambda y: 2 * np.eye(3, dtype="int32")[y] - 1,
+        lambda y: y.astype("float32"),
+        lambda y: y[:, None].astype("float32"),
+    ],
+    ids=["one-hot", "signs", "float ids", "column of float ids"],
+)
+def test_labels_of_classes_are_left_to_the_loss(net, data, logs_of, labels):
+    x, y = data
+    assert np.isfinite(logs_of(x, labels(y), loss=own_squares)[0]["loss"])
