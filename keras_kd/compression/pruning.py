@@ -1,6 +1,7 @@
 """Pruned students: kernels in which the least weights are 0."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,6 +81,9 @@ def prune(
         TypeError: If an argument is of the wrong kind.
         ValueError: If an argument is wrong, or the student has been compressed already.
 
+    Warns:
+        UserWarning: If `block` is as large as a kernel, which then keeps all its weights.
+
     Example:
     ```python
     student = keras_kd.compression.prune(student, sparsity=0.8, steps=2000)
@@ -94,6 +98,7 @@ def prune(
     options = _checked(sparsity, steps, begin, initial_sparsity, every, block, pattern)
     even = pattern is not None or allocation == "uniform"
     factors = {} if even else _factors(student, options, skip)
+    whole = []
 
     def transform(layer: keras.layers.Layer, kernel: Kernel, calls: int) -> KernelTransform | None:
         if pattern is not None and kernel.inputs_axis is None:
@@ -101,9 +106,23 @@ def prune(
         factor = factors.get((id(layer), kernel.index), 1.0)
         own = {name: factor * options[name] for name in ("sparsity", "initial_sparsity")}
         where = {"calls": calls, "axis": kernel.inputs_axis}
+        if block is not None and _blocks(kernel, block) == 1:
+            whole.append(layer.name)
         return Prune(kernel.index, kernel.name, **{**options, **own, **where})
 
-    return transformed(student, "prune", transform, skip)
+    pruned = transformed(student, "prune", transform, skip)
+    if whole:
+        warnings.warn(
+            f"Kernels that are a single block of {block} keep all their weights: those of "
+            f"{sorted(set(whole))}. Pass a smaller block=, or name these layers in skip=.",
+            stacklevel=2,
+        )
+    return pruned
+
+
+def _blocks(kernel: Kernel, block: tuple[int, int]) -> int:
+    """Returns how many blocks a kernel has."""
+    return masks.units(masks.outputs_last(kernel.variable, kernel.inputs_axis).shape, block)
 
 
 def _factors(

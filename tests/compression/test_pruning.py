@@ -281,6 +281,7 @@ BAD = {
     "block must be None beside pattern": {"pattern": "2:4", "block": (1, 4)},
     "skip must name layers of the student": {"sparsity": 0.5, "skip": ["conv"]},
     "skip must be a list of layer names": {"sparsity": 0.5, "skip": "hidden"},
+    "skip must be a list .* Received: None": {"sparsity": 0.5, "skip": None},
     "student must have a kernel to compress": {"sparsity": 0.5, "skip": ["hidden", "logits"]},
 }
 
@@ -289,3 +290,8 @@ BAD = {
 def test_bad_arguments(match):
     with pytest.raises((ValueError, TypeError), match=match):
         compression.prune(dense(), **BAD[match])
+
+
+def test_a_block_as_large_as_a_kernel_is_told():
+    with pytest.warns(UserWarning, match=r"a single block of \(8, 4\) .*\['logits'\]"):
+        compression.prune(dense(), sparsity=0.5, block=(8, 4))
