@@ -1,8 +1,9 @@
 """`temperature="auto"`: soften the teacher's answers until its mean confidence is a certain one."""
 
 import itertools
+import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,7 @@ __all__ = [
 CONFIDENCE = 0.8
 HIGHEST = 100.0
 _EXAMPLES = 512  # that a teacher is asked about online: its mean confidence to about 0.01
+_NUMBERS = 2**22  # of an output's answers to them that are looked at
 _AT_ONCE = 32
 _NEAR = 0.02  # relative, to a temperature that answers were stored for
 
@@ -82,13 +84,18 @@ def first_batches(given: dict[str, Any]) -> Iterator[Any]:
     elif hasattr(x, "__next__"):
         kept: list[Any] = []
         given["x"] = (each for each in itertools.chain(kept, x))
-        for each in itertools.islice(x, 1):
-            kept.append(each)
-        several = kept
+        several = _kept(x, kept)
     else:
         several = x
     for each in several:
         yield keras.utils.unpack_x_y_sample_weight(each)[0]
+
+
+def _kept(batches: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
+    """Yields batches, and lays each aside before."""
+    for each in batches:
+        kept.append(each)
+        yield each
 
 
 def _of_one_replica(batch: Any) -> Any:
@@ -108,12 +115,17 @@ def confidence_of(teacher: Teacher, term: Term, answers: list[Any], temperature:
     return confidence(np.concatenate(rows), temperature, head_of(term))
 
 
-def asked(teacher: Teacher, names: list[str], batches: Iterator[Any]) -> list[dict[str, Any]]:
-    """Returns the answers to the first batches, by the student's output names.
+def asked(
+    teacher: Teacher, names: list[str], taught: Iterable[str], batches: Iterator[Any]
+) -> list[dict[str, Any]]:
+    """Returns the answers to the first batches, by the names of the outputs that are taught.
+
+    Of maps and sequences, and of very many classes, only some answers are kept.
 
     Args:
         teacher: Who is asked, unless the answers come with the batches.
         names: The student's output names.
+        taught: Those of them that are taught.
         batches: Of `first_batches`.
 
     Raises:
@@ -122,15 +134,33 @@ def asked(teacher: Teacher, names: list[str], batches: Iterator[Any]) -> list[di
     answers, examples = [], 0
     for x in batches:
         if batch.carries_answers(x):
-            answers.append(teacher.carried(batch.answers(x), names))
+            answer = teacher.carried(batch.answers(x), names)
         else:
-            answers.append(teacher(batch.teacher_input(_as_tensors(x)), names))
-        examples += len(keras.tree.flatten(answers[-1])[0])
+            answer = teacher(batch.teacher_input(_as_tensors(x)), names)
+            answer = keras.tree.map_structure(_by_position, answer)
+        size = len(keras.tree.flatten(x)[0])
+        examples += size
+        answers.append({name: _some(answer[name], _NUMBERS * size // _EXAMPLES) for name in taught})
         if examples >= _EXAMPLES:
             break
     if not answers:
         raise no_examples("x")
     return answers
+
+
+def _by_position(answer: Any) -> Any:
+    return ops.reshape(answer, (-1, answer.shape[-1]))
+
+
+def _some(answer: Any, numbers: int) -> Any:
+    """Returns evenly spread rows of an answer, on the host, of at most so many numbers or one."""
+    parts = keras.tree.flatten(answer)
+    rows = ops.shape(parts[0])[0]
+    most = max(1, numbers // max(math.prod(part.shape[1:]) for part in parts))
+    picked = np.linspace(0, rows - 1, min(rows, most)).astype("int32")
+    return keras.tree.map_structure(
+        lambda part: ops.convert_to_numpy(ops.take(part, picked, axis=0)), answer
+    )
 
 
 def head_of(term: Term) -> str:
@@ -171,7 +201,7 @@ def found(confidence_at: Callable[[float], float], name: str, *, strict: bool) -
     raise refusal(
         f"The teacher's answers at {name!r} must tell classes apart for temperature='auto'",
         expected="finite logits that differ from class to class",
-        received="the same number for every class" if np.isfinite(sharp) else "NaN or Inf",
+        received="almost the same number for every class" if np.isfinite(sharp) else "NaN or Inf",
         mend="Check the teacher and what it is shown, or pass temperature= a number",
     )
 
@@ -197,9 +227,10 @@ def kept(value: float, temperatures: tuple[float, ...], name: str, *, strict: bo
     if not strict or is_near(nearest, value):
         return nearest
     raise refusal(
-        f"The temperature that temperature='auto' finds at {name!r} must be one that the top "
-        "classes were stored for",
+        f"The temperature that temperature='auto' finds at {name!r} must be one that the answers "
+        "were stored for",
         expected=f"one of {list(temperatures)}",
-        received=f"{value:.3g}",
-        mend=f"Write the labels with temperatures=[{value:.3g}], or compile with {nearest:g}",
+        received=f"about {value:.3g}",  # of answers that are known at the nearest one alone
+        mend=f"Write the labels with some temperatures around {value:.3g}, or compile with "
+        f"{nearest:g}",
     )

@@ -73,6 +73,7 @@ class PlainTemperature:
         """Forgets what was found, as another teacher answers; what was assigned stays."""
         if not self.automatic:
             return
+        self._nearest = False
         for term in terms:
             if _value(term) == np.float32(self._found.get(term.name, _UNKNOWN)):
                 term.temperature.assign(_UNKNOWN)
@@ -98,8 +99,7 @@ class PlainTemperature:
             return f"{shown}, assigned"
         if self._nearest:
             return f"{shown}, the nearest that answers are stored for"
-        said = f"softens the teacher to a mean confidence of {search.CONFIDENCE:g}"
-        return f"auto, {shown}, which {said}" + ", or leaves it" * bool(values.min() == 1.0)
+        return f"auto, {shown}, {_meaning(values)}"
 
     def columns(self, terms: Sequence[Term], *, in_step: bool) -> dict[str, Any]:
         """Returns what the logs show of temperatures that `"auto"` found, by column.
@@ -155,9 +155,9 @@ class PlainTemperature:
         """
 
         def find() -> list[float]:
-            answers, values = search.asked(teacher, names, batches), []
-            for term in terms:
-                name = term.output_of(names)
+            outputs, values = [term.output_of(names) for term in terms], []
+            answers = search.asked(teacher, names, outputs, batches)
+            for term, name in zip(terms, outputs):
                 said = [each[name] for each in answers]
                 at = partial(search.confidence_of, teacher, term, said)
                 values.append(search.found(at, name, strict=not self._by_default))
@@ -183,6 +183,18 @@ class PlainTemperature:
                 received="train_step in a loop of your own",
                 mend="Pass temperature= a number to compile",
             )
+
+
+def _meaning(values: np.ndarray) -> str:
+    """Returns what temperatures that were found do to the teacher's answers."""
+    is_lowest, is_highest = values == 1.0, values > 0.99 * search.HIGHEST
+    confident = f"a mean confidence of {search.CONFIDENCE:g}"
+    said = {
+        f"softens the teacher to {confident}": ~is_lowest & ~is_highest,
+        f"leaves a teacher below {confident} as it is": is_lowest,
+        f"is the highest that is tried for {confident}": is_highest,
+    }
+    return "which " + ", or ".join(text for text, holds in said.items() if holds.any())
 
 
 def _value(term: Term) -> float:

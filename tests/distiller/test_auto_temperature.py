@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_kd
+from keras_kd.distiller import auto_temperature
 from keras_kd.distiller.auto_temperature import temperature_of
 from keras_kd.teachers.confidence import confidence
 
@@ -94,6 +95,48 @@ def test_is_found_online_before_the_first_step(kind):
     found = float(keras.ops.convert_to_numpy(distiller.temperature))
     np.testing.assert_allclose(found, expected_of(teacher), rtol=1e-4)
     np.testing.assert_allclose(logs["temperature"], found, rtol=1e-6)
+
+
+def test_a_generator_is_read_until_there_are_enough_examples_and_put_back():
+    teacher, read = classifier(scale=6.0), []
+
+    def batches():
+        for start in range(0, 96, 8):
+            read.append(start)
+            yield X[start : start + 8], Y[start : start + 8]
+
+    distiller = automatic(classifier(), teacher)
+    distiller.fit(batches(), steps_per_epoch=12, shuffle=False, verbose=0)
+    found = float(keras.ops.convert_to_numpy(distiller.temperature))
+    np.testing.assert_allclose(found, expected_of(teacher), rtol=1e-4)
+    assert read == list(range(0, 96, 8))
+    assert int(distiller.optimizer.iterations) == 12
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_of_long_answers_some_are_looked_at(monkeypatch, several):
+    """So that memory does not grow with positions and classes; the answer hardly changes."""
+    monkeypatch.setattr(auto_temperature, "_NUMBERS", 512 * 5 * 8)
+
+    def tagger(scale):
+        tokens = keras.Input((40, 6))
+        return keras.Model(tokens, keras.layers.Dense(5, kernel_initializer=spread(scale))(tokens))
+
+    x = np.random.default_rng(0).normal(size=(512, 40, 6)).astype("float32")
+    y = np.zeros((512, 40), "int32")
+    teacher, seen = tagger(6.0), []
+    confidence_of = auto_temperature.confidence
+    monkeypatch.setattr(
+        auto_temperature,
+        "confidence",
+        lambda logits, *rest: seen.append(logits.shape) or confidence_of(logits, *rest),
+    )
+    distiller = automatic(tagger(1.0), [teacher, tagger(6.0)] if several else teacher)
+    distiller.fit(x, y, batch_size=64, verbose=0)
+    assert set(seen) == {(512 * 8, 5)}
+    monkeypatch.undo()
+    found = float(keras.ops.convert_to_numpy(distiller.temperature))
+    np.testing.assert_allclose(found, temperature_of(teacher.predict(x, verbose=0)), rtol=0.02)
 
 
 def test_stays_as_assigned_and_makes_no_new_trace():
