@@ -114,6 +114,7 @@ class Distiller(Fitting):
         *,
         alpha: float | None = None,
         temperature: float | str | dict[str, float] | None = None,
+        student_power: float | None = None,
         hard_weight: float | None = None,
         evaluate_terms: bool = False,
         student_loss_fn: Any = None,
@@ -128,10 +129,15 @@ class Distiller(Fitting):
             loss_weights: Weights of the outputs within the hard loss.
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
-                `1 - alpha`. Default 0.5.
+                `1 - alpha`. Default 0.5; where all outputs are `C` labels that do not exclude each
+                other, `C / (C + 1)`, as the soft targets are a sum over them and Keras' losses a
+                mean.
             temperature: Plain form: that of the soft targets; `"auto"` softens each output until
                 the teacher's mean confidence is 0.8, and is the default: there, of answers that
                 are stored for certain temperatures, the nearest of these serves.
+            student_power: Plain form: how much of the temperature softens the student, from 0 to 1:
+                its own is `temperature**student_power`, see `keras_kd.losses.SoftTargets`. Default
+                0.5 where `temperature` is left out, else 1.0, which is Hinton's loss.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
             evaluate_terms: Whether the teacher is asked in `evaluate` and validation, too, which
                 then log the terms (`val_<term>`). `val_loss` stays the hard loss.
@@ -146,25 +152,27 @@ class Distiller(Fitting):
         """
         loss = keras_io.hard_loss(loss, student_loss_fn)
         asked = hard_loss.read(loss, self._logits.heads)
-        given = {"alpha": alpha, "temperature": temperature, "hard_weight": hard_weight}
+        settings = (forms.plain_settings if self.is_plain else forms.full_settings)(
+            alpha=alpha,
+            temperature=temperature,
+            student_power=student_power,
+            hard_weight=hard_weight,
+            loss_fn=distillation_loss_fn,
+        )
         kwargs.update(loss_weights=loss_weights, metrics=metrics)
-        with _keras.compiling_anew(self), self._terms_for(asked):
+        with _keras.compiling_anew(self), self._terms_for(asked, settings):
             forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
-            if self.is_plain:
-                given["temperature"] = keras_io.temperature(distillation_loss_fn, temperature)
-                weight, temperature = forms.plain_settings(**given)
-            else:
-                weight = forms.full_settings(distillation_loss_fn=distillation_loss_fn, **given)
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
             if self.is_plain:
-                self.plain_temperature.take(temperature, self._terms)
+                self.plain_temperature.take(settings.temperature, self._terms)
                 self._find_stored_temperature()
             self._objective.teacher.check_temperatures(self._terms, self._logits.names)
-            self._hard_weight.assign(weight)
+            weight = settings.hard_weight
+            self._hard_weight.assign(self._form.alpha if weight is None else weight)
         self._objective.follow(asked, evaluate_terms=evaluate_terms)
 
     @contextlib.contextmanager
-    def _terms_for(self, asked: hard_loss.HardLoss) -> Iterator[None]:
+    def _terms_for(self, asked: hard_loss.HardLoss, settings: forms.Settings) -> Iterator[None]:
         """Gives the plain form the terms that suit a loss; they stay if what follows succeeds."""
         if not self._form:
             yield
@@ -172,7 +180,7 @@ class Distiller(Fitting):
         last, teacher = self._terms, self._objective.teacher
         try:
             kinds = teacher.kinds(self._logits.names)
-            with self._form.following(kinds, asked.by_output) as terms:
+            with self._form.following(kinds, asked.by_output, settings.student_power) as terms:
                 self._take(terms)
                 compatibility.check_teacher(teacher, terms, self._logits)
                 yield
@@ -267,6 +275,7 @@ class Distiller(Fitting):
         config["alpha" if self.is_plain else "hard_weight"] = summary.value(self.hard_weight)
         if self.is_plain:
             config["temperature"] = self.plain_temperature.now(self._terms)
+            config["student_power"] = self._form.student_power
         return config | ({"evaluate_terms": True} if self.evaluates_terms else {})
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What `terms=` and `compile` were given, in the plain form and in the full one, checked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -8,13 +9,15 @@ import keras
 from keras_kd import _keras
 from keras_kd._errors import check_number, check_type, refusal, wrong
 from keras_kd.distiller import plain_temperature
-from keras_kd.distiller.settings import ALPHA
+from keras_kd.distiller.settings import STUDENT_POWER
+from keras_kd.distiller.terms import keras_io
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import FeatureLoss
 from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch
 
 __all__ = [
+    "Settings",
     "check_carries",
     "check_evaluable",
     "check_metrics",
@@ -135,20 +138,43 @@ def check_metrics(terms: list[Term], metrics: Any) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What `compile` asks for.
+
+    Attributes:
+        hard_weight: The hard loss's weight; `None` for the one that suits the plain form's terms.
+        temperature: Plain form: as `plain_temperature.checked` returns it.
+        student_power: Plain form: how much of the temperature softens the student.
+    """
+
+    hard_weight: float | None
+    temperature: plain_temperature.Temperature | None = None
+    student_power: float = 1.0
+
+
 def plain_settings(
-    *, alpha: Any, temperature: Any, hard_weight: Any
-) -> tuple[float, plain_temperature.Temperature | None]:
-    """Returns the hard loss's weight and the temperature that `compile` asks for, checked."""
+    *, alpha: Any, temperature: Any, student_power: Any, hard_weight: Any, loss_fn: Any
+) -> Settings:
+    """Returns what `compile` asks for in the plain form, checked."""
     _check_unused("the plain form", "alpha", hard_weight=hard_weight)
-    alpha = check_number("alpha", ALPHA if alpha is None else alpha, "from 0 to 1")
-    return alpha, plain_temperature.checked(temperature)
+    temperature = keras_io.temperature(loss_fn, temperature)
+    if student_power is None:  # numbers are papers', which soften both networks alike
+        student_power = STUDENT_POWER if temperature is None else 1.0
+    return Settings(
+        None if alpha is None else check_number("alpha", alpha, "from 0 to 1"),
+        plain_temperature.checked(temperature),
+        check_number("student_power", student_power, "from 0 to 1"),
+    )
 
 
-def full_settings(*, hard_weight: Any, **of_the_plain_form: Any) -> float:
-    """Returns the hard loss's weight that `compile` asks for, checked."""
+def full_settings(*, hard_weight: Any, loss_fn: Any, **of_the_plain_form: Any) -> Settings:
+    """Returns what `compile` asks for beside terms, checked."""
     instead = "hard_weight and each Term's weight and temperature"
+    of_the_plain_form["distillation_loss_fn"] = loss_fn
     _check_unused("a Distiller with terms", instead, **of_the_plain_form)
-    return check_number("hard_weight", 1.0 if hard_weight is None else hard_weight, "at least 0")
+    weight = 1.0 if hard_weight is None else hard_weight
+    return Settings(check_number("hard_weight", weight, "at least 0"))
 
 
 def _check_unused(form: str, instead: str, **given: Any) -> None:

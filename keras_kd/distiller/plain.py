@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_kd._errors import message, refusal
+from keras_kd.distiller.settings import ALPHA
 from keras_kd.distiller.terms.accepted_losses import default_name
 from keras_kd.distiller.terms.term import Term
 from keras_kd.losses import MultiLabelSoftTargets, SoftTargets, stock
@@ -29,11 +30,16 @@ class PlainForm:
 
     Args:
         heads: The student's heads by output name.
+
+    Attributes:
+        terms: All that there may be.
+        student_power: How much of the temperature softens the student.
     """
 
     def __init__(self, heads: dict[str, Head]):
         self._heads = heads
         self._chosen: dict[str, type] = {}
+        self.student_power = 1.0
         self.terms: list[Term] = []
         for name, head in heads.items():
             output = name if len(heads) > 1 else None
@@ -55,6 +61,23 @@ class PlainForm:
         """Names of the outputs that show what they are, of which there are terms at most."""
         return [name for name, head in self._heads.items() if not _is_open(head)]
 
+    @property
+    def alpha(self) -> float:
+        """The weight of the hard loss that weighs it and the soft targets alike.
+
+        Keras' losses on labels that do not exclude each other are a mean over them, the soft
+        targets a sum.
+        """
+        labels = [
+            self._heads[name].classes
+            for name, loss in self._chosen.items()
+            if loss is MultiLabelSoftTargets
+        ]
+        if not labels or len(labels) < len(self._chosen) or None in labels:
+            return ALPHA
+        times = sum(labels) / len(labels)
+        return ALPHA * times / (ALPHA * times + 1 - ALPHA)
+
     def follow(
         self, taught: dict[str, str | None], losses: Mapping[str, Any] = _NONE_YET
     ) -> list[Term]:
@@ -72,21 +95,30 @@ class PlainForm:
 
     @contextlib.contextmanager
     def following(
-        self, taught: dict[str, str | None], losses: Mapping[str, Any]
+        self, taught: dict[str, str | None], losses: Mapping[str, Any], student_power: float
     ) -> Iterator[list[Term]]:
-        """Gives the terms that `follow` returns; they are as before if what follows fails."""
-        last = self._chosen
+        """Gives the terms that `follow` returns; they are as before if what follows fails.
+
+        Args:
+            taught: As in `follow`.
+            losses: As in `follow`.
+            student_power: That of `SoftTargets`, from now on.
+        """
+        last = self._chosen, self.student_power
+        self.student_power = student_power
         try:
             yield self.follow(taught, losses)
         except BaseException:
-            self._take(last)
+            chosen, self.student_power = last
+            self._take(chosen)
             raise
 
     def _take(self, chosen: dict[str, type]) -> list[Term]:
         self._chosen = chosen
         named = dict(zip(self._heads, self.terms))
         for name, loss in chosen.items():
-            named[name].compare_by(loss())
+            power = {"student_power": self.student_power} if loss is SoftTargets else {}
+            named[name].compare_by(loss(**power))
         return [named[name] for name in chosen]
 
     def begin(self, taught: dict[str, str | None]) -> list[Term]:

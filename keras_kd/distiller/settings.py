@@ -9,9 +9,11 @@ from keras import ops
 if TYPE_CHECKING:
     from keras_kd.distiller.terms.term import Term
 
-__all__ = ["ALPHA", "live_scalar", "out_of_range"]
+__all__ = ["ALPHA", "STUDENT_POWER", "live_scalar", "out_of_range"]
 
-ALPHA = 0.5  # the labels' share in the plain form, chosen by benchmarks/accuracy.py
+# The plain form's defaults, chosen by benchmarks/accuracy.py.
+ALPHA = 0.5  # the labels' share where both losses count alike
+STUDENT_POWER = 0.5  # of the temperature that is found
 
 
 def live_scalar(layer: keras.layers.Layer, name: str, value: float) -> keras.Variable:

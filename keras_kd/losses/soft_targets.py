@@ -12,11 +12,12 @@ from keras_kd.losses.base import DistillationLoss, categorical_kl, standardize
 __all__ = ["SoftTargets", "soft_targets"]
 
 
-def soft_targets(teacher: Any, student: Any, temperature: Any) -> Any:
-    """Returns `T²·KL(softmax(teacher/T) ‖ softmax(student/T))` over the last axis."""
+def soft_targets(teacher: Any, student: Any, temperature: Any, student_power: float = 1.0) -> Any:
+    """Returns `T·S·KL(softmax(teacher/T) ‖ softmax(student/S))` with `S = T**student_power`."""
+    own = temperature if student_power == 1 else temperature**student_power
     log_p = ops.log_softmax(teacher / temperature, axis=-1)
-    log_q = ops.log_softmax(student / temperature, axis=-1)
-    return temperature**2 * categorical_kl(log_p, log_q)
+    log_q = ops.log_softmax(student / own, axis=-1)
+    return temperature * own * categorical_kl(log_p, log_q)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -32,6 +33,10 @@ class SoftTargets(DistillationLoss):
         standardize: Whether to standardize both networks' logits to zero mean and unit standard
             deviation first (Sun et al. 2024; their recipe is `temperature=2`, weight 9, hard loss
             0.1). It keeps a teacher useful that has memorised its training data. Default `False`.
+        student_power: How much of the temperature softens the student, from 0 to 1: its own is
+            `S = T**student_power`, and the loss `T·S·KL(softmax(z_t/T) ‖ softmax(z_s/S))`, with the
+            gradient `T·(softmax(z_s/S) - softmax(z_t/T))`. 1 is Hinton's loss; 0 leaves the student
+            as it is (Zheng and Yang 2024); 0.5 is what `Distiller` takes by default. Default 1.0.
         name: Name of the loss. Default `"soft_targets"`.
         reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
 
@@ -44,8 +49,9 @@ class SoftTargets(DistillationLoss):
         inputs). Finite for logits up to 1e4 in magnitude.
 
     Raises:
-        ValueError: If `temperature` is not positive and finite, or there are fewer than 2 classes.
-        TypeError: If `temperature` is not a number.
+        ValueError: If `temperature` is not positive and finite, `student_power` not from 0 to 1, or
+            there are fewer than 2 classes.
+        TypeError: If one of them is not a number.
 
     Example:
     >>> loss = keras_kd.losses.SoftTargets(temperature=4.0)
@@ -57,6 +63,8 @@ class SoftTargets(DistillationLoss):
             https://arxiv.org/abs/1503.02531)
         - [Sun et al., Logit Standardization in Knowledge Distillation, CVPR 2024](
             https://arxiv.org/abs/2403.01427)
+        - [Zheng and Yang, Knowledge Distillation Based on Transformed Teacher Matching, ICLR 2024](
+            https://arxiv.org/abs/2402.11148)
     """
 
     min_classes = 2
@@ -65,12 +73,14 @@ class SoftTargets(DistillationLoss):
         self,
         temperature: float = 4.0,
         standardize: bool = False,
+        student_power: float = 1.0,
         name: str = "soft_targets",
         reduction: str | None = "sum_over_batch_size",
     ):
         super().__init__(name=name, reduction=reduction)
         self.temperature = check_number("temperature", temperature, "above 0")
         self.standardize = bool(standardize)
+        self.student_power = check_number("student_power", student_power, "from 0 to 1")
         if self.standardize:
             self.default_weight = 9.0
 
@@ -85,12 +95,16 @@ class SoftTargets(DistillationLoss):
                     stacklevel=2,
                 )
             teacher, student = standardize(teacher), standardize(student)
-        return soft_targets(teacher, student, ops.cast(self.temperature, student.dtype))
+        temperature = ops.cast(self.temperature, student.dtype)
+        return soft_targets(teacher, student, temperature, self.student_power)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the loss."""
+        # Without what is not used, older versions load what is saved.
+        asymmetric = {} if self.student_power == 1 else {"student_power": self.student_power}
         return {
             **super().get_config(),
             "temperature": float(self.temperature),
             "standardize": self.standardize,
+            **asymmetric,
         }

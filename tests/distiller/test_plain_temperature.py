@@ -42,6 +42,7 @@ def test_it_is_found_and_the_labels_weigh_a_half(capsys):
     logs = distiller.fit(X, Y, verbose=0).history
     np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
     assert number(distiller.alpha) == 0.5
+    assert distiller.terms[0].loss.student_power == 0.5
     assert set(logs) == {"loss", "hard_loss", "soft_targets"}
     distiller.summary()
     assert f"auto, {expected_of(teacher):.4g}" in capsys.readouterr().out
@@ -130,6 +131,78 @@ def test_it_is_found_on_replicas(two_replicas):
         distiller = by_default(teacher)
     distiller.fit(X, Y, batch_size=32, verbose=0)
     np.testing.assert_allclose(number(distiller.temperature), expected_of(teacher), rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [3.0, "auto"])
+def test_the_student_is_softened_like_the_teacher_where_one_is_given(temperature):
+    distiller = by_default(classifier(6.0), temperature=temperature)
+    assert distiller.terms[0].loss.student_power == 1.0
+    distiller = by_default(classifier(6.0), temperature=temperature, student_power=0.25)
+    assert distiller.terms[0].loss.student_power == 0.25
+
+
+def test_how_the_student_is_softened_is_saved(tmp_path):
+    distiller = by_default(classifier(6.0))
+    first = distiller.fit(X, Y, verbose=0).history["soft_targets"]
+    distiller.save(tmp_path / "d.keras")
+    loaded = keras.saving.load_model(tmp_path / "d.keras")
+    loaded.teacher = classifier(6.0)
+    assert loaded.terms[0].loss.student_power == 0.5
+    again, other = (d.fit(X, Y, verbose=0, shuffle=False) for d in (distiller, loaded))
+    assert again.history["soft_targets"] != first
+    np.testing.assert_allclose(
+        again.history["soft_targets"], other.history["soft_targets"], rtol=1e-5
+    )
+
+
+def test_a_failed_compile_leaves_it():
+    distiller = by_default(classifier(6.0), temperature=3.0, student_power=0.25)
+    with pytest.raises(ValueError, match="temperature must be"):
+        distiller.compile("sgd", loss=LOSS, temperature=-1.0)
+    metrics = [keras.metrics.Mean(name="soft_targets")]
+    with pytest.raises(ValueError, match="Metrics and terms must have names"):
+        distiller.compile("sgd", loss=LOSS, metrics=metrics, student_power=1.0)
+    assert distiller.terms[0].loss.student_power == 0.25
+    with pytest.raises(ValueError, match="student_power must be a finite number from 0 to 1"):
+        distiller.compile("sgd", loss=LOSS, student_power=1.5)
+
+
+@pytest.mark.parametrize(
+    ("heads", "alpha"),
+    [({"a": 10}, 10 / 11), ({"a": 10, "b": 6}, 8 / 9), ({"a": 10, "b": None}, 0.5)],
+)
+def test_labels_that_do_not_exclude_each_other_weigh_as_their_mean(heads, alpha):
+    """Soft targets are a sum over them, Keras' binary cross-entropy a mean."""
+
+    def model():
+        x = keras.Input((6,))
+        made = {
+            name: keras.layers.Dense(units or 5, "sigmoid" if units else "softmax", name=name)(x)
+            for name, units in heads.items()
+        }
+        return keras.Model(x, made)
+
+    distiller = keras_kd.Distiller(student=model(), teacher=model())
+    losses = {"binary": "binary_crossentropy", "classes": "sparse_categorical_crossentropy"}
+    loss = {name: losses["binary" if units else "classes"] for name, units in heads.items()}
+    distiller.compile("sgd", loss=loss)
+    np.testing.assert_allclose(number(distiller.alpha), alpha, rtol=1e-6)
+    distiller.compile("sgd", loss=loss, alpha=0.3)
+    np.testing.assert_allclose(number(distiller.alpha), 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        (0.01, "auto, 1, which leaves a teacher below a mean confidence of 0.8 as it is"),
+        (1e6, "auto, 100, which is the highest that is tried for a mean confidence of 0.8"),
+    ],
+)
+def test_summary_says_what_becomes_of_the_confidence(scale, said, capsys):
+    distiller = by_default(classifier(scale))
+    distiller.fit(X, Y, verbose=0)
+    distiller.summary()
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_loop_of_ones_own_is_told_what_to_do():

@@ -64,6 +64,16 @@ def soft_targets(t, s, temperature):
     return temperature**2 * kl(log_p, log_q), temperature * (np.exp(log_q) - np.exp(log_p))
 
 
+def asymmetric(power):
+    def formula(t, s, temperature):
+        own = temperature**power
+        log_p, log_q = log_softmax(t / temperature), log_softmax(s / own)
+        values = temperature * own * kl(log_p, log_q)
+        return values, temperature * (np.exp(log_q) - np.exp(log_p))
+
+    return formula
+
+
 def multi_label(t, s, temperature):
     t, s = t / temperature, s / temperature
     on = np.exp(log_sigmoid(t)) * (log_sigmoid(t) - log_sigmoid(s))
@@ -153,6 +163,14 @@ def nkd(t, s, temperature):
 
 FORMULAS = {
     "soft_targets": (lambda t: SoftTargets(temperature=t), soft_targets),
+    "soft_targets_student_0": (
+        lambda t: SoftTargets(temperature=t, student_power=0.0),
+        asymmetric(0.0),
+    ),
+    "soft_targets_student_half": (
+        lambda t: SoftTargets(temperature=t, student_power=0.5),
+        asymmetric(0.5),
+    ),
     "multi_label": (lambda t: MultiLabelSoftTargets(temperature=t), multi_label),
     "decoupled_kd": (lambda t: DecoupledKD(1.0, 2.0, temperature=t), decoupled(1.0, 2.0)),
     "nkd": (lambda t: NKD(temperature=t), nkd),
