@@ -10,8 +10,9 @@ alone (mean over the seeds), and above it on 80 % of the tasks.
         [--tasks=digits,banking77] [--methods="alone" --methods="dist, weight 2"] [--test]
 
 DIR holds `load_data.py` with its folders. A run that is killed goes on where it stopped; several
-may run at a time. The results of all cells that there are become `results/accuracy.json`, of which
-`python benchmarks/accuracy.py --table` makes the tables in README.md and docs/recipes.md.
+may run at a time. What was trained is compared with the student alone, which is always trained too.
+It goes into `results/accuracy.json`, beside what is there of the same code and settings; of that
+file `python benchmarks/accuracy.py --table` makes the tables in README.md and docs.
 """
 
 import os
@@ -19,6 +20,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import difflib
+import json
 import pathlib
 import sys
 
@@ -85,14 +87,17 @@ def main(_):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    from accuracy_suite import results
     from accuracy_suite.cells import Cells
     from accuracy_suite.methods import METHODS
-    from accuracy_suite.results import collect
     from accuracy_suite.tasks import TASKS
 
     tasks = chosen(FLAGS.tasks, TASKS, "task")
     methods = chosen(FLAGS.methods, METHODS, "method")
-    methods = [method for method in methods if method.tier <= SUBSETS[FLAGS.subset]]
+    if not FLAGS.methods:
+        methods = [method for method in METHODS if method.tier <= SUBSETS[FLAGS.subset]]
+    baselines = {method.baseline for method in methods}
+    methods = [each for each in METHODS if each in methods or each.name in baselines]
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     data = pathlib.Path(FLAGS.data).expanduser().resolve() if FLAGS.data else None
     if data and not (data / "load_data.py").exists():
@@ -105,8 +110,14 @@ def main(_):
         for task, method, seed in sorted(to_do, key=lambda cell: tasks.index(cell[0])):
             if cells.read(task, method, seed):
                 cells.score_test(task, method, seed)
-    command = "python benchmarks/accuracy.py --data=DIR"
-    print(save("accuracy", command, collect(cells, TASKS, METHODS)))
+    found, file = results.collect(cells, TASKS, METHODS), RESULTS / "accuracy.json"
+    last = json.loads(file.read_text())["results"] if file.exists() else {}
+    found = results.merged(last, found, TASKS, METHODS)
+    asked = {task.name: found[task.name] for task in tasks if task.name in found}
+    for baseline in sorted(baselines):
+        names = [m.name for m in methods if m.baseline == baseline and not m.is_alone]
+        print(results.task_table(asked, dict(zip(names, names)), baseline=baseline))
+    print(save("accuracy", "python benchmarks/accuracy.py --data=DIR", found))
 
 
 if __name__ == "__main__":

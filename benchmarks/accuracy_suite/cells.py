@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 import keras_kd
+from accuracy_suite.definitions import digest
 from accuracy_suite.methods import Method
 from accuracy_suite.tasks import Data, Task
 from keras_kd import SoftLabels
@@ -113,14 +114,15 @@ class Cells:
     def _distil(
         self, task: Task, method: Method, student: keras.Model, soft: SoftLabels, seed: int
     ) -> dict[str, Any]:
-        options, found = {"hard_weight": method.hard_weight}, {}
-        if method.terms is None:
+        options = {}
+        if method.terms:
+            options["hard_weight"] = method.hard_weight
+        elif not method.by_default:
             temperature = method.temperature
-            if method.ensemble:
-                temperature = None  # by default, the nearest of those that answers are stored for
-            elif isinstance(temperature, float) and temperature < 1:
+            if temperature < 1:
                 temperature = temperature_of(_logits(soft), temperature, _head(task))
             options = {"alpha": method.alpha, "temperature": temperature}
+            options["student_power"] = method.student_power
         distiller = keras_kd.Distiller(
             student=student, teacher=soft, terms=method.terms() if method.terms else None
         )
@@ -133,9 +135,8 @@ class Cells:
         )
         train = soft.dataset(*self.data(task).train, batch_size=task.batch, seed=seed)
         distiller.fit(train, epochs=task.epochs, verbose=0)
-        if method.terms is None:
-            found["temperature"] = round(float(distiller.temperature), 4)
-        return found
+        plain = method.terms is None
+        return {"temperature": round(float(distiller.temperature), 4)} if plain else {}
 
     def _train_alone(self, task: Task, student: keras.Model, soft: SoftLabels, seed: int) -> None:
         data = self.data(task)
@@ -153,6 +154,7 @@ class Cells:
         from keras import distillation
 
         data, teacher = self.data(task), self.teacher(task, 0)
+        teacher = getattr(teacher, "model", teacher)
         loss = "kl_divergence" if method.peer == "default" else keras.losses.KLDivergence()
         peer = distillation.Distiller(
             teacher=teacher,
@@ -173,8 +175,8 @@ class Cells:
     def _answers(self, task: Task, method: Method) -> SoftLabels:
         """Returns the stored answers that a method trains on, written once."""
         kind = ".views" * method.views + ".ensemble" * method.ensemble
-        name = f"{task.taught_as or task.name}{kind}"
-        folder = self.cache / "answers" / name
+        augmented = f".{digest(task.augment, task.views)}" * method.views
+        folder = self.cache / "answers" / f"{task.teaching}{kind}{augmented}"
         with alone_with(folder.with_suffix(".lock")):
             augment = task.augment() if method.views else None
             if (folder / "manifest.json").exists():
@@ -198,7 +200,7 @@ class Cells:
         data = self.data(task)
         if task.trained:
             return task.trained(self.folder, data, number)
-        path = self.cache / "teachers" / f"{task.taught_as or task.name}.{number}.keras"
+        path = self.cache / "teachers" / f"{task.teaching}.{number}.keras"
         with alone_with(path.with_suffix(".lock")):
             if not path.exists():
                 keras.utils.set_random_seed(number)
@@ -206,12 +208,14 @@ class Cells:
                 _compile(teacher, task, 3e-3, data)
                 x, y = data.teaching or data.train
                 teacher.fit(x, y, batch_size=task.batch, epochs=task.epochs, verbose=0)
-                teacher.save(path)
+                draft = path.with_suffix(f".{os.getpid()}.keras")
+                teacher.save(draft)
+                os.replace(draft, path)
             return keras.models.load_model(path, compile=False)
 
     def teacher_facts(self, task: Task) -> dict[str, float]:
         """Returns the teacher's held-out score, and its confidence in what it teaches."""
-        path = self.cache / "teachers" / f"{task.taught_as or task.name}.json"
+        path = self.cache / "teachers" / f"{task.teaching}.json"
         with alone_with(path.with_suffix(".lock")):
             if not path.exists():
                 teacher = self.teacher(task, 0)

@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 ALONE = "alone"
+_BY_SEED = ("held_out", "test", "temperature", "seconds", "cpu_seconds")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 Results = dict[str, dict[str, Any]]
 
@@ -18,6 +19,7 @@ def collect(cells: Any, tasks: list[Any], methods: list[Any]) -> Results:
         if by_method:
             results[task.name] = {
                 "teacher": cells.teacher_facts(task),
+                "kind": task.kind,
                 "student_parameters": task.student().count_params(),
                 "epochs": task.epochs,
                 "methods": by_method,
@@ -25,14 +27,48 @@ def collect(cells: Any, tasks: list[Any], methods: list[Any]) -> Results:
     return results
 
 
+def merged(last: Results, new: Results, tasks: list[Any], methods: list[Any]) -> Results:
+    """Returns new results with those of earlier runs that are made of the same code and settings.
+
+    Args:
+        last: As of `collect`.
+        new: As of `collect`.
+        tasks: All tasks.
+        methods: All methods.
+    """
+    together = {}
+    for task in tasks:
+        runs = [run[task.name] for run in (last, new) if task.name in run]
+        by_method = {}
+        for method in methods:
+            made = method.definition(task)
+            entries = [run["methods"].get(method.name, {}) for run in runs]
+            entries = [each for each in entries if each.get("definition") == made]
+            if entries:
+                by_method[method.name] = _joined(entries) | {"definition": made}
+        if by_method:
+            together[task.name] = runs[-1] | {"methods": by_method}
+    return together
+
+
+def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns what is there by seed, of the last entry that has it."""
+    names = [name for name in _BY_SEED if any(name in each for each in entries)]
+    parts = {name: [each.get(name, {}) for each in entries] for name in names}
+    return {
+        name: dict(sorted((s, v) for part in own for s, v in part.items()))
+        for name, own in parts.items()
+    }
+
+
 def _found(cells: Any, task: Any, method: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for seed in range(100):
         cell = cells.read(task, method, seed) if method.suits(task) else None
-        for what in ("held_out", "test", "temperature", "seconds", "cpu_seconds"):
+        for what in _BY_SEED:
             if cell and what in cell:
                 found.setdefault(what, {})[str(seed)] = cell[what]
-    return found
+    return found and {"definition": method.definition(task)} | found
 
 
 def differences(
@@ -48,7 +84,7 @@ def verdict(results: Results, part: str = "held_out", seeds: int = 3) -> list[di
 
     Only methods that were trained on all of them, with so many seeds, are compared.
     """
-    tasks = {n: t for n, t in results.items() if "alpha 0.1, T 4" in t["methods"]}
+    tasks = {name: task for name, task in results.items() if task["kind"] != "numbers"}
     names = {n for t in tasks.values() for n in t["methods"] if differences(t, n, part)}
     names = {n for n in names if all(len(differences(t, n, part)) >= seeds for t in tasks.values())}
     means = {n: [statistics.mean(differences(t, n, part)) for t in tasks.values()] for n in names}
@@ -65,12 +101,12 @@ def verdict(results: Results, part: str = "held_out", seeds: int = 3) -> list[di
             "mean_rank": round(statistics.mean(ranks[name]), 2),
             "worst": round(min(means[name]), 2),
             "mean": round(statistics.mean(means[name]), 2),
+            "median": round(statistics.median(means[name]), 2),
             "tasks_above": sum(value > 0 for value in means[name]),
             "tasks": len(tasks),
             "seeds": min(len(differences(t, name, part)) for t in tasks.values()),
         }
         for name in names
-        if name != ALONE
     ]
     return sorted(rows, key=lambda row: (row["mean_rank"], row["method"]))
 
@@ -103,7 +139,9 @@ def task_table(
         for name, title in methods.items()
         if any(differences(task, name, part, baseline) for task in results.values())
     }
-    header = ["task", "student's parameters", "teacher", "student alone", *methods.values()]
+    taught = [task["teacher"][part] for task in results.values() if part in task["teacher"]]
+    header = ["task", "student's parameters", *["teacher"] * bool(taught), "student alone"]
+    header += methods.values()
     rows = []
     for name, task in results.items():
         alone = list(task["methods"].get(baseline, {}).get(part, {}).values())
@@ -114,7 +152,7 @@ def task_table(
             [
                 name,
                 f"{task['student_parameters']:,}",
-                f"{task['teacher'][part]:.2f}" if part in task["teacher"] else "",
+                *[f"{task['teacher'][part]:.2f}"] * (part in task["teacher"]),
                 spread(alone),
                 *(spread(cell, signed=True) if cell else "" for cell in cells),
             ]
@@ -129,15 +167,15 @@ def verdict_table(results: Results, part: str = "held_out") -> str:
             row["method"],
             f"{row['mean_rank']:.2f}",
             f"{row['mean']:+.2f}",
+            f"{row['median']:+.2f}",
             f"{row['worst']:+.2f}",
             f"{row['tasks_above']} of {row['tasks']}",
             str(row["seeds"]),
         ]
         for row in verdict(results, part)
     ]
-    return markdown(
-        ["method", "mean rank", "mean", "worst task", "above the student alone", "seeds"], rows
-    )
+    points = ["mean", "median", "worst task"]
+    return markdown(["method", "mean rank", *points, "above the student alone", "seeds"], rows)
 
 
 def write_between_marks(path: str, name: str, text: str) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from resnet8 import load_reference_weights, resnet8
 
 from accuracy_suite import networks, scores
+from accuracy_suite.definitions import digest
 
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 LABELS = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -49,7 +51,7 @@ class Task:
         load: Returns the data, given the folder of `--data`.
         student: Builds the student.
         teacher: Builds the teacher, or `trained` does.
-        trained: Returns a trained teacher, given the folder of `--data`, the data and a seed.
+        trained: Returns a trained teacher, given the folder of `--data`, the data and its number.
         loss: On the labels; `LABELS` and `NUMBERS` tell what the outputs are.
         score: Returns points from 0 to 100 of labels and outputs.
         epochs: Of the student and of the teacher.
@@ -72,7 +74,21 @@ class Task:
     rate: float = 1e-2
     augment: Any = None
     views: int = 4
-    taught_as: str | None = None
+    taught_as: "Task | None" = None
+
+    @property
+    def teaching(self) -> str:
+        """Names its teacher, and the answers to its training data: those of other code differ."""
+        if self.taught_as:
+            return self.taught_as.teaching
+        made = digest(self.load, self.teacher, self.trained, self.loss, self.epochs, self.batch)
+        return f"{self.name}.{made}"
+
+    @property
+    def definition(self) -> str:
+        """Returns a hash of what its results depend on, but for the method."""
+        fields = (getattr(self, each.name) for each in dataclasses.fields(self)[1:-1])
+        return digest(*fields, self.teaching)
 
     @property
     def kind(self) -> str:
@@ -127,8 +143,15 @@ def _cifar10(folder: pathlib.Path | None) -> Data:
     )
 
 
-def _resnet56(folder: pathlib.Path | None, data: Data, seed: int) -> keras.Model:
-    path = folder / "pretrained" / "resnet_cifar10" / "resnet56_cifar10.keras"
+def _resnets(folder: pathlib.Path | None, data: Data, number: int) -> keras.Model:
+    """Returns a ResNet-56; as the next ones a ResNet-20 and MLPerf Tiny's ResNet-8."""
+    pretrained = folder / "pretrained"
+    if number == 2:
+        model = resnet8()
+        load_reference_weights(model, pretrained / "mlperf_tiny" / "pretrainedResnet.h5")
+        return model
+    depth = (56, 20)[number]
+    path = pretrained / "resnet_cifar10" / f"resnet{depth}_cifar10.keras"
     return keras.models.load_model(path, compile=False)
 
 
@@ -229,6 +252,8 @@ _FASHION = {
     "student": _student((4, 8, 8), _IMAGE, 255.0),
     "teacher": functools.partial(networks.residual, _IMAGE, 255.0),
 }
+_FASHION_5K = Task("fashion_5k", _fashion, **_FASHION, augment=_shift)
+_FASHION_1PCT = Task("fashion_1pct", functools.partial(_fashion, labelled=0.01), **_FASHION)
 TASKS = [
     Task(
         "digits",
@@ -238,7 +263,7 @@ TASKS = [
         epochs=40,
         batch=64,
     ),
-    Task("fashion_5k", _fashion, **_FASHION, augment=_shift),
+    _FASHION_5K,
     Task(
         "banking77",
         _banking77,
@@ -253,7 +278,7 @@ TASKS = [
         "cifar10",
         _cifar10,
         _student((8, 16, 32), (32, 32, 3), 255.0),
-        trained=_resnet56,
+        trained=_resnets,
         epochs=15,
         augment=functools.partial(_shift, 4),
     ),
@@ -272,12 +297,12 @@ TASKS = [
         loss=LABELS,
         score=scores.mean_precision,
     ),
-    Task("fashion_1pct", functools.partial(_fashion, labelled=0.01), **_FASHION),
+    _FASHION_1PCT,
     Task(
         "fashion_10pct",
         functools.partial(_fashion, labelled=0.1),
         **_FASHION,
-        taught_as="fashion_1pct",
+        taught_as=_FASHION_1PCT,
     ),
     Task(
         "regression",
@@ -294,6 +319,6 @@ TASKS = [
         _student((12, 24, 24), _IMAGE, 255.0),
         _FASHION["teacher"],
         augment=_shift,
-        taught_as="fashion_5k",
+        taught_as=_FASHION_5K,
     ),
 ]
