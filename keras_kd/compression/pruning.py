@@ -82,7 +82,7 @@ def prune(
         ValueError: If an argument is wrong, or the student has been compressed already.
 
     Warns:
-        UserWarning: If `block` is as large as a kernel, which then keeps all its weights.
+        UserWarning: If `block` is at least as large as a kernel, which then keeps all its weights.
 
     Example:
     ```python

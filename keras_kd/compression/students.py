@@ -1,7 +1,7 @@
 """Which models can be compressed, what has been done to one, and how a method is added to it."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
@@ -144,7 +144,7 @@ def skipped_paths(student: keras.Model, skip: Any) -> set[str]:
         TypeError: If `skip` is not a sequence of strings.
         ValueError: If one of them names no layer.
     """
-    several = isinstance(skip, Iterable) and not isinstance(skip, str | bytes)
+    several = isinstance(skip, Collection) and not isinstance(skip, str | bytes)
     if not several or not all(isinstance(name, str) for name in skip):
         raise wrong("skip", "be a list of layer names", skip, example=["dense"], error=TypeError)
     known = [path for path, _, _ in parts(student)]

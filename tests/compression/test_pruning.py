@@ -188,6 +188,7 @@ def test_kernels_that_matter_more_lose_less(data, how):
     assert logits < 0.25
 
 
+@pytest.mark.filterwarnings("ignore:Kernels that are a single block")
 @pytest.mark.parametrize("how", [{}, {"block": (4, 4)}, {"allocation": "lamp"}])
 def test_no_kernel_is_lost(how):
     inputs = keras.Input((2,))
