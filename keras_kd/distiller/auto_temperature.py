@@ -36,7 +36,7 @@ __all__ = [
 CONFIDENCE = 0.8
 HIGHEST = 100.0
 _EXAMPLES = 512  # that a teacher is asked about online: its mean confidence to about 0.01
-_NUMBERS = 2**22  # of an output's answers to them that are looked at
+_MOST_NUMBERS = 2**22  # of an output's answers to them that are looked at
 _AT_ONCE = 32
 _NEAR = 0.02  # relative, to a temperature that answers were stored for
 
@@ -100,7 +100,12 @@ def _kept(batches: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
 
 def _of_one_replica(batch: Any) -> Any:
     """Returns the part of a distributed batch that the first replica here has."""
-    return keras.tree.map_structure(lambda leaf: getattr(leaf, "values", (leaf,))[0], batch)
+    import tensorflow as tf
+
+    def first(leaf: Any) -> Any:
+        return leaf.values[0] if isinstance(leaf, tf.distribute.DistributedValues) else leaf
+
+    return keras.tree.map_structure(first, batch)
 
 
 def confidence_of(teacher: Teacher, term: Term, answers: list[Any], temperature: float) -> float:
@@ -133,14 +138,18 @@ def asked(
     """
     answers, examples = [], 0
     for x in batches:
-        if batch.carries_answers(x):
+        carried = batch.carries_answers(x)
+        if carried:
             answer = teacher.carried(batch.answers(x), names)
         else:
             answer = teacher(batch.teacher_input(_as_tensors(x)), names)
-            answer = keras.tree.map_structure(_by_position, answer)
-        size = len(keras.tree.flatten(x)[0])
+        size = ops.shape(keras.tree.flatten(answer)[0])[0]
         examples += size
-        answers.append({name: _some(answer[name], _NUMBERS * size // _EXAMPLES) for name in taught})
+        most = _MOST_NUMBERS * size // _EXAMPLES
+        own = {name: answer[name] for name in taught}
+        if not carried:
+            own = keras.tree.map_structure(_by_position, own)
+        answers.append({name: _spread_rows(each, most) for name, each in own.items()})
         if examples >= _EXAMPLES:
             break
     if not answers:
@@ -152,7 +161,7 @@ def _by_position(answer: Any) -> Any:
     return ops.reshape(answer, (-1, answer.shape[-1]))
 
 
-def _some(answer: Any, numbers: int) -> Any:
+def _spread_rows(answer: Any, numbers: int) -> Any:
     """Returns evenly spread rows of an answer, on the host, of at most so many numbers or one."""
     parts = keras.tree.flatten(answer)
     rows = ops.shape(parts[0])[0]

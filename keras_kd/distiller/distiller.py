@@ -34,7 +34,8 @@ class Distiller(Fitting):
 
     **Plain form** (no `terms`): Hinton's blend, `alpha · hard loss + (1 - alpha) · soft targets`
     per output: `SoftTargets` for softmax heads and linear heads of at least 2 units,
-    `MultiLabelSoftTargets` for sigmoid heads, a sigmoid teacher or a binary loss.
+    `MultiLabelSoftTargets` for sigmoid heads, a sigmoid teacher or a binary loss. Where `compile`
+    is given no temperature, it is found, and softens the student less than the teacher.
 
     **Full form**: `terms=[...]`, each with a weight of its own, and `compile(hard_weight=1.0)`.
 
@@ -130,14 +131,16 @@ class Distiller(Fitting):
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
                 `1 - alpha`. Default 0.5; where all outputs are `C` labels that do not exclude each
-                other, `C / (C + 1)`, as the soft targets are a sum over them and Keras' losses a
-                mean.
+                other, under a binary loss of Keras, `C / (C + 1)`: the soft targets are a sum over
+                them, that loss a mean.
             temperature: Plain form: that of the soft targets; `"auto"` softens each output until
-                the teacher's mean confidence is 0.8, and is the default: there, of answers that
-                are stored for certain temperatures, the nearest of these serves.
-            student_power: Plain form: how much of the temperature softens the student, from 0 to 1:
-                its own is `temperature**student_power`, see `keras_kd.losses.SoftTargets`. Default
-                0.5 where `temperature` is left out, else 1.0, which is Hinton's loss.
+                the teacher's mean confidence is 0.8. Left out, it is found likewise, and softens
+                the student less, see `student_power`; of answers that are stored for certain
+                temperatures, the nearest of these serves then.
+            student_power: Plain form: how much of the temperature softens a student whose classes
+                exclude each other, from 0 to 1: its own temperature is
+                `temperature**student_power`, see `keras_kd.losses.SoftTargets`. Default 0.5 where
+                `temperature` is left out, else 1.0, which is Hinton's loss.
             hard_weight: Full form: weight of the hard loss, at least 0. Default 1.0.
             evaluate_terms: Whether the teacher is asked in `evaluate` and validation, too, which
                 then log the terms (`val_<term>`). `val_loss` stays the hard loss.
@@ -162,14 +165,20 @@ class Distiller(Fitting):
         kwargs.update(loss_weights=loss_weights, metrics=metrics)
         with _keras.compiling_anew(self), self._terms_for(asked, settings):
             forms.check_metrics(self._terms, [metrics, kwargs.get("weighted_metrics")])
+            forms.check_softens(self._terms, student_power)
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
             if self.is_plain:
                 self.plain_temperature.take(settings.temperature, self._terms)
                 self._find_stored_temperature()
             self._objective.teacher.check_temperatures(self._terms, self._logits.names)
             weight = settings.hard_weight
-            self._hard_weight.assign(self._form.alpha if weight is None else weight)
-        self._objective.follow(asked, evaluate_terms=evaluate_terms)
+            if weight is None:
+                weight = self._form.alpha(asked.by_output)
+            self._hard_weight.assign(weight)
+        stated, guessed = self._heads_given["student_head"], ()
+        if self.is_plain:
+            guessed = self._form.guessed(asked.by_output, stated)
+        self._objective.follow(asked, guessed, evaluate_terms=evaluate_terms)
 
     @contextlib.contextmanager
     def _terms_for(self, asked: hard_loss.HardLoss, settings: forms.Settings) -> Iterator[None]:
@@ -275,7 +284,9 @@ class Distiller(Fitting):
         config["alpha" if self.is_plain else "hard_weight"] = summary.value(self.hard_weight)
         if self.is_plain:
             config["temperature"] = self.plain_temperature.now(self._terms)
-            config["student_power"] = self._form.student_power
+            power = self._form.student_power
+            if power != forms.default_power(config["temperature"]) and self._form.softens:
+                config["student_power"] = power  # else left out, for older versions to load
         return config | ({"evaluate_terms": True} if self.evaluates_terms else {})
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

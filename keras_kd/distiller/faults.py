@@ -26,8 +26,15 @@ _REPORTS = {
         "found": "others",
         "mend": "Map the labels to 0, 1, ... and masks of 255 to 0 and 1, or give the student as "
         "many outputs as there are classes. If another id such as -100 marks examples to leave "
-        "out, pass SparseCategoricalCrossentropy(ignore_class=-100); terms still count them. If "
-        "the student gives numbers, not classes, pass terms=[keras.losses.MeanSquaredError()]",
+        "out, pass SparseCategoricalCrossentropy(ignore_class=-100); terms still count them",
+    },
+    "numbers": {
+        "what": "Labels under a loss of your own must be classes for the plain form, which softens "
+        "linear units as classes",
+        "expected": "ids, or rows of numbers from -1 to 1",
+        "found": "others",
+        "mend": "Say what to distil: terms=[keras.losses.MeanSquaredError()] where the student "
+        "gives numbers, terms=[keras_kd.losses.SoftTargets()] where it gives classes",
     },
     "hard_loss": {
         "what": "A loss of your own must give each example its value where labels miss",
@@ -144,9 +151,9 @@ class Watch(keras.metrics.Metric):
         """Counts a batch, and notes its faults.
 
         Args:
-            **faults: By kind, `labels`, `hard_loss`, `settings`, `temperatures`, `pairs`, `answers`
-                or one of `faults_of`: a boolean scalar, of `answers` a vector with one for each
-                respondent, or `None` where nobody looked.
+            **faults: By kind, `labels`, `numbers`, `hard_loss`, `settings`, `temperatures`,
+                `pairs`, `answers` or one of `faults_of`: a boolean scalar, of `answers` a vector
+                with one for each respondent, or `None` where nobody looked.
         """
         batch = self._batches + 1
         self._batches.assign(batch)

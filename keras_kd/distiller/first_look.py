@@ -78,7 +78,9 @@ def _check_part(part: np.ndarray, start: int, shape: Any, rule: Rule, what: str)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _is_wrong(part[low:middle], shape, rule) else (middle, high)
-    raise faults.error_of("labels", f"{shown(part[low].tolist())}, which is {what}[{start + low}]")
+    raise faults.error_of(
+        rule.fault, f"{shown(part[low].tolist())}, which is {what}[{start + low}]"
+    )
 
 
 def _is_wrong(part: np.ndarray, shape: Any, rule: Rule) -> bool:

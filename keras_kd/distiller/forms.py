@@ -12,7 +12,7 @@ from keras_kd.distiller import plain_temperature
 from keras_kd.distiller.settings import STUDENT_POWER
 from keras_kd.distiller.terms import keras_io
 from keras_kd.distiller.terms.term import Term
-from keras_kd.losses import FeatureLoss
+from keras_kd.losses import FeatureLoss, SoftTargets
 from keras_kd.networks.heads import Head
 from keras_kd.teachers import batch
 
@@ -23,6 +23,8 @@ __all__ = [
     "check_metrics",
     "check_nothing_compares",
     "check_pairs",
+    "check_softens",
+    "default_power",
     "free",
     "full_settings",
     "full_terms",
@@ -159,8 +161,8 @@ def plain_settings(
     """Returns what `compile` asks for in the plain form, checked."""
     _check_unused("the plain form", "alpha", hard_weight=hard_weight)
     temperature = keras_io.temperature(loss_fn, temperature)
-    if student_power is None:  # numbers are papers', which soften both networks alike
-        student_power = STUDENT_POWER if temperature is None else 1.0
+    if student_power is None:
+        student_power = default_power(temperature) if loss_fn is None else 1.0
     return Settings(
         None if alpha is None else check_number("alpha", alpha, "from 0 to 1"),
         plain_temperature.checked(temperature),
@@ -168,9 +170,29 @@ def plain_settings(
     )
 
 
+def default_power(temperature: Any) -> float:
+    """Returns how much of a temperature softens the student, unless `compile` is told.
+
+    A temperature that is given is a paper's, which softens both networks alike.
+    """
+    return STUDENT_POWER if temperature is None else 1.0
+
+
+def check_softens(terms: list[Term], student_power: Any) -> None:
+    """Raises where the student's own temperature is asked for, and no term has one."""
+    if student_power is not None and not any(isinstance(t.loss, SoftTargets) for t in terms):
+        raise wrong(
+            "student_power",
+            "have an output whose classes exclude each other",
+            student_power,
+            expected="None",
+            mend="Leave it out",
+        )
+
+
 def full_settings(*, hard_weight: Any, loss_fn: Any, **of_the_plain_form: Any) -> Settings:
     """Returns what `compile` asks for beside terms, checked."""
-    instead = "hard_weight and each Term's weight and temperature"
+    instead = "hard_weight, each Term's weight and temperature, and SoftTargets(student_power=)"
     of_the_plain_form["distillation_loss_fn"] = loss_fn
     _check_unused("a Distiller with terms", instead, **of_the_plain_form)
     weight = 1.0 if hard_weight is None else hard_weight

@@ -1,7 +1,7 @@
 """How the labels of each output are read, by its loss, its head and what is distilled of it."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,8 @@ class Rule:
         own: Whether a loss of the user's own compares them: other ids are its business.
         own_rows: Whether rows of that loss miss where they are -1 in each place, which is nothing
             else where classes exclude each other.
-        guessed: Whether nothing but the plain form says that there are classes, of linear units
-            under that loss: numbers beyond 1, or between ids, show that there are none.
+        guessed: Whether that there are classes is a guess of the plain form, which numbers beyond 1
+            or between ids show to be wrong.
     """
 
     binary: bool = False
@@ -41,9 +41,17 @@ class Rule:
     own_rows: bool = False
     guessed: bool = False
 
+    @property
+    def fault(self) -> str:
+        """The kind of fault that its wrong labels are."""
+        return "numbers" if self.guessed else "labels"
+
 
 def rules(
-    losses: dict[str, Any], heads: dict[str, Head], terms: Iterable[Term], *, plain: bool = False
+    losses: dict[str, Any],
+    heads: dict[str, Head],
+    terms: Iterable[Term],
+    guessed: Collection[str] = (),
 ) -> dict[str, Rule]:
     """Returns the `Rule`s by name of the outputs that sort into classes.
 
@@ -55,7 +63,7 @@ def rules(
         losses: The losses on the labels by output name, `None` for outputs without.
         heads: The student's heads by output name.
         terms: The Distiller's terms.
-        plain: Whether it has chosen them itself.
+        guessed: The names of the outputs of which it has guessed that they are classes.
     """
     compared = {
         term.output_name or next(iter(heads))
@@ -90,7 +98,7 @@ def rules(
                 ignored=_option(single, "ignore_class"),
                 own=own,
                 own_rows=own and (head.kind == "softmax" or name in exclusive),
-                guessed=plain and own and head.kind == "logits" and name in exclusive,
+                guessed=name in guessed,
             )
     return found
 

@@ -26,7 +26,8 @@ class Reading:
 
     Attributes:
         labels: The labels, with 0 in the place of missing and wrong ones.
-        known: Boolean, one value per example or position: whether its label counts.
+        known: Boolean, one value per example or position: whether its label counts; `None` where
+            that is for the loss to say.
         wrong: Boolean scalar: whether there is one outside of the classes.
     """
 
@@ -78,7 +79,8 @@ def read(y: Any, shape: tuple[int | None, ...], rule: Rule) -> Reading | None:
     if shape[-1] == 1 or lie not in (IDS, COLUMN):
         return None
     if "int" not in dtype and not rule.floats:
-        return _read_own_floats(y, lie == COLUMN) if rule.guessed else None
+        between = (y == y) & (y != ops.floor(y))  # NaN is for the loss to see to
+        return Reading(y, None, ops.any(between)) if rule.guessed else None
     ids = ops.squeeze(y, axis=-1) if lie == COLUMN else y
     return _read_ids(ids, lie == COLUMN, dtype, shape[-1], rule)
 
@@ -92,12 +94,6 @@ def names_error(received: str) -> Exception:
         mend="Number the classes: names, y = np.unique(y, return_inverse=True)",
         error=TypeError,
     )
-
-
-def _read_own_floats(y: Any, in_rows: bool) -> Reading:
-    """Leaves floats to a loss of the user's own, unless they lie between ids."""
-    known = ops.ones_like(ops.squeeze(y, axis=-1) if in_rows else y, dtype="bool")
-    return Reading(y, known, ops.any(y != ops.floor(y)))
 
 
 def _read_ids(ids: Any, in_rows: bool, dtype: str, classes: int | None, rule: Rule) -> Reading:
@@ -142,7 +138,7 @@ class Batch(NamedTuple):
         output: The student's output, whose Keras masks leave out what has no label.
         weights: The sample weights, as `keras_kd.distiller.weights.like_outputs` gives them.
         known: Which labels count, by name of the outputs that have class ids.
-        wrong: Boolean scalar, or `None` where no labels are class ids.
+        wrong: Boolean scalars by kind of fault: whether there are wrong labels.
         ids: The class ids, -1 for none, by name of the outputs that sort into classes; for labels
             that are rows with a share for each class, the largest one's.
     """
@@ -151,7 +147,7 @@ class Batch(NamedTuple):
     output: Any
     weights: Any
     known: dict[str, Any]
-    wrong: Any
+    wrong: dict[str, Any]
     ids: dict[str, Any]
 
     def examples(self, names: list[str]) -> Any:
@@ -219,21 +215,28 @@ def sort_out(
             reading = read(given[name], outputs[name].shape, rule)
             if reading is not None:
                 readings[name] = reading
-            if not rule.binary:
+            if not rule.binary and (reading is None or reading.known is not None):
                 ids[name] = _ids(given[name], outputs[name].shape, reading)
     if not readings:
-        return Batch(y, output, fitted, {}, None, ids)
+        return Batch(y, output, fitted, {}, {}, ids)
     labels = {name: reading.labels for name, reading in readings.items()}
-    known = {name: reading.known for name, reading in readings.items()}
+    known = {n: reading.known for n, reading in readings.items() if reading.known is not None}
     masked = {name: _masked(outputs[name], mask) for name, mask in known.items()}
     return Batch(
         replaced(y, names, labels),
         replaced(output, names, masked),
         fitted,
         known,
-        ops.any(ops.stack([reading.wrong for reading in readings.values()])),
+        _wrong(readings, rules),
         ids,
     )
+
+
+def _wrong(readings: dict[str, Reading], rules: dict[str, Rule]) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {}
+    for name, reading in readings.items():
+        found.setdefault(rules[name].fault, []).append(reading.wrong)
+    return {fault: ops.any(ops.stack(each)) for fault, each in found.items()}
 
 
 def _ids(y: Any, shape: tuple[int | None, ...], reading: Reading | None) -> Any:

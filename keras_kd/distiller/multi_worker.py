@@ -126,7 +126,10 @@ def check_together(model: keras.Model, teacher: Teacher, given: dict[str, Any]) 
             "student": [tuple(weight.shape) for weight in model.student.weights],
             "alpha": _number(model.alpha) if model.is_plain else None,
             "hard_weight": None if model.is_plain else _number(model.hard_weight),
-            "terms": [(term.name, _number(term.weight)) for term in model.terms],
+            "terms": [
+                (term.name, _number(term.weight), getattr(term.loss, "student_power", None))
+                for term in model.terms
+            ],
             "optimizer": (type(model.optimizer).__name__, _number(model.optimizer.learning_rate)),
             **{name: given.get(name) for name in _ALIKE},
             "shape of x": _shapes(given["x"]),

@@ -1,5 +1,6 @@
 """What is minimised and logged of one batch: hard loss, terms and regularizers."""
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -68,10 +69,22 @@ class Objective:
         self._rules: dict[str, label_rules.Rule] = {}
         self._by_batch: list[str] = []  # outputs whose own loss gives no value per example
 
-    def follow(self, asked: hard_loss.HardLoss, *, evaluate_terms: bool = False) -> None:
-        """Takes what `compile` was given, for the terms as they are now."""
+    def follow(
+        self,
+        asked: hard_loss.HardLoss,
+        guessed: Collection[str] = (),
+        *,
+        evaluate_terms: bool = False,
+    ) -> None:
+        """Takes what `compile` was given, for the terms as they are now.
+
+        Args:
+            asked: The hard loss.
+            guessed: As in `label_rules.rules`.
+            evaluate_terms: Whether an evaluation compares answers, too.
+        """
         self.hard_loss, self.evaluates_terms = asked, bool(evaluate_terms)
-        self._rules = label_rules.rules(asked.by_output, self._heads, self.terms, plain=self.plain)
+        self._rules = label_rules.rules(asked.by_output, self._heads, self.terms, guessed)
         self._by_batch = [
             name
             for name, rule in self._rules.items()
@@ -225,7 +238,7 @@ class Objective:
         names, asked = self._names, bool(answers)
         settings_fault = settings.out_of_range(self._hard_weight, self.terms, self.plain)
         self._watch.update_state(
-            labels=batch.wrong,
+            **batch.wrong,
             hard_loss=batch.missing_in(self._by_batch),
             answers=self.teacher.not_finite(answers, names) if asked else None,
             settings=settings_fault if asked else None,

@@ -39,6 +39,7 @@ class PlainForm:
     def __init__(self, heads: dict[str, Head]):
         self._heads = heads
         self._chosen: dict[str, type] = {}
+        self._taught: dict[str, str | None] = {}
         self.student_power = 1.0
         self.terms: list[Term] = []
         for name, head in heads.items():
@@ -62,21 +63,46 @@ class PlainForm:
         return [name for name, head in self._heads.items() if not _is_open(head)]
 
     @property
-    def alpha(self) -> float:
-        """The weight of the hard loss that weighs it and the soft targets alike.
+    def softens(self) -> bool:
+        """Whether there are outputs whose classes exclude each other."""
+        return SoftTargets in self._chosen.values()
 
-        Keras' losses on labels that do not exclude each other are a mean over them, the soft
-        targets a sum.
+    def alpha(self, losses: Mapping[str, Any]) -> float:
+        """Returns the weight of the hard loss that weighs it and the soft targets alike.
+
+        Keras' binary losses are a mean over the labels, the soft targets of these a sum.
+
+        Args:
+            losses: As in `follow`.
         """
-        labels = [
+        means = [
             self._heads[name].classes
             for name, loss in self._chosen.items()
-            if loss is MultiLabelSoftTargets
+            if loss is MultiLabelSoftTargets and stock.is_binary(losses.get(name))
         ]
-        if not labels or len(labels) < len(self._chosen) or None in labels:
+        if not means or len(means) < len(self._chosen) or None in means:
             return ALPHA
-        times = sum(labels) / len(labels)
+        times = sum(means) / len(means)
         return ALPHA * times / (ALPHA * times + 1 - ALPHA)
+
+    def guessed(self, losses: Mapping[str, Any], stated: Any) -> set[str]:
+        """Returns the names of the outputs of which nothing certain says that they are classes.
+
+        Args:
+            losses: As in `follow`.
+            stated: What the user has said of the student's heads: one for all, or by name.
+        """
+        said = {} if stated is None else stated if isinstance(stated, dict) else self._heads
+        return {
+            name
+            for name, loss in self._chosen.items()
+            if loss is SoftTargets
+            and name not in said
+            and self._heads[name].kind == "logits"
+            and self._taught.get(name) in (None, "logits")
+            and losses.get(name) is not None
+            and stock.name_of(losses[name]) is None
+        }
 
     def follow(
         self, taught: dict[str, str | None], losses: Mapping[str, Any] = _NONE_YET
@@ -91,6 +117,7 @@ class PlainForm:
         Raises:
             ValueError: If they contradict each other, or leave open what an output is.
         """
+        self._taught = taught
         return self._take(self._choose(taught, losses))
 
     @contextlib.contextmanager
@@ -104,12 +131,12 @@ class PlainForm:
             losses: As in `follow`.
             student_power: That of `SoftTargets`, from now on.
         """
-        last = self._chosen, self.student_power
+        last = self._chosen, self._taught, self.student_power
         self.student_power = student_power
         try:
             yield self.follow(taught, losses)
         except BaseException:
-            chosen, self.student_power = last
+            chosen, self._taught, self.student_power = last
             self._take(chosen)
             raise
 

@@ -33,12 +33,12 @@ class SoftTargets(DistillationLoss):
         standardize: Whether to standardize both networks' logits to zero mean and unit standard
             deviation first (Sun et al. 2024; their recipe is `temperature=2`, weight 9, hard loss
             0.1). It keeps a teacher useful that has memorised its training data. Default `False`.
+        name: Name of the loss. Default `"soft_targets"`.
+        reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
         student_power: How much of the temperature softens the student, from 0 to 1: its own is
             `S = T**student_power`, and the loss `T·S·KL(softmax(z_t/T) ‖ softmax(z_s/S))`, with the
             gradient `T·(softmax(z_s/S) - softmax(z_t/T))`. 1 is Hinton's loss; 0 leaves the student
             as it is (Zheng and Yang 2024); 0.5 is what `Distiller` takes by default. Default 1.0.
-        name: Name of the loss. Default `"soft_targets"`.
-        reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
 
     Call arguments:
         y_true: The teacher's logits, `(batch, ..., classes)`, any float dtype.
@@ -73,9 +73,9 @@ class SoftTargets(DistillationLoss):
         self,
         temperature: float = 4.0,
         standardize: bool = False,
-        student_power: float = 1.0,
         name: str = "soft_targets",
         reduction: str | None = "sum_over_batch_size",
+        student_power: float = 1.0,
     ):
         super().__init__(name=name, reduction=reduction)
         self.temperature = check_number("temperature", temperature, "above 0")

@@ -172,7 +172,8 @@ class _Lesson:
         distiller = Distiller(student=student, teacher=soft)
         logits = [*distiller.student_heads.values()] == ["logits"]
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
-        distiller.compile(optimizer, loss=loss, alpha=alpha, temperature=self.temperature)
+        temperature = None if self.temperature == "auto" else self.temperature
+        distiller.compile(optimizer, loss=loss, alpha=alpha, temperature=temperature)
         rows = soft.dataset(*self.train, batch_size=self.batch_size, seed=seed)
         distiller.fit(rows, epochs=self.epochs, verbose=0)
         return top1(student.predict(test[0], batch_size=self.batch_size, verbose=0), test[1])

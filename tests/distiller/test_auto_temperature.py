@@ -113,10 +113,20 @@ def test_a_generator_is_read_until_there_are_enough_examples_and_put_back():
     assert int(distiller.optimizer.iterations) == 12
 
 
+@pytest.mark.tensorflow
+def test_ragged_inputs_are_shown_as_they_are():
+    import tensorflow as tf
+
+    rows = tf.RaggedTensor.from_tensor(X[:, :4])
+    data = tf.data.Dataset.from_tensor_slices((rows, Y)).batch(32)
+    batches = auto_temperature.first_batches({"x": data})
+    assert all(isinstance(batch, tf.RaggedTensor) for batch in batches)
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_of_long_answers_some_are_looked_at(monkeypatch, several):
     """So that memory does not grow with positions and classes; the answer hardly changes."""
-    monkeypatch.setattr(auto_temperature, "_NUMBERS", 512 * 5 * 8)
+    monkeypatch.setattr(auto_temperature, "_MOST_NUMBERS", 512 * 5 * 8)
 
     def tagger(scale):
         tokens = keras.Input((40, 6))
@@ -136,7 +146,7 @@ def test_of_long_answers_some_are_looked_at(monkeypatch, several):
     assert set(seen) == {(512 * 8, 5)}
     monkeypatch.undo()
     found = float(keras.ops.convert_to_numpy(distiller.temperature))
-    np.testing.assert_allclose(found, temperature_of(teacher.predict(x, verbose=0)), rtol=0.02)
+    np.testing.assert_allclose(found, temperature_of(teacher.predict(x, verbose=0)), rtol=0.05)
 
 
 def test_stays_as_assigned_and_makes_no_new_trace():

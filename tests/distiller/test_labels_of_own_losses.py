@@ -6,6 +6,7 @@ import pytest
 from keras import layers, losses
 
 from keras_kd import Distiller, Term
+from keras_kd.losses import SoftTargets
 from tests.distiller.labelled import CROSS_ENTROPY, Batches, some_missing
 
 
@@ -138,13 +139,49 @@ def test_numbers_are_not_softened_as_classes(net, data, shape, source):
     x, numbers = data[0], np.random.default_rng(0).normal(size=shape).astype("float32") * 3
     distiller = Distiller(student=net(), teacher=net())
     distiller.compile("sgd", loss=own_squares)
-    message = r"Labels must be ids.*If the student gives numbers.*terms=\[keras.losses.Mean"
+    message = r"Labels under a loss of your own must be classes.*terms=\[keras.losses.Mean"
     given = (x, numbers) if source == "arrays" else (Batches(x, numbers, 8),)
     with pytest.raises(ValueError, match=message):
         distiller.fit(*given, verbose=0)
     squares = Distiller(student=net(), teacher=net(), terms=[losses.MeanSquaredError()])
     squares.compile("sgd", loss=own_squares)
     squares.fit(x, numbers, verbose=0)
+
+
+def unreduced_squares(y, z):
+    y = keras.ops.reshape(y, (-1, keras.ops.size(y) // keras.ops.shape(z)[0]))
+    return keras.ops.square(z - keras.ops.cast(y, z.dtype))
+
+
+@pytest.mark.parametrize("shape", [(24,), (24, 1)])
+def test_float_ids_may_be_compared_class_by_class(net, data, logs_of, shape):
+    x, y = data
+    logs = logs_of(x, y.astype("float32").reshape(shape), loss=unreduced_squares)[0]
+    assert np.isfinite(logs["loss"])
+
+
+@pytest.mark.parametrize("shape", [(24,), (24, 3)])
+def test_nan_is_for_the_loss_to_see_to(net, data, shape):
+    def masked(y, z):
+        y = keras.ops.reshape(y, (-1, keras.ops.size(y) // keras.ops.shape(z)[0]))
+        known = y == y
+        return keras.ops.mean(keras.ops.where(known, z - keras.ops.where(known, y, 0.0), 0.0), -1)
+
+    numbers = np.ones(shape, "float32")
+    numbers[::3] = np.nan
+    distiller = Distiller(student=net(), teacher=net())
+    distiller.compile("sgd", loss=masked)
+    assert np.isfinite(distiller.fit(data[0], numbers, verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize("how", ["softmax teacher", "stated head", "terms"])
+def test_where_classes_are_certain_the_loss_may_take_numbers(net, data, how):
+    teacher = net(activation="softmax" if how == "softmax teacher" else None)
+    options = {"stated head": {"student_head": "logits"}, "terms": {"terms": [SoftTargets()]}}
+    distiller = Distiller(student=net(), teacher=teacher, **options.get(how, {}))
+    distiller.compile("sgd", loss=own_squares)
+    votes = np.random.default_rng(0).integers(0, 9, (24, 3)).astype("float32")
+    distiller.fit(data[0], votes, verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,42 @@ def test_labels_that_do_not_exclude_each_other_weigh_as_their_mean(heads, alpha)
     np.testing.assert_allclose(number(distiller.alpha), 0.3, rtol=1e-6)
 
 
+def own_binary(y, p):
+    return keras.ops.sum(keras.ops.binary_crossentropy(keras.ops.cast(y, p.dtype), p), axis=-1)
+
+
+@pytest.mark.parametrize("loss", [None, own_binary, keras.losses.Dice()])
+def test_what_is_no_mean_over_labels_weighs_a_half(loss):
+    nets = [classifier(activation="sigmoid") for _ in "ts"]
+    distiller = keras_kd.Distiller(student=nets[0], teacher=nets[1])
+    distiller.compile("sgd", loss=loss)
+    assert number(distiller.alpha) == 0.5
+
+
+def test_a_power_of_the_students_own_needs_classes():
+    nets = [classifier(activation="sigmoid") for _ in "ts"]
+    distiller = keras_kd.Distiller(student=nets[0], teacher=nets[1])
+    with pytest.raises(ValueError, match="student_power must have an output whose classes"):
+        distiller.compile("sgd", loss="binary_crossentropy", student_power=0.5)
+    distiller.compile("sgd", loss="binary_crossentropy")
+    distiller.fit(X, np.eye(5)[Y], verbose=0)
+    assert "student_power" not in distiller.get_compile_config()
+    full = keras_kd.Distiller(
+        student=nets[0], teacher=nets[1], terms=[keras.losses.MeanSquaredError()]
+    )
+    with pytest.raises(ValueError, match=r"SoftTargets\(student_power="):
+        full.compile("sgd", loss="binary_crossentropy", student_power=0.5)
+
+
+def test_the_words_of_keras_io_mean_hintons_loss():
+    distiller = keras_kd.Distiller(student=classifier(), teacher=classifier(6.0))
+    distiller.compile("sgd", loss=LOSS, distillation_loss_fn=keras.losses.KLDivergence())
+    assert distiller.terms[0].loss.student_power == 1.0
+    half = keras_kd.losses.SoftTargets(4.0, student_power=0.5)
+    with pytest.raises(ValueError, match="distillation_loss_fn must be"):
+        distiller.compile("sgd", loss=LOSS, distillation_loss_fn=half)
+
+
 @pytest.mark.parametrize(
     ("scale", "said"),
     [

@@ -38,7 +38,8 @@ def temperature(distillation_loss_fn: Any, given: float | None) -> float | None:
     if distillation_loss_fn is None or _is_kl_divergence(distillation_loss_fn):
         return given
     converted = converted_loss(distillation_loss_fn)
-    if isinstance(converted, SoftTargets) and not converted.standardize:
+    plain = isinstance(converted, SoftTargets) and not converted.standardize
+    if plain and converted.student_power == 1:
         return converted.temperature if given is None else given
     raise refusal(
         "distillation_loss_fn must be keras.losses.KLDivergence(), as in keras.io's example",
