@@ -43,11 +43,18 @@ SUBSETS = {"default": 1, "all": 9}  # last tier
 
 def chosen(given, known, what):
     """Returns the objects of the given names, all where none is given."""
+    from keras_kd._errors import message
+
     by_name = {each.name: each for each in known}
     for name in given:
         if name not in by_name:
-            close = difflib.get_close_matches(name, by_name, n=1, cutoff=0)
-            raise app.UsageError(f"Unknown {what} {name!r}. Did you mean {close[0]!r}?")
+            (close,) = difflib.get_close_matches(name, by_name, n=1, cutoff=0)
+            rule, mend = f"name a {what} of the suite", f"Take {close!r}, the closest one"
+            raise app.UsageError(
+                message(
+                    f"--{what}s must {rule}", expected=f"{[*by_name]}", received=name, mend=mend
+                )
+            )
     return [by_name[name] for name in given] or list(known)
 
 
@@ -101,7 +108,7 @@ def main(_):
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     data = pathlib.Path(FLAGS.data).expanduser().resolve() if FLAGS.data else None
     if data and not (data / "load_data.py").exists():
-        raise app.UsageError(f"--data must be the folder of load_data.py; {data} has none.")
+        raise app.UsageError(f"--data must be a folder with load_data.py. Received: {data}.")
     cells = Cells(pathlib.Path(FLAGS.cache).expanduser(), data)
     to_do = cells_to_do(tasks, methods, seeds)
     if not FLAGS.collect:

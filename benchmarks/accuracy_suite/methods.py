@@ -62,7 +62,7 @@ class Method:
         return task.kind in self.kinds and (task.augment is not None or not self.views)
 
     def definition(self, task: Task) -> str:
-        """Returns a hash of all that a result depends on but the seed and the library."""
+        """Returns a hash of a method's settings and its task, not of `cells.py` and the library."""
         aside = ("name", "terms", "kinds", "tier")  # what does not say how it learns
         fields = [each for each in dataclasses.fields(self) if each.name not in aside]
         given = {each.name: getattr(self, each.name) for each in fields}
@@ -114,6 +114,7 @@ METHODS = [
     _plain(0.5, 1.0),
     _DIST,
     _plain(0.7, 0.8, tier=2, student_power=0.5),
+    _plain(0.0, 0.8, tier=2, student_power=0.5),
     _plain(0.9, 0.8, tier=2),
     _plain(0.7, 2.0, tier=2),
     _plain(0.3, 0.8, tier=2),

@@ -53,12 +53,15 @@ def merged(last: Results, new: Results, tasks: list[Any], methods: list[Any]) ->
 
 def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns what is there by seed, of the last entry that has it."""
-    names = [name for name in _BY_SEED if any(name in each for each in entries)]
-    parts = {name: [each.get(name, {}) for each in entries] for name in names}
-    return {
-        name: dict(sorted((s, v) for part in own for s, v in part.items()))
-        for name, own in parts.items()
+    joined: dict[str, Any] = {}
+    for entry in entries:
+        for name in _BY_SEED:
+            joined.setdefault(name, {}).update(entry.get(name, {}))
+    by_seed = {
+        name: dict(sorted(values.items(), key=lambda each: int(each[0])))
+        for name, values in joined.items()
     }
+    return {name: values for name, values in by_seed.items() if values}
 
 
 def _found(cells: Any, task: Any, method: Any) -> dict[str, Any]:

@@ -74,12 +74,15 @@ class Named:
 
 
 def test_results_of_other_code_are_dropped_where_runs_are_joined():
-    def run(made, **scores):
+    def run(made, scores):
         return {"a": {"methods": {"m": {"definition": made, "held_out": scores}}}}
 
     def joined(last, new):
-        return results.merged(last, new, [Named("a")], [Named("m")])["a"]["methods"]["m"]
+        return results.merged(last, new, [Named("a")], [Named("m")])["a"]["methods"]["m"][
+            "held_out"
+        ]
 
-    assert joined(run("new", x=1.0, y=2.0), run("new", y=3.0))["held_out"] == {"x": 1.0, "y": 3.0}
-    assert joined(run("old", x=1.0), run("new", y=3.0))["held_out"] == {"y": 3.0}
-    assert joined(run("new", x=1.0), {})["held_out"] == {"x": 1.0}
+    last, new = run("new", {"0": 1.0, "10": 4.0}), run("new", {"0": 0.5, "2": 3.0})
+    assert list(joined(last, new).items()) == [("0", 0.5), ("2", 3.0), ("10", 4.0)]
+    assert joined(run("old", {"0": 1.0}), new) == {"0": 0.5, "2": 3.0}
+    assert joined(last, {}) == {"0": 1.0, "10": 4.0}
