@@ -197,7 +197,8 @@ def found(confidence_at: Callable[[float], float], name: str, *, strict: bool) -
         UserWarning: If all classes are alike, where that is no error.
     """
     sharp, soft = confidence_at(1.0), confidence_at(1e6)
-    if np.isfinite(sharp) and not np.isclose(sharp, soft, atol=1e-6):
+    alike = np.isclose(sharp, soft, rtol=1e-4, atol=0) and soft < 1 - 1e-4
+    if np.isfinite(sharp) and not alike:
         return _solved(confidence_at)
     if not strict:
         if np.isfinite(sharp):

@@ -126,7 +126,8 @@ class Distiller(Fitting):
 
         Args:
             optimizer: As in `keras.Model.compile`.
-            loss: The hard loss, on labels; `None` trains on the terms alone, weighted as they are.
+            loss: The hard loss, on labels; `None` trains on the terms alone, with the weights that
+                they have: `1 - alpha` in the plain form.
             loss_weights: Weights of the outputs within the hard loss.
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh

@@ -166,7 +166,7 @@ def plain_settings(
     return Settings(
         None if alpha is None else check_number("alpha", alpha, "from 0 to 1"),
         plain_temperature.checked(temperature),
-        check_number("student_power", student_power, "from 0 to 1"),
+        check_number("student_power", student_power, "from 0 to 1", 0.5),
     )
 
 
@@ -183,7 +183,7 @@ def check_softens(terms: list[Term], student_power: Any) -> None:
     if student_power is not None and not any(isinstance(t.loss, SoftTargets) for t in terms):
         raise wrong(
             "student_power",
-            "have an output whose classes exclude each other",
+            "be left out where no output's classes exclude each other",
             student_power,
             expected="None",
             mend="Leave it out",

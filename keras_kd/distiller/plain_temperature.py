@@ -206,7 +206,7 @@ def _check_outputs(given: dict[str, float], terms: Sequence[Term]) -> None:
     if set(given) != set(names):
         raise refusal(
             "temperature must have a number for each output that is taught",
-            expected=f"{names}",
+            expected="one number" if names == [None] else f"{names}",
             received=f"{sorted(given)}",
             mend="Pass one number for all, or temperature='auto'",
         )

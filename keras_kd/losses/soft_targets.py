@@ -13,11 +13,11 @@ __all__ = ["SoftTargets", "soft_targets"]
 
 
 def soft_targets(teacher: Any, student: Any, temperature: Any, student_power: float = 1.0) -> Any:
-    """Returns `T·S·KL(softmax(teacher/T) ‖ softmax(student/S))` with `S = T**student_power`."""
+    """Returns `S²·KL(softmax(teacher/T) ‖ softmax(student/S))` with `S = T**student_power`."""
     own = temperature if student_power == 1 else temperature**student_power
     log_p = ops.log_softmax(teacher / temperature, axis=-1)
     log_q = ops.log_softmax(student / own, axis=-1)
-    return temperature * own * categorical_kl(log_p, log_q)
+    return own**2 * categorical_kl(log_p, log_q)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -36,9 +36,10 @@ class SoftTargets(DistillationLoss):
         name: Name of the loss. Default `"soft_targets"`.
         reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
         student_power: How much of the temperature softens the student, from 0 to 1: its own is
-            `S = T**student_power`, and the loss `T·S·KL(softmax(z_t/T) ‖ softmax(z_s/S))`, with the
-            gradient `T·(softmax(z_s/S) - softmax(z_t/T))`. 1 is Hinton's loss; 0 leaves the student
-            as it is (Zheng and Yang 2024); 0.5 is what `Distiller` takes by default. Default 1.0.
+            `S = T**student_power`, and the loss `S²·KL(softmax(z_t/T) ‖ softmax(z_s/S))`, with the
+            gradient `S·(softmax(z_s/S) - softmax(z_t/T))`. 1 is Hinton's loss; 0 leaves the student
+            as it is (Zheng and Yang 2024); 0.5 is what `Distiller` takes by default. With
+            `standardize` it is about the standardized logits. Default 1.0.
 
     Call arguments:
         y_true: The teacher's logits, `(batch, ..., classes)`, any float dtype.

@@ -68,8 +68,7 @@ def asymmetric(power):
     def formula(t, s, temperature):
         own = temperature**power
         log_p, log_q = log_softmax(t / temperature), log_softmax(s / own)
-        values = temperature * own * kl(log_p, log_q)
-        return values, temperature * (np.exp(log_q) - np.exp(log_p))
+        return own**2 * kl(log_p, log_q), own * (np.exp(log_q) - np.exp(log_p))
 
     return formula
 
