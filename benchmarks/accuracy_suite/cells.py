@@ -122,7 +122,8 @@ class Cells:
             if temperature < 1:
                 temperature = temperature_of(_logits(soft), temperature, _head(task))
             options = {"alpha": method.alpha, "temperature": temperature}
-            options["student_power"] = method.student_power
+            if task.kind == "classes":  # else there is nothing that it softens
+                options["student_power"] = method.student_power
         distiller = keras_kd.Distiller(
             student=student, teacher=soft, terms=method.terms() if method.terms else None
         )

@@ -113,6 +113,7 @@ METHODS = [
     _plain(0.5, 0.9),
     _plain(0.5, 1.0),
     _DIST,
+    _plain(0.5, 0.8, tier=2, student_power=0.5),
     _plain(0.7, 0.8, tier=2, student_power=0.5),
     _plain(0.0, 0.8, tier=2, student_power=0.5),
     _plain(0.9, 0.8, tier=2),
