@@ -132,8 +132,8 @@ class Distiller(Fitting):
             metrics: As in `keras.Model.compile`, on the student's outputs.
             alpha: Plain form: weight of the hard loss, from 0 to 1; the soft targets weigh
                 `1 - alpha`. Default 0.8; where all outputs are `C` labels that do not exclude each
-                other, under a binary loss of Keras, `4 C / (4 C + 1)`: the soft targets are a sum
-                over them, that loss a mean.
+                other, under a binary loss of Keras, `C / (C + 1)`: the soft targets are a sum over
+                them, that loss a mean.
             temperature: Plain form: that of the soft targets; `"auto"` softens each output until
                 the teacher's mean confidence is 0.8. Left out, it is found likewise, and softens
                 the student less, see `student_power`; of answers that are stored for certain

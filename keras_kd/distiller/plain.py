@@ -68,9 +68,10 @@ class PlainForm:
         return SoftTargets in self._chosen.values()
 
     def alpha(self, losses: Mapping[str, Any]) -> float:
-        """Returns the weight of the hard loss that weighs it and the soft targets alike.
+        """Returns the default weight of the hard loss.
 
-        Keras' binary losses are a mean over the labels, the soft targets of these a sum.
+        Keras' binary losses are a mean over the labels, the soft targets of these a sum: where all
+        outputs are such, it weighs both alike.
 
         Args:
             losses: As in `follow`.
@@ -82,8 +83,8 @@ class PlainForm:
         ]
         if not means or len(means) < len(self._chosen) or None in means:
             return ALPHA
-        times = sum(means) / len(means)
-        return ALPHA * times / (ALPHA * times + 1 - ALPHA)
+        labels = sum(means) / len(means)
+        return labels / (labels + 1)
 
     def guessed(self, losses: Mapping[str, Any], stated: Any) -> set[str]:
         """Returns the names of the outputs of which nothing certain says that they are classes.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ALPHA", "STUDENT_POWER", "live_scalar", "out_of_range"]
 
 # The plain form's defaults, chosen by benchmarks/accuracy.py.
-ALPHA = 0.8  # the labels' share where both losses count alike
+ALPHA = 0.8  # the labels' share
 STUDENT_POWER = 0.5  # of the temperature that is found
 
 

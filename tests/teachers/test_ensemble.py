@@ -61,7 +61,7 @@ def losses_of(data):
 def test_the_mean_is_exact_at_the_temperature_in_use(net, members, logits, losses_of, data):
     student, weights = net(), [0.5, 0.3, 0.2]
     distiller = Distiller(student=student, teacher=Ensemble(members, weights))
-    distiller.compile(keras.optimizers.SGD(FROZEN), alpha=0.0)
+    distiller.compile(keras.optimizers.SGD(FROZEN), alpha=0.0, student_power=1.0)
     for temperature in (1.0, 2.5, 20.0):
         distiller.temperature.assign(temperature)
         expected = kl(
