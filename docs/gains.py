@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from accuracy_suite.results import differences
 
-METHOD = "alpha 0.5, confidence 0.8"  # alpha=0.5, temperature="auto"
+METHOD = "default"
 
 
 def picture(gains, dark):
@@ -42,7 +42,7 @@ def picture(gains, dark):
 
 def main():
     results = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text())["results"]
-    gains = {task: differences(found, METHOD) for task, found in results.items()}
+    gains = {task: differences(found, METHOD, "test") for task, found in results.items()}
     gains = sorted(
         ((task, points) for task, points in gains.items() if points),
         key=lambda each: statistics.mean(each[1]),

@@ -142,8 +142,8 @@ def task_table(
         for name, title in methods.items()
         if any(differences(task, name, part, baseline) for task in results.values())
     }
-    taught = [task["teacher"][part] for task in results.values() if part in task["teacher"]]
-    header = ["task", "student's parameters", *["teacher"] * bool(taught), "student alone"]
+    taught = all(part in task["teacher"] for task in results.values())
+    header = ["task", "student's parameters", *["teacher"] * taught, "student alone"]
     header += methods.values()
     rows = []
     for name, task in results.items():
@@ -155,7 +155,7 @@ def task_table(
             [
                 name,
                 f"{task['student_parameters']:,}",
-                *[f"{task['teacher'][part]:.2f}"] * (part in task["teacher"]),
+                *([f"{task['teacher'][part]:.2f}"] if taught else []),
                 spread(alone),
                 *(spread(cell, signed=True) if cell else "" for cell in cells),
             ]

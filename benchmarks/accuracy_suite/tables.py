@@ -29,6 +29,7 @@ _PEER = {
 _DEFAULT = {"default": "defaults"}
 _RECIPES = (
     _DEFAULT
+    | {"alpha 0.5, confidence 0.8, student 0.5": "alpha 0.5, else defaults"}
     | {"alpha 0.5, confidence 0.8": _AUTO}
     | _PAPERS
     | {"dist, weight 2": _LOSSES["dist, weight 2"]}
@@ -46,7 +47,7 @@ _SITUATIONS = [
     ),
     (
         "a teacher that has memorised its data (confidence near 1)",
-        '`temperature="auto"`, by name: Hinton\'s loss',
+        '`alpha=0.5, temperature="auto"`: Hinton\'s loss',
         "alpha 0.5, confidence 0.8",
         ["cifar10"],
     ),
@@ -65,7 +66,7 @@ _SITUATIONS = [
     ("labels that do not exclude each other", "the defaults", "default", ["labels"]),
     (
         "a teacher that is unsure already (confidence below 0.8)",
-        "train alone, too: nothing is gained here",
+        "the student alone: nothing is gained here",
         "default",
         ["forest"],
     ),

@@ -86,3 +86,12 @@ def test_results_of_other_code_are_dropped_where_runs_are_joined():
     assert list(joined(last, new).items()) == [("0", 0.5), ("2", 3.0), ("10", 4.0)]
     assert joined(run("old", {"0": 1.0}), new) == {"0": 0.5, "2": 3.0}
     assert joined(last, {}) == {"0": 1.0, "10": 4.0}
+
+
+def test_a_table_has_what_there_is():
+    found = task(alone={"0": 80.0, "1": 81.0}, better={"0": 82.0})
+    run = {"a": found | {"teacher": {"held_out": 90.0}, "student_parameters": 1000}}
+    header, _, row = results.task_table(run, {"better": "Better", "other": "Other"}).splitlines()
+    assert header == "| task | student's parameters | teacher | student alone | Better |"
+    assert row == "| a | 1,000 | 90.00 | 80.50 ± 0.71 | +2.00 |"
+    assert len(results.task_table(run, {"better": "Better"}, "test").splitlines()) == 2
