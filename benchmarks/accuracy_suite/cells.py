@@ -184,7 +184,9 @@ class Cells:
                 return SoftLabels.open(folder, augment=augment)
             teacher = self.teacher(task, 0)
             if method.ensemble:
-                teacher = keras_kd.teachers.Ensemble([self.teacher(task, n) for n in range(3)])
+                teacher = keras_kd.teachers.Ensemble(
+                    [self.teacher(task, n) for n in range(3)], multi_label=task.kind == "labels"
+                )
             kept = {"temperatures": _KEPT} if method.ensemble else {}
             return SoftLabels.write(
                 folder,
