@@ -172,13 +172,11 @@ class Distiller(Fitting):
                 self.plain_temperature.take(settings.temperature, self._terms)
                 self._find_stored_temperature()
             self._objective.teacher.check_temperatures(self._terms, self._logits.names)
-            weight = settings.hard_weight
-            if weight is None:
-                weight = self._form.alpha(asked.by_output)
-            self._hard_weight.assign(weight)
-        stated, guessed = self._heads_given["student_head"], ()
+            own = settings.hard_weight
+            self._hard_weight.assign(self._form.alpha(asked.by_output) if own is None else own)
+        guessed = ()
         if self.is_plain:
-            guessed = self._form.guessed(asked.by_output, stated)
+            guessed = self._form.guessed(asked.by_output, self._heads_given["student_head"])
         self._objective.follow(asked, guessed, evaluate_terms=evaluate_terms)
 
     @contextlib.contextmanager

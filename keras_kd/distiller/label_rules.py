@@ -84,13 +84,12 @@ def rules(
         binary = stock_losses.is_binary(single) or alone == "sigmoid"
         binary = binary or (stock is not None and head.classes == 1)
         floats = stock in stock_losses.SPARSE or alone == "softmax"
-        # What a loss of the user's own makes of positions is not known.
-        single_ids = single is None or stock is not None or len(head.shape or ()) == 2
+        own = single is not None and stock is None
         sorts = head.kind == "softmax" or name in compared
-        if binary or floats or (sorts and single_ids):
-            shares = stock is not None and not binary and stock != stock_losses.SPARSE[0]
+        # What a loss of the user's own makes of positions is not known.
+        if binary or floats or (sorts and (not own or len(head.shape or ()) == 2)):
+            shares = stock not in (None, stock_losses.SPARSE[0]) and not binary
             shares = shares or alone == "softmax"
-            own = single is not None and stock is None
             found[name] = Rule(
                 binary=binary,
                 floats=floats,
