@@ -1,6 +1,5 @@
 """Pruned students: kernels in which the least weights are 0."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._errors import check_choice, check_integer, check_number, wrong
+from keras_kd._errors import check_choice
 from keras_kd.compression import masks
 from keras_kd.compression.allocation import by_layers
 from keras_kd.compression.compressed import KernelTransform
 from keras_kd.compression.kernels import Kernel, kernels_of
+from keras_kd.compression.pruning_options import checked, kept_of
 from keras_kd.compression.rebuilding import parts
 from keras_kd.compression.students import check_student, skipped_paths, transformed
 
@@ -95,7 +95,7 @@ def prune(
     """
     check_student(student, "prune")
     check_choice("allocation", allocation, ("lamp", "uniform"))
-    options = _checked(sparsity, steps, begin, initial_sparsity, every, block, pattern)
+    options = checked(sparsity, steps, begin, initial_sparsity, every, block, pattern)
     even = pattern is not None or allocation == "uniform"
     factors = {} if even else _factors(student, options, skip)
     whole = []
@@ -147,58 +147,6 @@ def _sizes(kernel: Any, block: tuple[int, int] | None, inputs_axis: int | None) 
         return magnitudes
     turned = masks.outputs_last(magnitudes, inputs_axis)
     return ops.convert_to_numpy(masks.block_sums(turned, block))
-
-
-def _checked(
-    sparsity: Any, steps: Any, begin: Any, initial: Any, every: Any, block: Any, pattern: Any
-) -> dict[str, Any]:
-    kept = _check_pattern(pattern)
-    if kept is not None:
-        if block is not None:
-            raise wrong("block", "be None beside pattern", block, mend="Leave one of them out")
-        if initial:
-            rule = "be 0 beside pattern, which holds from the first step"
-            raise wrong("initial_sparsity", rule, initial, mend="Leave it out")
-        share = 1 - kept[0] / kept[1]
-        if sparsity not in (None, share):
-            rule = f"be left out beside pattern={pattern!r}, which makes it {share:g}"
-            raise wrong("sparsity", rule, sparsity, expected="None", mend="Leave it out")
-        sparsity = share
-    steps = check_integer("steps", steps)
-    options = {
-        "sparsity": check_number("sparsity", sparsity, "at least 0 and below 1", 0.8),
-        "steps": steps,
-        "begin": check_integer("begin", begin),
-        "initial_sparsity": check_number(
-            "initial_sparsity", initial, "at least 0 and below 1", 0.0
-        ),
-        "every": check_integer("every", every, 1, optional=True) or max(1, steps // 100),
-        "block": _check_block(block),
-        "pattern": pattern,
-    }
-    if options["initial_sparsity"] > options["sparsity"]:
-        rule = f"be at most sparsity={options['sparsity']}"
-        raise wrong("initial_sparsity", rule, initial, example=0.0)
-    return options
-
-
-def _check_block(block: Any) -> tuple[int, int] | None:
-    if block is None:
-        return None
-    if not isinstance(block, tuple | list) or len(block) != 2:
-        raise wrong("block", "be (rows, columns)", block, example=(1, 4), error=TypeError)
-    rows, columns = (check_integer("block", size, 1) for size in block)
-    return rows, columns
-
-
-def _check_pattern(pattern: Any) -> tuple[int, int] | None:
-    if pattern is None:
-        return None
-    found = re.fullmatch(r"(\d+):(\d+)", pattern) if isinstance(pattern, str) else None
-    kept, group = map(int, found.groups()) if found else (0, 0)
-    if 0 < kept < group:
-        return kept, group
-    raise wrong("pattern", "say how many of how many neighbours stay", pattern, example="2:4")
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -279,7 +227,7 @@ class Prune(KernelTransform):
     def _mask_at(self, kernel: Any, step: Any) -> Any:
         kernel = ops.stop_gradient(kernel)
         if self.pattern:
-            return masks.of_each(kernel, *_check_pattern(self.pattern), self.axis)
+            return masks.of_each(kernel, *kept_of(self.pattern), self.axis)
         left = 1.0 - ops.cast(step, "float32") / max(self.steps, 1)
         kernel = masks.outputs_last(kernel, self.axis)
         size = masks.units(kernel.shape, self.block)
@@ -299,7 +247,7 @@ class Prune(KernelTransform):
         if 0 < done < steps:
             return f"its schedule is at step {done} of {steps}"
         if self.pattern:
-            kept, group = _check_pattern(self.pattern)
+            kept, group = kept_of(self.pattern)
             rows = np.moveaxis(kernel != 0, self.axis, -1)
             rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % group)])
             most = rows.reshape(*rows.shape[:-1], -1, group).sum(-1).max()
